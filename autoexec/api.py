@@ -1,0 +1,143 @@
+"""The doors for functions and items: `map`, `starmap`, `profile`, `explain`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .errors import OptionError
+from .options import Options, resolve
+from .results import Results
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from .options import Wishes
+    from .records import Machine, Profile
+
+__all__ = ["explain", "machine", "map", "profile", "starmap"]
+
+R = TypeVar("R")
+
+
+def map(func: Callable[..., R], *iterables: Iterable[Any], **options: Unpack[Wishes]) -> Results[R]:
+    """Apply `func` to every item, in the way that suits it, and iterate over the results.
+
+    The first items run here and are watched; their results are kept. What they cost decides whether the
+    rest runs in threads, in processes, or stays in this thread, and with how many workers. Nothing runs
+    twice. Input is taken lazily: an endless generator works.
+
+    Args:
+        func: called with one item, or with one item of each iterable, as the built-in `map` does.
+        *iterables: the items; several end with the shortest.
+        **options: see `autoexec.Options`: max_workers (or n_jobs), chunksize, buffersize, timeout,
+            backend, ordered, progress.
+
+    Returns:
+        An iterator over the results, in the order of the items unless `ordered=False`. Its `plan` and
+        `profile` say how they were made. An item that raises does so in its place, with a note that
+        names it; what has not begun then is cancelled.
+
+    Raises:
+        OptionError: if an argument cannot be meant; nothing has run then.
+        MissingExtra: if an option needs a package that is not installed.
+
+    >>> import autoexec
+    >>> list(autoexec.map(lambda x: x * x, range(5)))
+    [0, 1, 4, 9, 16]
+    """
+    return start(func, iterables, resolve(options))
+
+
+def starmap(func: Callable[..., R], iterable: Iterable[Iterable[Any]], **options: Unpack[Wishes]) -> Results[R]:
+    """Like `map`, with each item unpacked into the arguments, as `itertools.starmap` does.
+
+    >>> import autoexec
+    >>> list(autoexec.starmap(pow, [(2, 3), (3, 2)]))
+    [8, 9]
+    """
+    return start(func, (iterable,), resolve(options), star=True)
+
+
+def start(
+    func: Callable[..., R], iterables: tuple[Iterable[Any], ...], options: Options, *, star: bool = False
+) -> Results[R]:
+    """Check what was given and start a run."""
+    from .engine.feed import Feed
+    from .engine.run import Run
+
+    _check_function(func)
+    run = Run(func, Feed(_checked(iterables), star), options)
+    run.begin()
+    return Results(run)
+
+
+def _check_function(func: object) -> None:
+    if not callable(func):
+        raise OptionError(f"the function must be callable, not {func!r}; the function comes first, the items after it")
+    if _is_async(func):
+        raise OptionError(
+            f"{func!r} is an async function, which is not supported yet; wrap it: "
+            "autoexec.map(lambda x: asyncio.run(func(x)), items)"
+        )
+
+
+def _is_async(func: Any) -> bool:
+    flags = getattr(getattr(func, "__code__", None), "co_flags", None)
+    if flags is not None:  # a plain function: two attribute look-ups instead of inspect's walk
+        return bool(flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR))
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(func, "__call__", None))
+
+
+def _checked(iterables: tuple[Iterable[Any], ...]) -> tuple[Iterable[Any], ...]:
+    if not iterables:
+        raise OptionError("no items: give at least one iterable after the function")
+    for iterable in iterables:
+        if not hasattr(iterable, "__iter__") and not hasattr(iterable, "__getitem__"):
+            raise OptionError(f"the items must be iterable, not {iterable!r}")
+    return iterables
+
+
+def profile(func: Callable[..., Any], *iterables: Iterable[Any], **options: Unpack[Wishes]) -> Profile:
+    """Run the first items (once each) and say what one of them costs.
+
+    About 60 ms of items are run, or one if it takes longer. Their results are dropped.
+
+    Args:
+        func: the function.
+        *iterables: its items; only the first are taken.
+        **options: see `autoexec.Options`.
+
+    Raises:
+        Exception: what an item raised.
+        OptionError: if an argument cannot be meant.
+    """
+    from .engine.study import study
+
+    _check_function(func)
+    return study(func, _checked(iterables), resolve(options))[0]
+
+
+def explain(func: Callable[..., Any], *iterables: Iterable[Any], **options: Unpack[Wishes]) -> None:
+    """Run the first items and print what one costs, what every way to run them would take, and the choice.
+
+    The arguments, and what is raised, are those of `profile`.
+    """
+    from .engine.study import study
+    from .report.text import explanation
+
+    _check_function(func)
+    print(explanation(*study(func, _checked(iterables), resolve(options))))
+
+
+def machine() -> Machine:
+    """What was found of the machine: cores, limits, memory, the GIL, native thread pools.
+
+    >>> import autoexec
+    >>> autoexec.machine().usable >= 1
+    True
+    """
+    from .measure.machine import look_closely
+
+    return look_closely()

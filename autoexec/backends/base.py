@@ -1,0 +1,92 @@
+"""The words that backends and engine share: tasks in, finished tasks out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["Backend", "Chunk", "Deliver", "Finished", "run_items"]
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Items with consecutive indices that one worker runs one after the other.
+
+    Attributes:
+        start: index of the first item.
+        items: the items; argument tuples if `star`.
+        call: the function.
+        star: whether to call `call(*item)` rather than `call(item)`.
+        begin: asked by the worker that takes the task; False means that it was cancelled.
+    """
+
+    start: int
+    items: Sequence[Any]
+    call: Callable[..., Any]
+    star: bool = False
+    begin: Callable[[], bool] | None = None
+
+
+@dataclass(slots=True)
+class Finished:
+    """What became of a task: the values up to the first error, and that error.
+
+    Attributes:
+        chunk: the task.
+        values: results of its first items.
+        error: what the item after the last value raised, or None if all went well.
+        wall_s: seconds the worker took.
+        cpu_s: CPU seconds the worker's thread took.
+        where: the worker, for notes ("process 4711").
+    """
+
+    chunk: Chunk
+    values: list[Any]
+    error: BaseException | None
+    wall_s: float
+    cpu_s: float
+    where: str
+
+
+Deliver = Callable[[Finished], None]
+
+
+class Backend(Protocol):
+    """Runs tasks somewhere and hands each one back through `deliver`, from any thread."""
+
+    def submit(self, chunk: Chunk) -> None:
+        """Take a task; never blocks."""
+
+    def withdraw(self) -> list[Chunk]:
+        """Give back the tasks that no worker has begun."""
+        ...
+
+    def close(self, *, wait: bool = True, kill: bool = False) -> None:
+        """Finish what was submitted and let the workers go.
+
+        Args:
+            wait: return only when they are gone.
+            kill: end running tasks at once where that is possible (worker processes).
+        """
+
+
+def run_items(
+    call: Callable[..., Any], items: Sequence[Any], star: bool
+) -> tuple[list[Any], BaseException | None, float, float]:
+    """Run a task's items here; return the values, the error that ended them, wall and CPU seconds."""
+    values: list[Any] = []
+    add = values.append
+    error: BaseException | None = None
+    cpu, wall = time.thread_time(), time.perf_counter()
+    try:
+        if star:
+            for item in items:
+                add(call(*item))
+        else:
+            for item in items:
+                add(call(item))
+    except BaseException as raised:  # SystemExit in a worker belongs to the item, too
+        error = raised
+    return values, error, time.perf_counter() - wall, time.thread_time() - cpu

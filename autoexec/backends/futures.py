@@ -1,0 +1,154 @@
+"""Tasks for somebody else's `concurrent.futures.Executor`: the caller's own, or loky through joblib."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Executor, Future
+from typing import Any
+
+from ..errors import MissingExtra, WorkerDied
+from .base import Chunk, Deliver, Finished, run_items
+
+__all__ = ["FuturesBackend", "in_this_process", "loky_executor"]
+
+
+def loky_executor(max_workers: int) -> Executor:
+    """An executor of joblib's loky, ended with the call that made it.
+
+    Raises:
+        MissingExtra: if joblib is not installed.
+    """
+    try:
+        from joblib.externals import loky
+    except ImportError as error:
+        raise MissingExtra(
+            "backend='joblib' needs joblib: pip install 'autoexec-futures[joblib]'"
+        ) from error
+    executor: Executor = loky.ProcessPoolExecutor(max_workers=max_workers)
+    return executor
+
+
+def in_this_process(executor: Executor) -> bool:
+    """Whether an executor is known to run its tasks in threads of this process."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    name = type(executor).__name__
+    return isinstance(executor, ThreadPoolExecutor) and name != "InterpreterPoolExecutor"
+
+
+class FuturesBackend:
+    """Runs tasks through an executor.
+
+    Args:
+        executor: where to.
+        deliver: receives each finished task.
+        serialise: turns the function into bytes for executors of other processes; None sends it as it is.
+        owned: whether to shut the executor down at the end.
+        name: for notes and plans.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        deliver: Deliver,
+        *,
+        serialise: Callable[[Callable[..., Any]], bytes] | None = None,
+        owned: bool = False,
+        name: str = "",
+    ) -> None:
+        self.name = name or type(executor).__name__
+        self._executor, self._owned = executor, owned
+        self._deliver = deliver
+        self._serialise = serialise
+        self._bytes: dict[int, bytes] = {}
+        self._lock = threading.Lock()
+        self._under_way: dict[Future[Any], Chunk] = {}
+
+    def submit(self, chunk: Chunk) -> None:
+        """Hand a task to the executor."""
+        try:
+            future = self._executor.submit(*self._packed(chunk))
+        except Exception as error:  # shut down, broken, or its queue cannot take it
+            self._deliver(Finished(chunk, [], error, 0.0, 0.0, self.name))
+            return
+        with self._lock:
+            self._under_way[future] = chunk
+        future.add_done_callback(self._done)
+
+    def _packed(self, chunk: Chunk) -> tuple[Any, ...]:
+        if self._serialise is None:
+            return run_items, chunk.call, chunk.items, chunk.star
+        with self._lock:
+            data = self._bytes.get(id(chunk.call))
+            if data is None:
+                data = self._bytes[id(chunk.call)] = self._serialise(chunk.call)
+        return run_pickled, data, chunk.items, chunk.star
+
+    def _done(self, future: Future[Any]) -> None:
+        with self._lock:
+            chunk = self._under_way.pop(future, None)
+        if chunk is None or future.cancelled():
+            return
+        error = future.exception()
+        if error is not None:
+            self._deliver(Finished(chunk, [], self._explain(error, chunk), 0.0, 0.0, self.name))
+        else:
+            self._deliver(Finished(chunk, *future.result(), self.name))
+
+    def _explain(self, error: BaseException, chunk: Chunk) -> BaseException:
+        from concurrent.futures import BrokenExecutor
+
+        if not isinstance(error, BrokenExecutor):
+            return error
+        dead = WorkerDied(
+            f"the workers of {self.name} broke while they held items from index {chunk.start} on: {error}"
+        )
+        dead.__cause__ = error
+        return dead
+
+    def withdraw(self) -> list[Chunk]:
+        """Give back the tasks that no worker has begun."""
+        with self._lock:
+            waiting = list(self._under_way.items())
+        back = []
+        for future, chunk in waiting:
+            if future.cancel():
+                with self._lock:
+                    self._under_way.pop(future, None)
+                back.append(chunk)
+        return back
+
+    def close(self, *, wait: bool = True, kill: bool = False) -> None:
+        """Shut the executor down if it is ours; else only cancel, when ending early."""
+        if kill:
+            self.withdraw()
+        if self._owned:
+            more = {"kill_workers": True} if kill and self.name == "joblib" else {}
+            self._executor.shutdown(wait=wait, **more)  # type: ignore[call-arg, unused-ignore]
+        elif wait:
+            self._drain()
+
+    def _drain(self) -> None:
+        with self._lock:
+            futures = list(self._under_way)
+        for future in futures:
+            try:
+                future.exception()
+            except CancelledError:
+                continue
+
+
+def run_pickled(
+    data: bytes, items: Sequence[Any], star: bool
+) -> tuple[list[Any], BaseException | None, float, float]:
+    """In a worker of another process: load the function (once per worker) and run the items."""
+    import pickle
+
+    call = _loaded.get(data)
+    if call is None:
+        call = _loaded[data] = pickle.loads(data)
+    return run_items(call, items, star)
+
+
+_loaded: dict[bytes, Callable[..., Any]] = {}

@@ -1,0 +1,24 @@
+"""One core budget: how many threads the native libraries may use while workers run."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+__all__ = ["limited"]
+
+
+@contextlib.contextmanager
+def limited(threads: int) -> Iterator[None]:
+    """Keep BLAS and OpenMP pools of this process to `threads` threads inside the block.
+
+    Does nothing while numpy, which brings such a pool, is not loaded.
+    """
+    if "numpy" not in sys.modules:
+        yield
+        return
+    import threadpoolctl
+
+    with threadpoolctl.threadpool_limits(limits=threads):
+        yield

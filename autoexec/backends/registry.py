@@ -1,0 +1,84 @@
+"""From the name in a plan to the backend; each is imported when it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..records import Plan
+from .base import Backend, Deliver
+
+__all__ = ["installed", "open_backend"]
+
+
+def open_backend(
+    plan: Plan,
+    deliver: Deliver,
+    *,
+    call: Callable[..., Any] | None,
+    executor: Any,
+    fork: bool,
+    inherited: Sequence[Any] | None,
+    serialise: Callable[[Callable[..., Any]], bytes],
+) -> Backend:
+    """The backend that `plan` names, ready for tasks.
+
+    Args:
+        plan: the plan.
+        deliver: receives finished tasks.
+        call: the function most tasks will call.
+        executor: the caller's own executor, where the plan names none of ours.
+        fork: whether worker processes may be forked here and now.
+        inherited: the input that forked workers should read.
+        serialise: turns functions into bytes.
+    """
+    if plan.backend == "threads":
+        from .threads import ThreadBackend
+
+        return ThreadBackend(plan.max_workers, deliver, native_threads=plan.native_threads)
+    if plan.backend == "processes":
+        return _processes(plan, deliver, call, fork, inherited, serialise)
+    from .futures import FuturesBackend, in_this_process, loky_executor
+
+    if plan.backend == "joblib":
+        executor = loky_executor(plan.max_workers)
+        return FuturesBackend(executor, deliver, serialise=serialise, owned=True, name="joblib")
+    return FuturesBackend(executor, deliver, serialise=None if in_this_process(executor) else serialise)
+
+
+def _processes(
+    plan: Plan,
+    deliver: Deliver,
+    call: Callable[..., Any] | None,
+    fork: bool,
+    inherited: Sequence[Any] | None,
+    serialise: Callable[[Callable[..., Any]], bytes],
+) -> Backend:
+    import os
+
+    if os.name == "nt":  # no descriptors to hand down: the standard library's pool knows how
+        from concurrent.futures import ProcessPoolExecutor
+
+        from .futures import FuturesBackend
+
+        pool = ProcessPoolExecutor(plan.max_workers)
+        return FuturesBackend(pool, deliver, serialise=serialise, owned=True, name="processes")
+    from .processes import ProcessBackend
+
+    return ProcessBackend(
+        plan.max_workers,
+        deliver,
+        serialise=serialise,
+        call=call,
+        fork=fork,
+        inherited=inherited,
+        native_threads=plan.native_threads,
+    )
+
+
+def installed(package: str) -> bool:
+    """Whether a package can be imported, without importing it."""
+    import sys
+    from importlib.util import find_spec
+
+    return package in sys.modules or find_spec(package) is not None

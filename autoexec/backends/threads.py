@@ -1,0 +1,120 @@
+"""Threads that take tasks from one queue, started only while tasks wait and nobody is idle."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import threading
+import time
+from queue import Empty, SimpleQueue
+
+from .base import Chunk, Deliver, Finished, run_items
+from .native import limited
+
+__all__ = ["ThreadBackend"]
+
+
+class ThreadBackend:
+    """Runs tasks in up to `max_workers` threads of this process.
+
+    Items run under a copy of the context that was current where the backend was made, so that
+    context variables have their values.
+
+    Args:
+        max_workers: threads at most.
+        deliver: receives each finished task.
+        native_threads: threads for the native libraries of this process meanwhile, or None.
+    """
+
+    name = "threads"
+
+    def __init__(self, max_workers: int, deliver: Deliver, *, native_threads: int | None = None) -> None:
+        self._max_workers = max_workers
+        self._deliver = deliver
+        self._context = contextvars.copy_context()
+        self._tasks: SimpleQueue[Chunk | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = threading.Semaphore(0)
+        self._closed = False
+        self._lock = threading.Lock()
+        self._started_s = 0.0
+        self._limits = contextlib.ExitStack()
+        if native_threads is not None:
+            self._limits.enter_context(limited(native_threads))
+
+    def submit(self, chunk: Chunk) -> None:
+        """Queue a task; start a thread for it unless one is idle or enough run."""
+        self._tasks.put(chunk)
+        if self._idle.acquire(blocking=False):
+            return
+        with self._lock:
+            if len(self._threads) < self._max_workers and not self._closed:
+                self._start_thread()
+
+    def _start_thread(self) -> None:
+        began = time.perf_counter()
+        thread = threading.Thread(
+            target=self._context.copy().run,
+            args=(self._work,),
+            name=f"autoexec-{len(self._threads)}",
+            daemon=True,
+        )
+        self._threads.append(thread)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads to be had; those that run will do the work
+            self._threads.pop()
+            if not self._threads:
+                raise
+        self._started_s += time.perf_counter() - began
+
+    def _work(self) -> None:
+        where = f"thread {threading.current_thread().name}"
+        while True:
+            try:
+                chunk = self._tasks.get_nowait()
+            except Empty:
+                if self._closed:
+                    return
+                self._idle.release()
+                chunk = self._tasks.get()
+            if chunk is None:
+                return
+            if chunk.begin is None or chunk.begin():
+                self._deliver(Finished(chunk, *run_items(chunk.call, chunk.items, chunk.star), where))
+            del chunk  # an idle thread must not keep the items alive
+
+    def withdraw(self) -> list[Chunk]:
+        """Give back the tasks that no thread has begun."""
+        back: list[Chunk] = []
+        while True:
+            try:
+                chunk = self._tasks.get_nowait()
+            except Empty:
+                return back
+            if chunk is None:
+                self._tasks.put(None)
+                return back
+            back.append(chunk)
+
+    def close(self, *, wait: bool = True, kill: bool = False) -> None:
+        """End the threads after the queued tasks; running items cannot be ended.
+
+        Args:
+            wait: return only when all threads are gone.
+            kill: accepted for the common interface; a thread cannot be killed.
+        """
+        with self._lock:
+            self._closed = True
+            threads = list(self._threads)
+        for _ in threads:
+            self._tasks.put(None)
+        if wait:
+            for thread in threads:
+                if thread is not threading.current_thread():
+                    thread.join()
+        self._limits.close()
+
+    def costs(self) -> dict[str, float]:
+        """Measured seconds, by the names of `Calibration`."""
+        return {"thread_start": self._started_s / len(self._threads)} if self._threads else {}

@@ -1,0 +1,97 @@
+"""From forecasts to the plan: drop what is not safe, take the cheapest, prefer fewer moving parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..records import Forecast, Hazard, Machine, Plan, Profile, WorkKind
+
+__all__ = ["choose", "native_budget", "refuse"]
+
+MARGIN = 0.9  # another way must be this much faster than a simpler one: the model's own error
+WORTH_S = 0.002  # and save this much: starting anything may go wrong by about that
+
+
+def refuse(
+    forecasts: Sequence[Forecast],
+    *,
+    hazards: Sequence[Hazard] = (),
+    daemon: bool = False,
+    stays: str = "",
+) -> tuple[Forecast, ...]:
+    """Mark what must not be done.
+
+    Args:
+        forecasts: the ways.
+        hazards: what in the function keeps it in this process, or in one thread.
+        daemon: whether this process must not start processes.
+        stays: any other reason against other processes.
+    """
+    crossing = next((str(h) for h in hazards), "") or stays
+    if daemon and not crossing:
+        crossing = "a daemon process or a worker must not start processes"
+    threading = next((str(h) for h in hazards if not h.threads_ok), "")
+    against = {"threads": threading, "processes": crossing, "joblib": crossing}
+    return tuple(replace(f, refused=f.refused or against.get(f.backend, "")) for f in forecasts)
+
+
+def choose(forecasts: Sequence[Forecast], profile: Profile, hazards: Sequence[Hazard] = ()) -> Plan:
+    """Take the cheapest way that is not refused; `forecasts` go from simple to complicated.
+
+    >>> from autoexec.records import Forecast, Profile
+    >>> profile = Profile("f", 3, 0.01, 0.01, 0.0, 0.0, remaining=100)
+    >>> ways = [Forecast("serial", 1, 1, 1.0), Forecast("processes", 2, 2, 0.55)]
+    >>> choose(ways, profile).backend
+    'processes'
+    """
+    best = forecasts[0]
+    for way in forecasts[1:]:
+        if not way.refused and way.seconds < MARGIN * best.seconds and best.seconds - way.seconds > WORTH_S:
+            best = way
+    return Plan(
+        best.backend,
+        best.max_workers,
+        best.chunksize,
+        seconds=best.seconds,
+        reason=reason_for(best, forecasts, profile),
+        forecasts=tuple(forecasts),
+        hazards=tuple(hazards),
+    )
+
+
+def native_budget(plan: Plan, machine: Machine, profile: Profile) -> int | None:
+    """Threads that each worker's native libraries may use, or None where none showed any.
+
+    Workers times native threads stay within the usable cores.
+    """
+    if plan.backend == "serial" or profile.other_threads_s < 0.02 * profile.wall_s:
+        return None
+    return max(1, machine.usable // plan.max_workers)
+
+
+def reason_for(best: Forecast, forecasts: Sequence[Forecast], profile: Profile) -> str:
+    """One sentence: what the work is, and what the alternative would have cost."""
+    work = f"{profile.kind.value} ({profile.evidence})" if profile.evidence else profile.kind.value
+    serial = forecasts[0]
+    if best.backend != "serial":
+        return f"{work}; {best.seconds:.3g} s forecast, {serial.seconds:.3g} s in a loop"
+    cheaper = [f for f in forecasts[1:] if f.seconds < MARGIN * serial.seconds]
+    blocked = [f for f in cheaper if f.refused]
+    if blocked:
+        return f"stays in the caller's thread: {blocked[0].refused}"
+    if profile.remaining == 0:
+        return "nothing was left when the profile was complete"
+    if serial.seconds < 0.02:
+        return f"too small to gain: the rest takes {_seconds(serial.seconds)} in a loop"
+    nearest = min(forecasts[1:], key=lambda f: f.seconds, default=serial)
+    if profile.kind is WorkKind.PARALLEL:
+        return f"{work}: its own library keeps the cores busy already"
+    return (
+        f"{work}; {_seconds(serial.seconds)} in a loop, "
+        f"{nearest.backend} would need {_seconds(nearest.seconds)}"
+    )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"

@@ -1,0 +1,74 @@
+"""How many workers, how many items per task, how many items in flight: pure arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+from ..records import Machine, Profile, WorkKind
+
+__all__ = ["chunk_size", "cpu_workers", "io_workers", "window_size"]
+
+IO_CAP = 64  # threads for waiting work; the best fixed count for calls of 10 to 100 ms without a limit
+WORKER_BYTES = 64 << 20  # of a fresh Python worker with numpy imported (measured: 30 to 60 MB)
+TASK_S = 0.02  # a task this long makes a pool's cost per task (0.1 to 0.3 ms) about 1 %
+WINDOW = 1024  # results that may wait for the consumer when they are small
+WINDOW_BYTES = 256 << 20  # and what they may weigh together
+
+
+def cpu_workers(machine: Machine, items: int | None) -> int:
+    """Workers for work that computes: the usable physical cores, never more than there are items."""
+    return max(1, min(machine.usable, items if items is not None else machine.usable))
+
+
+def process_workers(machine: Machine, profile: Profile, items: int | None) -> int:
+    """Worker processes: as `cpu_workers`, but no more than fit into the free memory."""
+    each = WORKER_BYTES + 4 * ((profile.bytes_in or 0) + (profile.bytes_out or 0))
+    return max(1, min(cpu_workers(machine, items), int(0.8 * machine.memory_available / each)))
+
+
+def io_workers(machine: Machine, profile: Profile, items: int | None, cap: int = IO_CAP) -> int:
+    """Threads for work that waits: enough that some core or the GIL is busy, up to `cap`.
+
+    With h seconds of GIL-held CPU and c CPU seconds in items of w seconds, w/h threads keep the GIL
+    busy and C w/c threads the cores; half as many again covers the unevenness. All waves are as wide
+    as the last one: 70 items and a cap of 64 give 35 threads twice, not 64 and 6.
+    """
+    wanted = float(cap)
+    if profile.held_s > 0 and not profile.partial:
+        wanted = min(wanted, 2.0 + 1.5 * profile.wall_s / profile.held_s)
+    if profile.cpu_s > 0 and not profile.partial:
+        wanted = min(wanted, 2.0 + 1.5 * machine.usable * profile.wall_s / profile.cpu_s)
+    workers = max(1, min(int(wanted), cap, max(1, machine.descriptors // 4)))
+    if items is not None and items > 0:
+        workers = math.ceil(items / math.ceil(items / workers))
+    return workers
+
+
+def chunk_size(
+    profile: Profile, workers: int, items: int | None, *, overhead_s: float, window: int | None = None
+) -> int:
+    """Items per task: tasks of about 20 ms, but enough of them that the workers end together.
+
+    Work that waits goes one by one: a task is as cheap as its wait is long.
+    """
+    if profile.wall_s <= 0.0:
+        return 1
+    if profile.kind in (WorkKind.IO, WorkKind.SUBPROCESS) and profile.wall_s > 20 * overhead_s:
+        return 1
+    size = max(1.0, max(TASK_S, 20 * overhead_s) / profile.wall_s)
+    if items is not None:
+        size = min(size, items / (4 * workers))
+    if window is not None:
+        size = min(size, window / (2 * workers))
+    heavy = (profile.bytes_in or 0) + (profile.bytes_out or 0)
+    if heavy:
+        size = min(size, (4 << 20) / heavy)
+    return max(1, int(size))
+
+
+def window_size(profile: Profile, workers: int, chunk: int) -> int:
+    """Items that may be under way or wait for the consumer, when `buffersize` does not say."""
+    least = 3 * workers * chunk
+    if profile.bytes_out:
+        return max(least, min(max(WINDOW, 2 * least), WINDOW_BYTES // profile.bytes_out))
+    return max(WINDOW, 2 * least)

@@ -1,0 +1,147 @@
+"""`@autoexec.parallel`: the function stays what it is and gains `map`, `starmap`, `submit`, `explain`."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from . import api
+from .errors import OptionError
+from .options import Options, resolve
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+    from typing import Unpack
+
+    from .executor import Executor
+    from .options import Wishes
+    from .results import Results
+
+__all__ = ["Parallel", "parallel"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Parallel(Generic[P, R]):
+    """A function with ways to run it over many items. Calling it calls the function, nothing else.
+
+    It pickles by its name, as functions do, and binds as a method where it stands in a class.
+    """
+
+    __wrapped__: Callable[P, R]
+
+    def __init__(self, func: Callable[P, R], options: Options) -> None:
+        functools.update_wrapper(self, func)
+        self._options = options
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.__wrapped__(*args, **kwargs)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        bind = getattr(self.__wrapped__, "__get__", None)
+        if bind is None:
+            return self
+        bound = bind(instance, owner)
+        return self if bound is self.__wrapped__ else _Bound(bound, self._options)
+
+    def map(self, *iterables: Iterable[Any], **options: Unpack[Wishes]) -> Results[R]:
+        """`autoexec.map` of this function, with the decorator's options and these on top."""
+        return api.start(self._target(), api._checked(iterables), resolve(options, self._options))
+
+    def starmap(self, iterable: Iterable[Iterable[Any]], **options: Unpack[Wishes]) -> Results[R]:
+        """`autoexec.starmap` of this function."""
+        return api.start(self._target(), api._checked((iterable,)), resolve(options, self._options), star=True)
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Run one call in the background, in an executor that all decorated functions share."""
+        return shared_executor().submit(self._target(), *args, **kwargs)
+
+    def explain(self, *iterables: Iterable[Any], **options: Unpack[Wishes]) -> None:
+        """`autoexec.explain` of this function."""
+        api.explain(self._target(), *iterables, **options)
+
+    def _target(self) -> Callable[..., R]:
+        """What workers call: this object where they find it by name, else the bare function."""
+        return self if self.__module__ != "__main__" and _found(self) else self.__wrapped__
+
+    def __reduce__(self) -> str:
+        return self.__qualname__
+
+    def __repr__(self) -> str:
+        return f"<autoexec.parallel {self.__wrapped__!r}>"
+
+
+class _Bound(Parallel[P, R]):
+    """A method of an object; it pickles as the bound method does."""
+
+    def __reduce__(self) -> Any:  # type: ignore[override]
+        return _rebind, (self.__wrapped__.__self__, self.__wrapped__.__name__)  # type: ignore[attr-defined]
+
+    def _target(self) -> Callable[..., R]:
+        return self.__wrapped__
+
+
+def _rebind(instance: object, name: str) -> Any:
+    return getattr(instance, name)
+
+
+def _found(wrapper: Parallel[Any, Any]) -> bool:
+    import sys
+
+    found: Any = sys.modules.get(wrapper.__module__)
+    for part in wrapper.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is wrapper
+
+
+@overload
+def parallel(func: Callable[P, R], /) -> Parallel[P, R]: ...
+@overload
+def parallel(**options: Unpack[Wishes]) -> Callable[[Callable[P, R]], Parallel[P, R]]: ...
+def parallel(func: Callable[P, R] | None = None, /, **options: Unpack[Wishes]) -> Any:
+    """Give a function `map`, `starmap`, `submit` and `explain`.
+
+    Args:
+        func: the function, when the decorator is used without parentheses.
+        **options: defaults for its calls; see `autoexec.Options`.
+
+    Raises:
+        OptionError: if what is decorated cannot be called, or an option cannot be meant.
+
+    >>> import autoexec
+    >>> @autoexec.parallel
+    ... def double(x: int) -> int:
+    ...     return 2 * x
+    >>> double(4), list(double.map([1, 2, 3]))
+    (8, [2, 4, 6])
+    """
+    resolved = resolve(options)
+    if func is not None:
+        if options:
+            raise OptionError("use @parallel or @parallel(option=...), not both at once")
+        return _decorated(func, resolved)
+    return lambda func: _decorated(func, resolved)
+
+
+def _decorated(func: Callable[P, R], options: Options) -> Parallel[P, R]:
+    if not isinstance(func, (staticmethod, classmethod)):
+        api._check_function(func)
+    return Parallel(func, options)
+
+
+_shared: Executor | None = None
+_lock = threading.Lock()
+
+
+def shared_executor() -> Executor:
+    """The executor behind `f.submit`, made when first wanted and shut down when the interpreter exits."""
+    global _shared
+    with _lock:
+        if _shared is None:
+            from .executor import Executor
+
+            _shared = Executor()
+        return _shared

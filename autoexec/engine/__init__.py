@@ -1,0 +1,1 @@
+"""The one floor that knows everybody: it samples, decides, runs and replans."""

@@ -1,0 +1,189 @@
+"""The thread beside the loop: it measures the caller's thread, and decides while an item still runs.
+
+It has three ways to be:
+
+- *measuring*: half a millisecond at a time, with the GIL probe, while the first items run;
+- *guarding*: looking up now and then while a serial plan runs, to see whether the items changed;
+- *pumping*: handing out the rest to other workers while the caller's thread finishes its item.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..measure.clocks import ThreadClock, children_cpu, native_cpu
+from ..measure.probe import GilProbe, fine_switching
+
+if TYPE_CHECKING:
+    from .loop import Block, Loop
+
+__all__ = ["Director", "Seen"]
+
+WAITING_S = 0.0015  # an item that used no CPU for so long is waiting; waking up late takes at most 1 ms
+LONG_S = 0.060  # an item still computing after so long is classified while it runs
+GUARD_S = 0.02  # seconds between two looks at a serial run
+
+
+class Seen:
+    """What the director saw of the block that is running: how long, how many items, with how much CPU."""
+
+    __slots__ = ("child", "cpu_s", "held_share", "items", "looked_s", "native_s", "queued_s", "running_s")
+
+    def __init__(self) -> None:
+        self.running_s = self.cpu_s = self.held_share = self.looked_s = self.native_s = 0.0
+        self.queued_s = 0.0
+        self.items = 0
+        self.child = False
+
+
+class Director:
+    """Watches the thread that makes it.
+
+    Args:
+        loop: the loop to look into.
+        early: called, in the director's thread, when the running item shows enough for a decision;
+            it returns True when the rest was taken over (then `pump` follows), False to go on watching.
+        pump: called again and again after a take-over until `stop`.
+    """
+
+    def __init__(self, loop: Loop, early: Callable[[Seen], bool], pump: Callable[[], None]) -> None:
+        self._loop, self._early, self._pump = loop, early, pump
+        self._clock = ThreadClock(threading.get_ident(), threading.get_native_id())
+        self._stop = threading.Event()
+        self._measuring = threading.Event()
+        self._probe = GilProbe(self._stop)
+        self._thread: threading.Thread | None = None
+        self.error: BaseException | None = None
+        self.expected_s = 0.0  # seconds a block should take; set while guarding
+        self._children = self._native = self._queued = 0.0
+
+    # Called by the watched thread -------------------------------------------------------------------------
+
+    def measure(self) -> None:
+        """Begin (again) to measure."""
+        self._baseline()
+        self._measuring.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="autoexec-director", daemon=True)
+            self._thread.start()
+
+    def _baseline(self) -> None:
+        self._children, self._native, self._queued = children_cpu(), native_cpu(), self._clock.queued()
+        self._probe.restart()
+
+    def guard(self, expected_s: float) -> None:
+        """From now on only look whether blocks take much longer than `expected_s` seconds."""
+        self.expected_s = expected_s
+        self._measuring.clear()
+
+    def stop(self) -> None:
+        """End the thread; afterwards this process has one thread less."""
+        thread = self._thread
+        if thread is None:
+            return
+        self._stop.set()
+        if thread is not threading.current_thread():
+            thread.join()
+        self._thread = None
+
+    def seen(self) -> Seen:
+        """What was measured since `measure`, without a running item."""
+        seen = Seen()
+        seen.held_share, seen.looked_s = self._probe.share, self._probe.looked_s
+        seen.native_s = max(0.0, native_cpu() - self._native)
+        seen.queued_s = max(0.0, self._clock.queued() - self._queued)
+        return seen
+
+    @property
+    def children_s(self) -> float:
+        """CPU seconds of children that ended since `measure`."""
+        return max(0.0, children_cpu() - self._children)
+
+    # The director's own thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                if self._measuring.is_set():
+                    with fine_switching:
+                        taken = self._measure()
+                else:
+                    taken = self._guard()
+                while taken and not self._stop.is_set():
+                    self._pump()
+        except BaseException as error:  # the caller's thread finds it and goes on by itself
+            self.error = error
+
+    def _measure(self) -> bool:
+        """Probe until told otherwise; True when the rest was taken over."""
+        under_way = _UnderWay()
+        while self._probe.look() and self._measuring.is_set():
+            if not under_way.same(self._loop, self._clock):
+                continue
+            running, cpu = under_way.spent(self._clock)
+            if not self._telling(running, cpu, under_way.enough_s):
+                continue
+            seen = self.seen()
+            seen.running_s, seen.cpu_s, seen.items = running, cpu, under_way.items
+            seen.child = cpu < 0.5 * running and self._clock.has_children()
+            if self._early(seen):
+                return True
+            under_way.enough_s = 2 * running
+        return False
+
+    def _telling(self, running: float, cpu: float, enough: float) -> bool:
+        if running < WAITING_S:
+            return False
+        if cpu < 0.25 * running and not self._probe.late:
+            return (enough <= LONG_S or running >= enough) and self._clock.sleeping()
+        return running >= enough
+
+    def _guard(self) -> bool:
+        """Look up now and then; a block that takes far too long is measured."""
+        while not self._stop.wait(GUARD_S) and not self._measuring.is_set():
+            block = self._loop.block
+            if block is not None and time.perf_counter() - block.began > max(
+                GUARD_S, 10 * self.expected_s
+            ):
+                self._baseline()
+                self._measuring.set()
+        return False
+
+
+class _UnderWay:
+    """What the watched thread has done in its present block since the director first looked at it.
+
+    Attributes:
+        items: items that ended meanwhile.
+        enough_s: seconds of computing after which a decision is due.
+    """
+
+    __slots__ = ("_block", "_cpu", "_done", "_since", "enough_s", "items")
+
+    def __init__(self) -> None:
+        self._block: Block | None = None
+        self._since = self._cpu = 0.0
+        self._done = self.items = 0
+        self.enough_s = LONG_S
+
+    def same(self, loop: Loop, clock: ThreadClock) -> bool:
+        """Whether there is a block, looked at before or seen from its beginning."""
+        block = loop.block
+        if block is None:
+            self._block = None
+            return False
+        if block is not self._block:
+            fresh = not block.out
+            self._block, self._done, self.enough_s = block, len(block.out), LONG_S
+            self._since = block.began if fresh else time.perf_counter()
+            self._cpu = block.cpu_before if fresh else clock.cpu()
+            return fresh
+        self.items = len(block.out) - self._done
+        return True
+
+    def spent(self, clock: ThreadClock) -> tuple[float, float]:
+        """Seconds and CPU seconds since then."""
+        return time.perf_counter() - self._since, clock.cpu() - self._cpu

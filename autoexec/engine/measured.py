@@ -1,0 +1,162 @@
+"""What the caller's thread has learned from the items it ran itself."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..decide.classify import profile_of
+from ..records import Hazard, Profile, Sample, WorkKind
+
+if TYPE_CHECKING:
+    from .director import Director, Seen
+    from .feed import Feed
+    from .loop import Block
+
+__all__ = ["Measured"]
+
+FOOTPRINTS = 2  # items around which the function's surroundings are compared
+
+
+class Measured:
+    """Adds up blocks of items.
+
+    Attributes:
+        hazards: what the watched items changed around them.
+        last: one item that was run, as its arguments, and its result; None before the first.
+        items: items run since the last restart.
+        total_s: their seconds.
+    """
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+        self.hazards: tuple[Hazard, ...] = ()
+        self.last: tuple[tuple[Any, ...], Any] | None = None
+        self._footprints = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the figures, not the hazards."""
+        self._walls: list[float] = []
+        self._cpus: list[float] = []
+        self._counts: list[int] = []
+        self.items, self.total_s = 0, 0.0
+        self._slow_first = False
+        self._modules = len(sys.modules)
+        self._sample: Sample | None = None
+
+    def add(self, block: Block) -> None:
+        """Learn from a block that was run."""
+        count = len(block.out)
+        if not count:
+            return
+        if not self.items and self.importing():
+            self._slow_first = True
+        self._walls.append(block.wall_s / count)
+        self._cpus.append(block.cpu_s / count)
+        self._counts.append(count)
+        self.items += count
+        self.total_s += block.wall_s
+        item = block.items[count - 1]
+        self.last = (item if isinstance(item, tuple) else (item,)), block.out[-1]
+
+    def importing(self) -> bool:
+        """Whether modules were imported since the last restart."""
+        return len(sys.modules) != self._modules
+
+    @contextlib.contextmanager
+    def own_imports(self) -> Iterator[None]:
+        """What is imported in this block is our doing, not the item's."""
+        before = len(sys.modules)
+        try:
+            yield
+        finally:
+            self._modules += len(sys.modules) - before
+
+    @property
+    def settled(self) -> bool:
+        """Whether the figures say something about the rest, too."""
+        return len(self._walls) > 1 or not self._slow_first
+
+    @property
+    def item_s(self) -> float:
+        """Mean seconds per item; the first is left out when it was slower for reasons of its own."""
+        if self._slow_first and len(self._walls) > 1:
+            return (self.total_s - self._walls[0]) / (self.items - 1)
+        return self.total_s / self.items if self.items else 0.0
+
+    def footprint_for(self, feed: Feed) -> Callable[[Block], tuple[Hazard, ...]] | None:
+        """Prepare the before/after check around the next item; None when enough were checked."""
+        if self._footprints >= FOOTPRINTS:
+            return None
+        item = feed.peek()
+        if item is None:
+            return None
+        self._footprints += 1
+        with self.own_imports():
+            from ..measure.hazards import Footprint
+
+        footprint = Footprint(self._call)
+        args = item[0] if feed.star else item
+        footprint.before(args)
+        return lambda block: footprint.after(args)
+
+    def sample(self, director: Director, remaining: int | None, running: Seen | None = None) -> Sample:
+        """Everything measured, as a value."""
+        seen = running or director.seen()
+        walls, cpus, counts = list(self._walls), list(self._cpus), list(self._counts)
+        if seen.items:  # the running block has finished some items: they count as a block of their own
+            walls.append(seen.running_s / seen.items)
+            cpus.append(seen.cpu_s / seen.items)
+            counts.append(seen.items)
+        self._sample = Sample(
+            function=str(getattr(self._call, "__qualname__", None) or type(self._call).__qualname__),
+            walls=tuple(walls),
+            cpus=tuple(cpus),
+            counts=tuple(counts),
+            held_share=seen.held_share,
+            looked_s=seen.looked_s,
+            native_s=seen.native_s,
+            children_s=director.children_s,
+            queued_s=seen.queued_s,
+            running_s=0.0 if seen.items else seen.running_s,
+            running_cpu_s=0.0 if seen.items else seen.cpu_s,
+            child_waited=seen.child,
+            slow_first=self._slow_first,
+            remaining=remaining,
+        )
+        return self._sample
+
+    def brief(self, remaining: int | None) -> Profile:
+        """A profile of items that are over before a verdict is."""
+        item = self.item_s
+        cpu = min(item, sum(c * n for c, n in zip(self._cpus, self._counts, strict=True)) / max(1, self.items))
+        return Profile(
+            function=str(getattr(self._call, "__qualname__", None) or type(self._call).__qualname__),
+            items=self.items,
+            wall_s=item,
+            held_s=cpu,
+            free_s=0.0,
+            wait_s=max(0.0, item - cpu),
+            first_s=self._walls[0] if self._walls else 0.0,
+            kind=WorkKind.TINY,
+            evidence=f"{self.items} items took {self.total_s:.2g} s",
+            remaining=remaining,
+        )
+
+    def refreshed(self, profile: Profile) -> Profile:
+        """A profile that was taken while an item ran, now that the item has ended."""
+        if self._sample is None or not self._walls:
+            return profile
+        whole = replace(
+            self._sample,
+            walls=tuple(self._walls),
+            cpus=tuple(self._cpus),
+            counts=tuple(self._counts),
+            running_s=0.0,
+            running_cpu_s=0.0,
+        )
+        return replace(profile_of(whole), kind=profile.kind, evidence=profile.evidence, remaining=profile.remaining)

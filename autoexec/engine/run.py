@@ -1,0 +1,383 @@
+"""One run, from the first item to the last: the whole story of the library in one file.
+
+    begin ─► sample in the caller's thread ─► decide ─┬─► go on in the caller's thread, guarded
+                   (the director watches)             └─► Stream: the rest, in threads or processes
+                                                              └─► decide again if the work changes
+
+The caller's thread owns a run. The director's thread touches it only in `_early` and `_pump`, under
+`_lock`, and only while the caller's thread is inside an item.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import blame
+from ..records import Plan, Profile
+from .director import Director, Seen
+from .feed import Feed
+from .loop import Block, Loop
+from .measured import Measured
+
+if TYPE_CHECKING:
+    from ..options import Options
+    from ..report.progress import Bar
+    from .judge import Judge
+    from .stream import Stream
+
+__all__ = ["Run"]
+
+BUDGET_S = 0.020  # seconds of work to watch before a decision
+TRIFLE_S = 0.003  # a rest shorter than this is finished before any pool has started
+CRUMB_S = 2e-6  # items shorter than this cost more to send to a worker than to run (measured: 1 to 3 µs)
+CRUMBS_S = 0.0003  # seconds of such items that settle it
+BLOCK_S = 0.0015  # seconds of work per block of a serial run
+MOST = 32_768  # items per block: beyond that the processor's caches suffer
+
+log = logging.getLogger("autoexec")
+
+
+class Run:
+    """A function, its items and the options, on their way to results.
+
+    Args:
+        call: the function.
+        feed: the items.
+        options: the resolved options.
+
+    Attributes:
+        plan: how the rest is run, or None as long as that is open.
+        profile: what one item costs, or None as long as that is open.
+    """
+
+    def __init__(self, call: Callable[..., Any], feed: Feed, options: Options) -> None:
+        self.call, self.feed, self.options = call, feed, options
+        self.plan: Plan | None = None
+        self.profile: Profile | None = None
+        self.total = feed.remaining()
+        self.patient = False  # whether closing waits for running items
+        self._lock = threading.Lock()
+        self._loop = Loop(call, feed)
+        self._director = Director(self._loop, self._early, self._pump)
+        self._measured = Measured(call)
+        self._stream: Stream | None = None
+        self._judge: Judge | None = None
+        self._early_blocks: list[list[Any]] = []
+        self._error: BaseException | None = None
+        self._sampling = False
+        self._size = 1
+        self._expected_s = 0.0  # per item of a serial run
+        self._began = time.perf_counter()
+        self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
+        self._bar: Bar | None = None
+
+    # The call ---------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Start working: sample and decide, or hand everything to the backend that was asked for."""
+        if self.options.progress:
+            from ..report.progress import open_bar
+
+            self._bar = open_bar(self.total)
+        try:
+            self._begin()
+        except BaseException:
+            self.finish(early=True)
+            raise
+
+    def _begin(self) -> None:
+        backend = self.options.backend
+        if backend == "serial":
+            self.plan = Plan("serial", reason="backend='serial' was asked for")
+        elif backend in ("auto", "threads"):
+            self.feed.look_ahead(self.options.buffersize)
+            self._start_sampling()
+            self._sample()
+        else:
+            self._open_stream(*self._the_judge().forced(self.feed.remaining()), fork=True)
+
+    def _start_sampling(self) -> None:
+        self._sampling = True
+        self._size = 1
+        self._measured.restart()
+        self._director.measure()
+
+    def _sample(self) -> None:
+        """Run the first items here until it is clear what they are, or they end."""
+        most = self.options.buffersize
+        while self._sampling and self._error is None:
+            if most is not None and self._measured.items >= most:
+                return  # the window is full; sampling goes on when results are taken
+            block = self._next_block(most and most - self._measured.items)
+            if block is None:
+                return
+            self._early_blocks.append(block.out)
+        if self._loop.taken:
+            self._rejoin()
+
+    def _next_block(self, most: int | None = None) -> Block | None:
+        """Run a block here and learn from it; None when the rest is not ours, or there is none."""
+        size = min(self._size, most) if most else self._size
+        footprint = self._measured.footprint_for(self.feed) if self._sampling and size == 1 else None
+        block = self._loop.run(size)
+        if block is None:
+            self._rejoin()
+            return None
+        if footprint is not None:
+            self._measured.hazards += footprint(block)
+        if block.error is not None:
+            self._fail(block)
+        elif self._loop.taken:
+            self._measured.add(block)  # the director decided meanwhile
+        elif self._sampling:
+            self._learn(block)
+        else:
+            self._check(block)
+        return block
+
+    def _fail(self, block: Block) -> None:
+        assert block.error is not None
+        if not isinstance(block.error, Exception):
+            raise block.error  # Ctrl-C and the like do not wait for their turn
+        place = len(block.out)
+        item = block.items[place]
+        args = tuple(item) if self.feed.star else (item,)
+        self._error = blame(block.error, block.start + place, args, "the caller's thread")
+
+    # Sampling ---------------------------------------------------------------------------------------------
+
+    def _learn(self, block: Block) -> None:
+        self._measured.add(block)
+        item, seconds = self._measured.item_s, self._measured.total_s
+        rest = self.feed.remaining()
+        if rest is not None and rest * item < TRIFLE_S and self._measured.settled:
+            self._stay("too small to gain", rest)
+        elif item < CRUMB_S and seconds > CRUMBS_S and self.options.backend == "auto":
+            self._stay("items shorter than sending them anywhere", rest)
+        elif seconds >= BUDGET_S and self._measured.settled:
+            self._decide()
+        elif block.wall_s < BLOCK_S / 4:
+            self._size = min(4 * self._size, max(1, int(BLOCK_S / 4 / max(item, 1e-9))))
+
+    def _stay(self, words: str, rest: int | None) -> None:
+        """The short way to a serial plan, for items that are over before a verdict is."""
+        with self._lock:
+            if self._loop.taken:
+                return
+            self._sampling = False
+            item = self._measured.item_s
+            seconds = item * (rest or 0)
+            self.profile = self._measured.brief(rest)
+            self.plan = Plan("serial", seconds=seconds, reason=f"{words}: {_spell(item)} per item")
+        self._go_serial(rest)
+
+    def _decide(self) -> None:
+        """Decide in the caller's thread, between two items."""
+        judge = self._the_judge()
+        sample = self._measured.sample(self._director, self.feed.remaining())
+        plan, profile = judge.plan(sample, self._measured, fork=True)
+        with self._lock:
+            if self._loop.taken or not self._sampling:
+                return
+            self._sampling = False
+            self.plan, self.profile = plan, profile
+            if plan.backend != "serial":
+                self._loop.taken = True
+        if plan.backend == "serial":
+            self._go_serial(self.feed.remaining())
+        else:
+            self._director.stop()  # a process that has threads must not fork
+            self._open_stream(plan, profile, fork=True)
+
+    def _go_serial(self, rest: int | None) -> None:
+        self._expected_s = self._measured.item_s
+        self._size = self._block_size(self._expected_s)
+        if rest is not None and rest * self._expected_s < 10 * TRIFLE_S:
+            self._director.stop()  # nothing worth guarding
+        else:
+            self._director.guard(self._expected_s * self._size)
+
+    def _block_size(self, item_s: float) -> int:
+        most = self.options.buffersize or MOST
+        return max(1, min(most, MOST, int(BLOCK_S / max(item_s, 1e-9))))
+
+    # The director's thread --------------------------------------------------------------------------------
+
+    def _early(self, seen: Seen) -> bool:
+        """Decide while an item still runs in the caller's thread; True when the rest was taken over."""
+        with self._lock:
+            if self._loop.taken:
+                return False
+            if not self._sampling:  # a serial run met an item unlike the ones before
+                self._measured.restart()
+            if self._measured.importing() and seen.running_s < 0.5:
+                return False  # a first call that imports says nothing about the rest
+            with self._measured.own_imports():
+                judge = self._the_judge()
+                sample = self._measured.sample(self._director, self._loop.remaining(), seen)
+                plan, profile = judge.plan(sample, self._measured, fork=False, block=self._loop.block)
+            if plan.backend == "serial":
+                return False
+            self._loop.take_over()
+            self._sampling = False
+            try:
+                self._open_stream(plan, profile, fork=False)
+            except Exception:
+                self._loop.taken = False  # the caller's thread goes on by itself
+                raise
+            assert self._stream is not None
+            self._stream.fill(at_hand=True)
+            return True
+
+    def _pump(self) -> None:
+        assert self._stream is not None
+        self._stream.pump(0.05)
+
+    def _rejoin(self) -> None:
+        """The caller's thread is back from its item: it drives the stream from now on."""
+        with self._lock:
+            stream = self._stream
+            if self._sampling:
+                self._sampling = False  # the input ended while it was sampled
+                self.profile = self._measured.brief(0)
+                self.plan = Plan("serial", reason="all items were run while they were measured")
+        if stream is not None:
+            stream.wake()
+            if self.profile is not None and self.profile.partial:
+                self.profile = self._measured.refreshed(self.profile)
+        self._director.stop()
+
+    # Running ----------------------------------------------------------------------------------------------
+
+    def _the_judge(self) -> Judge:
+        if self._judge is None:
+            from .judge import Judge
+
+            self._judge = Judge(self.call, self.options, self.feed)
+        return self._judge
+
+    def _open_stream(self, plan: Plan, profile: Profile, *, fork: bool) -> None:
+        from .stream import Stream
+
+        judge = self._the_judge()
+        self.plan, self.profile = plan, profile
+        self._stream = Stream(
+            self.feed,
+            self.call,
+            plan,
+            profile,
+            open_backend=lambda plan, deliver: judge.open(plan, deliver, fork=fork),
+            replan=self._replan,
+            window=self.options.buffersize,
+            chunksize=self.options.chunksize,
+            ordered=self.options.ordered,
+            deadline=self._deadline,
+            gil=judge.machine.gil,
+        )
+
+    def _replan(self, profile: Profile) -> Plan | None:
+        judge = self._the_judge()
+        plan = judge.replan(profile, self._measured)
+        old = self.plan
+        if old is None or plan.backend == old.backend:
+            return None
+        plan = replace(plan, reason=f"planned again: {plan.reason}")
+        log.info("autoexec: %s -> %s", old.backend, plan)
+        self.plan, self.profile = plan, profile
+        return plan
+
+    def blocks(self) -> Iterator[list[Any]]:
+        """Yield lists of results until the input ends; the generator that a consumer drives.
+
+        Raises:
+            Exception: what an item, or the input's own iterator, raised, in its place.
+            TimeoutError: if the deadline passes.
+        """
+        complete = False
+        try:
+            while self._early_blocks:
+                yield self._count(self._early_blocks.pop(0))
+            while self._error is None:
+                if self._loop.taken and self._stream is not None:
+                    self._rejoin()
+                    for values in self._stream.blocks():
+                        yield self._count(values)
+                    if not self._back_to_caller():
+                        break
+                block = self._next_block()
+                if block is None:
+                    if self._stream is None or not self._loop.taken:
+                        break
+                    continue
+                yield self._count(block.out)
+                self._check_deadline()
+            complete = self._error is None and self.feed.error is None
+            if self._error is not None:
+                raise self._error
+            if self.feed.error is not None:
+                raise self.feed.error
+        finally:
+            self.finish(early=not complete)
+
+    def _back_to_caller(self) -> bool:
+        """Whether the stream ended because the rest is for the caller's own thread."""
+        assert self.plan is not None
+        if self.plan.backend != "serial":
+            return False
+        self._loop.taken = False
+        self._size, self._expected_s = 1, self.profile.wall_s if self.profile else 0.0
+        return True
+
+    def _check(self, block: Block) -> None:
+        """Let the block size follow a serial run, and look closer when its items have changed."""
+        item = block.wall_s / max(1, len(block.out))
+        if self.options.backend == "serial":
+            self._size = min(self._block_size(item), 4 * self._size)
+            return
+        if block.wall_s > TRIFLE_S and item > 10 * self._expected_s:
+            rest = self.feed.remaining()
+            if rest is None or rest * item > BUDGET_S:
+                self._start_sampling()
+                return
+        self._size = min(self._block_size(item), 4 * self._size)
+        self._director.expected_s = item * self._size
+
+    def _check_deadline(self) -> None:
+        if self._deadline is not None and time.monotonic() > self._deadline and self.feed.remaining() != 0:
+            raise TimeoutError("the results were not complete within timeout=")
+
+    def _count(self, values: list[Any]) -> list[Any]:
+        if self._bar is not None:
+            self._bar.update(len(values))
+        return values
+
+    def finish(self, *, early: bool) -> None:
+        """Let everything go: the director, the workers, the bar.
+
+        Args:
+            early: whether results are still missing; what has not begun is then cancelled.
+        """
+        with self._lock:
+            self._loop.taken = self._loop.taken or early
+        if self._stream is not None:
+            self._stream.wake()
+        if not sys.is_finalizing():
+            self._director.stop()
+        if self._stream is not None:
+            self._stream.close(wait=not early or self.patient, kill=early)
+            if not early and self._judge is not None:
+                self._judge.learn()
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _spell(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
+
+

@@ -1,0 +1,241 @@
+"""The parallel part of a run: tasks out to a backend, results back in order, the window between.
+
+One thread at a time drives a stream: the consumer's, or the director's while the caller's thread is still
+inside an item. Workers only put finished tasks into the inbox.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from ..backends.base import Backend, Chunk, Deliver, Finished
+from ..decide import sizing
+from ..decide.drift import Drift
+from ..errors import blame
+from ..records import Plan, Profile
+from .feed import Feed
+
+__all__ = ["Stream"]
+
+PULL_S = 0.002  # seconds the caller's iterator may take while results wait to be delivered
+
+Open = Callable[[Plan, Deliver], Backend]
+Replan = Callable[[Profile], Plan | None]
+
+
+class Stream:
+    """Runs what is left of a feed according to a plan, and to the plans that follow it.
+
+    Args:
+        feed: the items that are left.
+        call: the function.
+        plan: the first plan.
+        profile: what the plan rests on.
+        open_backend: makes the backend of a plan.
+        replan: asked when the work contradicts the profile; a plan to change to, or None.
+        window: items that may be under way or undelivered, or None for a size that follows the profile.
+        chunksize: the caller's own, or None.
+        ordered: whether results go out in the order of the items.
+        deadline: `time.monotonic()` by which every result must be there, or None.
+        gil: whether the interpreter has one.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        call: Callable[..., Any],
+        plan: Plan,
+        profile: Profile,
+        *,
+        open_backend: Open,
+        replan: Replan,
+        window: int | None = None,
+        chunksize: int | None = None,
+        ordered: bool = True,
+        deadline: float | None = None,
+        gil: bool = True,
+    ) -> None:
+        self._feed, self._call = feed, call
+        self._open, self._replan = open_backend, replan
+        self._fixed_window, self._chunksize = window, chunksize
+        self._ordered, self._deadline, self._gil = ordered, deadline, gil
+        self._inbox: SimpleQueue[Finished | None] = SimpleQueue()
+        self._ready: dict[int, Finished] = {}
+        self._next = feed.first()
+        self._in_flight = 0  # items handed out and not yet delivered
+        self._under_way = 0  # tasks handed out and not yet finished
+        self._backends: list[Backend] = []
+        self._to_caller = False
+        self._adopt(plan, profile)
+
+    def _adopt(self, plan: Plan, profile: Profile) -> None:
+        self._plan, self._profile = plan, profile
+        self._chunk = self._chunksize or plan.chunksize
+        self._window = self._fixed_window or sizing.window_size(profile, plan.max_workers, self._chunk)
+        self._drift = Drift(plan, profile, time.perf_counter())
+        self._backends.append(self._open(plan, self._inbox.put))
+
+    # Out --------------------------------------------------------------------------------------------------
+
+    def fill(self, *, at_hand: bool = False) -> None:
+        """Hand out tasks until the window is full, or the input ends.
+
+        Args:
+            at_hand: only items that can be had without running the caller's iterator.
+        """
+        if self._to_caller:
+            return
+        backend, until = self._backends[-1], 0.0
+        while self._in_flight < self._window:
+            size = min(self._size(), self._window - self._in_flight)
+            if at_hand:
+                size = min(size, self._feed.at_hand())
+            elif not self._feed.at_hand() and self._ready:
+                # Results wait: a slow iterator must not keep them, once the workers have something to do.
+                now = time.perf_counter()
+                until = until or now + PULL_S
+                if now > until and self._under_way >= 2 * self._plan.max_workers:
+                    return
+            start, items = self._feed.take(size) if size else (0, ())
+            if not len(items):
+                return
+            self._in_flight += len(items)
+            self._under_way += 1
+            backend.submit(Chunk(start, items, self._call, self._feed.star))
+
+    def _size(self) -> int:
+        """Items of the next task: as planned, but smaller towards the end so that workers finish together."""
+        if self._chunksize is not None or self._chunk == 1:
+            return self._chunk
+        remaining = self._feed.remaining()
+        if remaining is None:
+            return self._chunk
+        return max(1, min(self._chunk, remaining // (2 * self._plan.max_workers)))
+
+    # In ---------------------------------------------------------------------------------------------------
+
+    def pump(self, timeout: float) -> None:
+        """Take in what has finished and hand out more of what is at hand; used by the director."""
+        try:
+            self._absorb(self._inbox.get(timeout=timeout))
+        except Empty:
+            return
+        self.fill(at_hand=True)
+
+    def wake(self) -> None:
+        """End a `pump` that waits, from another thread."""
+        self._inbox.put(None)
+
+    def _absorb(self, finished: Finished | None) -> None:
+        if finished is None:
+            return
+        self._under_way -= 1
+        self._ready[finished.chunk.start] = finished
+        if finished.wall_s:
+            self._drift.note(len(finished.values) or 1, finished.wall_s, finished.cpu_s)
+
+    def _await_one(self) -> None:
+        """Block until a task is finished; then take in all that are.
+
+        Raises:
+            TimeoutError: if the deadline passes first.
+        """
+        try:
+            self._absorb(self._inbox.get(timeout=self._patience()))
+            while True:
+                self._absorb(self._inbox.get_nowait())
+        except Empty:
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                raise TimeoutError("the results were not complete within timeout=") from None
+
+    def _patience(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def blocks(self) -> Iterator[list[Any]]:
+        """Yield lists of results, in order or as they complete, until the feed is empty.
+
+        It ends early, with everything delivered that was handed out, when a new plan says that the
+        caller's own thread should run the rest.
+
+        Raises:
+            Exception: what an item raised, in its place.
+            TimeoutError: if the deadline passes.
+        """
+        while True:
+            self.fill()
+            finished = self._pick()
+            if finished is None:
+                if not self._under_way:
+                    if self._feed.at_hand() and not self._to_caller:
+                        continue
+                    return
+                self._await_one()
+                self._reconsider()
+                continue
+            self._next = finished.chunk.start + len(finished.chunk.items)
+            if finished.values:
+                yield finished.values
+            self._in_flight -= len(finished.chunk.items)
+            if finished.error is not None:
+                raise self._blamed(finished)
+
+    def _pick(self) -> Finished | None:
+        if self._ordered:
+            return self._ready.pop(self._next, None)
+        return self._ready.popitem()[1] if self._ready else None
+
+    def _blamed(self, finished: Finished) -> BaseException:
+        place = len(finished.values)
+        item = finished.chunk.items[place] if place < len(finished.chunk.items) else ()
+        args = tuple(item) if finished.chunk.star else (item,)
+        assert finished.error is not None
+        return blame(finished.error, finished.chunk.start + place, args, finished.where)
+
+    # Changing the plan ------------------------------------------------------------------------------------
+
+    def _reconsider(self) -> None:
+        self._follow_item_time()
+        profile = self._drift.judge(time.perf_counter(), self._feed.remaining(), gil=self._gil)
+        if profile is None:
+            return
+        plan = self._replan(profile)
+        if plan is None:
+            return
+        old = self._backends[-1]
+        for chunk in old.withdraw():
+            self._in_flight -= len(chunk.items)
+            self._under_way -= 1
+            self._feed.give_back(chunk.start, chunk.items)
+        old.close(wait=False)
+        if plan.backend == "serial":
+            self._to_caller = True
+        else:
+            self._adopt(plan, profile)
+
+    def _follow_item_time(self) -> None:
+        """Let the size of tasks follow what items really take."""
+        item = self._drift.item_s
+        if self._chunksize is not None or item <= 0.0:
+            return
+        if self._chunk > 1 or item < sizing.TASK_S / 10:
+            wanted = max(1, int(sizing.TASK_S / item))
+            heavy = (self._profile.bytes_in or 0) + (self._profile.bytes_out or 0)
+            if heavy:
+                wanted = max(1, min(wanted, (4 << 20) // heavy))
+            self._chunk = max(1, min(wanted, 4 * self._chunk, self._window // (2 * self._plan.max_workers)))
+
+    def close(self, *, wait: bool = True, kill: bool = False) -> None:
+        """End the backends.
+
+        Args:
+            wait: until they are gone.
+            kill: cancel what has not begun, and end what can be ended.
+        """
+        for backend in self._backends:
+            if kill:
+                backend.withdraw()
+            backend.close(wait=wait, kill=kill)
+        self._ready.clear()

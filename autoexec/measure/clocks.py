@@ -1,0 +1,106 @@
+"""CPU clocks that can be read from another thread, and the ones beside it.
+
+Reading another thread's clock needs `pthread_getcpuclockid`; where it is missing (Windows, macOS)
+the process clock stands in, which is right as long as the watched thread is the only busy one.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+__all__ = ["ThreadClock", "children_cpu", "has_running_children", "native_cpu"]
+
+
+class ThreadClock:
+    """The CPU seconds of one thread of this process, readable from any other.
+
+    >>> clock = ThreadClock(threading.get_ident(), threading.get_native_id())
+    >>> clock.cpu() >= 0.0
+    True
+    """
+
+    __slots__ = ("_clock_id", "_native_id")
+
+    def __init__(self, ident: int, native_id: int) -> None:
+        self._native_id = native_id
+        getter = getattr(time, "pthread_getcpuclockid", None)
+        self._clock_id: int | None = getter(ident) if getter else None
+
+    def cpu(self) -> float:
+        """CPU seconds used so far."""
+        if self._clock_id is None:
+            return time.process_time()
+        return time.clock_gettime(self._clock_id)
+
+    def sleeping(self) -> bool:
+        """Whether the thread sleeps in the kernel right now (True where that cannot be asked).
+
+        A thread that a busy machine does not let run uses no CPU either; it is runnable, not waiting.
+        """
+        if sys.platform != "linux":
+            return True
+        try:
+            with open(f"/proc/self/task/{self._native_id}/stat", "rb") as file:
+                state = file.read().rpartition(b")")[2].split(None, 1)[0]
+        except (OSError, IndexError):
+            return True
+        return state != b"R"
+
+    def queued(self) -> float:
+        """Seconds so far in which the thread was ready to run but other work had the processor.
+
+        On a busy machine that is neither waiting nor computing. 0.0 where the system does not say.
+        """
+        try:
+            with open(f"/proc/self/task/{self._native_id}/schedstat", "rb") as file:
+                return int(file.read().split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            return 0.0
+
+    def has_children(self) -> bool:
+        """Whether the thread has child processes that have not been waited for."""
+        return has_running_children(self._native_id)
+
+
+def has_running_children(native_id: int) -> bool:
+    """Whether the thread `native_id` has started child processes that are still there."""
+    if sys.platform == "linux":
+        try:
+            with open(f"/proc/self/task/{native_id}/children", "rb") as file:
+                return bool(file.read().strip())
+        except OSError:  # a kernel without that file
+            pass
+    import psutil
+
+    return bool(psutil.Process().children())
+
+
+def children_cpu() -> float:
+    """CPU seconds of all children that have ended and were waited for."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def native_cpu() -> float:
+    """CPU seconds of this process that no Python thread used: BLAS and OpenMP pools.
+
+    Threads that end take their seconds with them, so a difference of two readings may be a little high.
+    """
+    getter = getattr(time, "pthread_getcpuclockid", None)
+    if getter is None:
+        return 0.0
+    used = 0.0
+    for thread in threading.enumerate():
+        if thread.ident is None:  # about to start
+            continue
+        try:
+            used += time.clock_gettime(getter(thread.ident))
+        except OSError:  # ended meanwhile
+            continue
+    return max(0.0, time.process_time() - used)

@@ -1,0 +1,353 @@
+"""Safety before speed: what in a user's function forbids another process, or even another thread.
+
+Facts only. `find_hazards` reads the code without running it, `Footprint` compares the world before and
+after a call, `serialise` tries the one thing that cannot be told by looking.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from types import BuiltinMethodType, CodeType, FunctionType, ModuleType
+from typing import Any
+
+from autoexec.records import Hazard
+
+from .captures import MISSING, attributes, dig, foreign, is_mutable, is_stdlib, isa, layers, peek, where
+from .footprint import Changes
+
+__all__ = ["Footprint", "find_hazards", "pickle_hazard", "serialise"]
+
+_BY_ROOT = {
+    "global": "changes a global object",
+    "free": "changes a captured object",
+    "bound": "changes a captured object",
+    "self": "changes its own object",
+    "arg": "changes its argument",
+}
+_BY_HOW = {"global": "writes a global", "nonlocal": "writes a nonlocal"}
+_ADDING = {"append", "add", "appendleft", "put", "put_nowait"}
+
+
+def find_hazards(func: Callable[..., object]) -> tuple[Hazard, ...]:
+    """What `func` writes to outside itself and what it holds that cannot cross a process border.
+
+    Static: nothing of the user's is run, and any callable is accepted. What C code does is not seen.
+
+    >>> total = []
+    >>> [hazard.kind for hazard in find_hazards(lambda x: total.extend(x))]
+    ['changes a global object']
+    """
+    found: dict[Hazard, None] = {}
+    for collect in (_from_code, _from_holdings, _from_builtin):
+        try:
+            found.update(dict.fromkeys(collect(func)))
+        except Exception:  # an object that resists being looked at is no reason to fail the user's call
+            continue
+    return _settled(found)
+
+
+def _settled(found: dict[Hazard, None]) -> tuple[Hazard, ...]:
+    """One hazard per thing; threads must be fine with all that was said of it."""
+    merged: dict[tuple[str, str], Hazard] = {}
+    for hazard in found:
+        key = (hazard.kind, hazard.name)
+        if key not in merged or (merged[key].threads_ok and not hazard.threads_ok):
+            merged[key] = hazard
+    return tuple(merged.values())
+
+
+def _place(func: Any) -> str:
+    core, _, _ = layers(func)
+    if isa(core, FunctionType):
+        return where(core.__code__)
+    named = isa(core, (type, BuiltinMethodType))
+    return f"<built-in {core.__name__ if named else type(core).__name__}>"
+
+
+def _chain(func: Any) -> Iterator[tuple[Any, list[tuple[Any, ...]], dict[str, Any]]]:
+    """The callable and what it wraps, each peeled to a plain function."""
+    front: list[tuple[Any, ...]] = []
+    keywords: dict[str, Any] = {}
+    for _ in range(16):
+        func, ahead, named = layers(func)
+        front, keywords = ahead + front, {**named, **keywords}
+        yield func, front, keywords
+        func = attributes(func).get("__wrapped__")
+        if not callable(func):
+            return
+
+
+def _titled(core: Any, front: list[tuple[Any, ...]]) -> list[tuple[str, Any]]:
+    """Bound values under the names of the parameters that they fill."""
+    names = _parameters(core)
+    return [(names[i] if i < len(names) else name, obj) for i, (name, obj) in enumerate(front)]
+
+
+def _parameters(core: Any) -> tuple[str, ...]:
+    return core.__code__.co_varnames[: core.__code__.co_argcount] if isa(core, FunctionType) else ()
+
+
+def _from_code(func: Any) -> list[Hazard]:
+    found: list[Hazard] = []
+    for core, front, keywords in _chain(func):
+        target, ahead = core, front
+        if isa(core, type):
+            target, ahead = peek(core, "__init__")[0], [("self", MISSING), *front]
+        if isa(target, FunctionType) and not is_stdlib(target.__code__.co_filename):
+            found += _read(target, ahead, keywords)
+    return found
+
+
+def _read(func: FunctionType, front: list[tuple[Any, ...]], keywords: dict[str, Any]) -> list[Hazard]:
+    from .bytecode import Trace
+
+    trace = Trace(func.__code__)
+    given, named = _arguments(func, front, keywords)
+    try:
+        trace.call(func, given, named, 0)
+    except Exception:  # what was seen so far still counts
+        pass
+    found = [Hazard(kind, name, at, ok) for (_, name), (kind, ok, at) in trace.held.items()]
+    return found + [_as_hazard(trace, write) for write in list(trace.writes.values())]
+
+
+def _arguments(
+    func: FunctionType, front: list[tuple[Any, ...]], keywords: dict[str, Any]
+) -> tuple[list[Any], Any]:
+    from .values import EMPTY, Ref
+
+    code, defaults = func.__code__, func.__defaults__ or ()
+    names = code.co_varnames[: code.co_argcount]
+    late = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+    given = []
+    for i, name in enumerate(names):
+        root, obj = "arg", MISSING
+        if i < len(front):
+            root, obj = ("self" if front[i][0] == "self" else "bound"), front[i][1]
+        elif name in keywords:
+            root, obj = "bound", keywords[name]
+        elif name in late:  # items fill the parameters that must be filled
+            root, obj = "bound", late[name]
+        given.append(EMPTY if root == "self" and obj is MISSING else frozenset({Ref(root, name, obj)}))
+    if code.co_flags & 0x04:
+        rest = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
+        given.append(frozenset({Ref("arg", rest)}))
+    named = {
+        name: frozenset({Ref("bound", name, obj)}) for name, obj in keywords.items() if name not in names
+    }
+    return given, named
+
+
+def _as_hazard(trace: Any, write: Any) -> Hazard:
+    ref = write.ref
+    kind = _BY_HOW.get(write.how, _BY_ROOT[ref.root])
+    name = ref.name.split("[...]")[0] + (write.how if write.how.startswith(".") else "")
+    if ref.root == "arg":
+        name = ref.name.split(".")[0].split("[")[0]
+    ok = ref.root == "arg" or trace.locked or (write.atomic and ref.identity not in trace.reads)
+    return Hazard(kind, name, write.where, ok)
+
+
+def _from_holdings(func: Any) -> list[Hazard]:
+    """What travels with the function: closure, defaults, its object and bound arguments."""
+    found: dict[Hazard, None] = {}
+    for core, front, keywords in _chain(func):
+        at = _place(core)
+        parts = [(name, obj, 2) for name, obj in [*_titled(core, front), *keywords.items()]]
+        parts += [(name, obj, 1) for name, obj in (*_cells(core), *_defaults(core))]
+        hits = (hit for name, obj, depth in parts for hit in dig(obj, name, depth))
+        found.update((Hazard(kind, name, at, ok), None) for name, kind, ok in hits)
+    return list(found)
+
+
+def _from_builtin(func: Any) -> list[Hazard]:
+    """A container's own method, as in `map(results.append, items)`."""
+    owner = getattr(func, "__self__", None) if isa(func, BuiltinMethodType) else None
+    if owner is None or isa(owner, ModuleType):
+        return []
+    hits = [Hazard(kind, name, _place(func), ok) for name, kind, ok in dig(owner, "__self__", 0)]
+    from .calls import CHANGING_METHODS
+
+    if is_mutable(owner) and func.__name__ in CHANGING_METHODS:
+        hits.append(Hazard(_BY_ROOT["free"], func.__qualname__, _place(func), func.__name__ in _ADDING))
+    return hits
+
+
+def _cells(func: Any) -> list[tuple[str, Any]]:
+    found = []
+    for name, cell in zip(_free(func), _closure(func), strict=False):
+        try:
+            found.append((name, cell.cell_contents))
+        except ValueError:  # not filled yet
+            continue
+    return found
+
+
+def _free(func: Any) -> tuple[str, ...]:
+    return func.__code__.co_freevars if isa(func, FunctionType) else ()
+
+
+def _closure(func: Any) -> tuple[Any, ...]:
+    return (func.__closure__ or ()) if isa(func, FunctionType) else ()
+
+
+def _defaults(func: Any) -> list[tuple[str, Any]]:
+    if not isa(func, FunctionType):
+        return []
+    values = func.__defaults__ or ()
+    names = func.__code__.co_varnames[: func.__code__.co_argcount]
+    late = zip(names[len(names) - len(values) :], values, strict=False)
+    return [*late, *(func.__kwdefaults__ or {}).items()]
+
+
+class Footprint:
+    """Whether a call changed its arguments, or a mutable object the function can reach.
+
+    Call `before` and `after` around one call; between them nothing else should change those objects.
+    """
+
+    def __init__(self, func: Callable[..., object]) -> None:
+        self._func = func
+        self._changes = Changes(list(_reach(func)))
+        self._hazards: tuple[Hazard, ...] | None = None
+
+    def before(self, args: tuple[object, ...]) -> None:
+        """Remember the state of `args` and of what the function holds."""
+        self._changes.before(args)
+
+    def after(self, args: tuple[object, ...]) -> tuple[Hazard, ...]:
+        """What has changed since `before`."""
+        wrong, held = self._changes.after(args)
+        if not wrong and not held:
+            return ()
+        found = [Hazard("changes its argument", self._argument(i), _place(self._func), True) for i in wrong]
+        for name in held:
+            found += self._explained(name)
+        return tuple(dict.fromkeys(found))
+
+    def _argument(self, index: int) -> str:
+        core, front, _ = layers(self._func)
+        names = _parameters(core)
+        place = index + len(front)
+        return names[place] if place < len(names) else f"args[{index}]"
+
+    def _explained(self, name: str) -> list[Hazard]:
+        """The same hazards that the code shows, where it shows them: it knows whether threads are fine."""
+        if self._hazards is None:
+            self._hazards = find_hazards(self._func)
+        kinds = {kind for root, kind in _BY_ROOT.items() if root != "arg"}
+        seen = [h for h in self._hazards if h.kind in kinds and _related(h.name, name)]
+        return seen or [Hazard(_BY_ROOT["free"], name, _place(self._func), False)]
+
+
+def _related(one: str, other: str) -> bool:
+    return one == other or one.startswith(other + ".") or other.startswith(one + ".")
+
+
+def _reach(func: Any) -> Iterator[tuple[str, Any]]:
+    """Every named object that the function, or a helper one level down, could change."""
+    helpers: list[FunctionType] = []
+    for core, front, keywords in _chain(func):
+        yield from keywords.items()
+        for name, obj in (*_titled(core, front), *_named(core)):
+            helpers += [obj] if isa(obj, FunctionType) else []
+            yield name, obj
+            yield from _members(core, name, obj)
+    if isa(func, BuiltinMethodType):
+        yield func.__qualname__, func.__self__
+    for helper in helpers[:100]:
+        if not is_stdlib(helper.__code__.co_filename):
+            yield from _named(helper)
+
+
+def _named(func: Any) -> list[tuple[str, Any]]:
+    if not isa(func, FunctionType) or is_stdlib(func.__code__.co_filename):
+        return []
+    found, names = [*_cells(func), *_defaults(func)], _names(func.__code__)
+    for name in names:
+        obj = func.__globals__.get(name, MISSING)
+        found += [] if obj is MISSING else [(name, obj)]
+        if isa(obj, ModuleType) and not is_stdlib(getattr(obj, "__file__", None) or "<frozen>"):
+            members = ((attr, vars(obj).get(attr, MISSING)) for attr in names)
+            found += [(f"{name}.{attr}", value) for attr, value in members if value is not MISSING]
+    return found
+
+
+def _members(func: Any, name: str, obj: Any) -> Iterator[tuple[str, Any]]:
+    """The containers of an object (and of its class) that the function names."""
+    if not isa(func, FunctionType) or isa(obj, (ModuleType, FunctionType)) or is_mutable(obj):
+        return
+    found = ((f"{name}.{attr}", peek(obj, attr)[0]) for attr in _names(func.__code__))
+    yield from ((path, value) for path, value in found if is_mutable(value))
+
+
+def _names(code: CodeType) -> tuple[str, ...]:
+    inner = (name for const in code.co_consts if isa(const, CodeType) for name in _names(const))
+    return tuple(dict.fromkeys((*code.co_names, *inner)))
+
+
+def serialise(func: Callable[..., object]) -> bytes | Hazard:
+    """`func` as bytes for another process, or the hazard that says which part of it cannot be pickled."""
+    try:
+        return _dump(func)
+    except Exception:  # whatever a user's __reduce__ raises, it cannot cross
+        return Hazard("cannot be pickled", _culprit(func), _place(func), True)
+
+
+def pickle_hazard(func: Callable[..., object]) -> Hazard | None:
+    """Why `func` cannot be sent to another process, or None if it can."""
+    found = serialise(func)
+    return found if isinstance(found, Hazard) else None
+
+
+def _dump(obj: Any) -> bytes:
+    import pickle
+
+    if _importable(obj):
+        return pickle.dumps(obj, protocol=5)
+    try:
+        import cloudpickle  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:
+        return pickle.dumps(obj, protocol=5)
+    return bytes(cloudpickle.dumps(obj, protocol=5))
+
+
+def _importable(func: Any) -> bool:
+    """Whether another process finds this very object under its name."""
+    name, path = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
+    if name == "__main__" or not isinstance(name, str) or not isinstance(path, str):
+        return False
+    found: Any = sys.modules.get(name)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found is func
+
+
+def _culprit(func: Any) -> str:
+    """The part that fails, each tried by itself; the function's own name if none fails alone."""
+    for path, obj in _parts(func):
+        try:
+            _dump(obj)
+        except Exception:
+            return path
+    return _title(func)
+
+
+def _title(func: Any) -> str:
+    return str(func.__qualname__ if isa(func, (FunctionType, type)) else type(func).__qualname__)
+
+
+def _parts(func: Any) -> Iterator[tuple[str, Any]]:
+    for core, front, keywords in _chain(func):
+        title = _title(core)
+        for name, obj in front:
+            if name == "self":
+                yield from ((f"self.{key}", value) for key, value in list(attributes(obj).items()))
+            yield name, obj
+        yield from ((f"partial.keywords[{name!r}]", obj) for name, obj in keywords.items())
+        yield from ((f"{title}.__closure__[{name!r}]", obj) for name, obj in _cells(core))
+        yield from ((f"{title}.__defaults__[{name!r}]", obj) for name, obj in _defaults(core))
+        if isa(core, FunctionType):
+            names = [name for name in _names(core.__code__) if name in core.__globals__]
+            yield from ((f"{title}.__globals__[{name!r}]", core.__globals__[name]) for name in names)

@@ -1,0 +1,35 @@
+"""A progress bar that counts items; tqdm draws it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..errors import MissingExtra
+
+__all__ = ["Bar", "open_bar"]
+
+
+class Bar(Protocol):
+    """What a run tells a bar."""
+
+    def update(self, n: float = 1) -> bool | None:
+        """So many more results were delivered."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+def open_bar(total: int | None) -> Bar:
+    """A bar on standard error, silent where that is no terminal and in a notebook's own style there.
+
+    Raises:
+        MissingExtra: if tqdm is not installed.
+    """
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise MissingExtra(
+            "progress=True needs tqdm: pip install 'autoexec-futures[progress]'"
+        ) from error
+    bar: Bar = tqdm(total=total, unit="item", disable=None)
+    return bar

@@ -1,0 +1,73 @@
+"""What `map` returns: an iterator over results that knows how they came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from .engine.run import Run
+    from .records import Plan, Profile
+
+__all__ = ["Results"]
+
+R = TypeVar("R")
+
+
+class Results(Iterator[R], Generic[R]):
+    """An iterator over results; close it, or leave its `with` block, to cancel what has not begun.
+
+    Results arrive in blocks inside; iterating hands them out one by one through the standard library's
+    own chain iterator, at next to no cost per item.
+    """
+
+    __slots__ = ("_blocks", "_closed", "_flat", "_run")
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._blocks = run.blocks()
+        self._flat: Iterator[R] = chain.from_iterable(self._blocks)
+        self._closed = False
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(()) if self._closed else self._flat
+
+    def __next__(self) -> R:
+        if self._closed:
+            raise StopIteration
+        return next(self._flat)
+
+    def __length_hint__(self) -> int:
+        """How many results there may be, for `list` to make room."""
+        return self._run.total or 0
+
+    def close(self) -> None:
+        """Cancel what has not begun, wait for what runs in threads, end worker processes at once."""
+        self._closed = True
+        self._run.patient = True
+        self._blocks.close()  # type: ignore[attr-defined]
+        self._run.finish(early=True)
+
+    def __enter__(self) -> Results[R]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def plan(self) -> Plan | None:
+        """How the rest is run and why; None while the first items are still being measured."""
+        return self._run.plan
+
+    @property
+    def profile(self) -> Profile | None:
+        """What one item costs; None while that is being measured, and where the backend was given."""
+        return self._run.profile
+
+    def __repr__(self) -> str:
+        plan = self.plan
+        return f"<autoexec.Results {plan if plan is not None else 'not planned yet'}>"
