@@ -63,6 +63,13 @@ class Measured:
         item = block.items[count - 1]
         self.last = (item if isinstance(item, tuple) else (item,)), block.out[-1]
 
+    def add_call(self, block: Block) -> None:
+        """Learn from a block of one submitted call."""
+        self.add(block)
+        if block.out:
+            call = block.items[0]
+            self.last = (call.args, call.kwargs), block.out[-1]
+
     def importing(self) -> bool:
         """Whether modules were imported since the last restart."""
         return len(sys.modules) != self._modules
@@ -87,6 +94,11 @@ class Measured:
         if self._slow_first and len(self._walls) > 1:
             return (self.total_s - self._walls[0]) / (self.items - 1)
         return self.total_s / self.items if self.items else 0.0
+
+    @property
+    def result_bytes(self) -> int:
+        """What a result weighs, without what it refers to."""
+        return max(8, sys.getsizeof(self.last[1], 8)) if self.last is not None else 8
 
     def footprint_for(self, feed: Feed) -> Callable[[Block], tuple[Hazard, ...]] | None:
         """Prepare the before/after check around the next item; None when enough were checked."""

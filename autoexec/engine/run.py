@@ -38,6 +38,7 @@ TRIFLE_S = 0.003  # a rest shorter than this is finished before any pool has sta
 CRUMB_S = 2e-6  # items shorter than this cost more to send to a worker than to run (measured: 1 to 3 µs)
 CRUMBS_S = 0.0003  # seconds of such items that settle it
 BLOCK_S = 0.0015  # seconds of work per block of a serial run
+BLOCK_BYTES = 4 << 20  # of results that a block may hold before the consumer sees the first
 MOST = 32_768  # items per block: beyond that the processor's caches suffer
 
 log = logging.getLogger("autoexec")
@@ -198,14 +199,14 @@ class Run:
     def _go_serial(self, rest: int | None) -> None:
         self._expected_s = self._measured.item_s
         self._size = self._block_size(self._expected_s)
-        if rest is not None and rest * self._expected_s < 10 * TRIFLE_S:
-            self._director.stop()  # nothing worth guarding
+        if rest == 0:
+            self._director.stop()
         else:
             self._director.guard(self._expected_s * self._size)
 
     def _block_size(self, item_s: float) -> int:
-        most = self.options.buffersize or MOST
-        return max(1, min(most, MOST, int(BLOCK_S / max(item_s, 1e-9))))
+        most = min(self.options.buffersize or MOST, MOST, int(BLOCK_BYTES / self._measured.result_bytes))
+        return max(1, min(most, int(BLOCK_S / max(item_s, 1e-9))))
 
     # The director's thread --------------------------------------------------------------------------------
 

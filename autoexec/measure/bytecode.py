@@ -26,6 +26,7 @@ __all__ = ["Frame", "Trace", "Write"]
 # How far helpers are followed: calls deep, functions in all, and instructions (some 5 µs each) in all.
 _DEEPEST, _MOST, _LONGEST = 4, 100, 20_000
 _PASSES = 4
+_CONSTANT = {type(None), bool, int, float, complex, str, bytes, tuple, frozenset}
 _LOCKS = {"captured lock"}
 # Writing to these is what they are for; that they are held is said anyway.
 _APART = {"captured thread-local", "captured lock", "captured queue"}
@@ -122,7 +123,7 @@ class Trace:
     def write(self, value: Value, how: str, atomic: bool, at: str) -> None:
         """Note a write to each of `value`, except to what threads keep apart by themselves."""
         for ref in value:
-            if ref.root == "code" or (ref.obj is not MISSING and (foreign(ref.obj) or ("",))[0] in _APART):
+            if ref.root == "code" or _unwritable(ref):
                 continue
             self.kept.append(ref.obj)
             entry = Write(ref, how, atomic and not ref.inner, at)
@@ -134,6 +135,14 @@ class Trace:
             if ref.parent is not None and ref.attr in CHANGING_METHODS and known_container(ref.parent):
                 self.write(frozenset({ref.parent}), ref.attr, False, at)  # handed on as a function
             self.reads.add(ref.identity)
+
+
+def _unwritable(ref: Ref) -> bool:
+    """Whether a write to it is no news, or (a default of None, say) not possible at all."""
+    if ref.obj is MISSING or ref.sampled:
+        return False
+    found = foreign(ref.obj)
+    return type(ref.obj) in _CONSTANT or (found is not None and found[0] in _APART)
 
 
 class Frame:

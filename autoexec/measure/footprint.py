@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
+import sys
 import zlib
 from collections import deque
+from functools import cached_property
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, SimpleNamespace
 from typing import Any, Final
@@ -94,10 +96,14 @@ def _shallow(obj: Any) -> list[Any]:
 
 def _state(obj: object) -> dict[str, Any]:
     """The attributes of an object, without what a `cached_property` has stored there."""
-    from functools import cached_property
+    own, cached = attributes(obj), _caching(type(obj))
+    return {key: value for key, value in own.items() if key not in cached} if cached else own
 
-    own = list(attributes(obj).items())
-    return {key: value for key, value in own if not isa(getattr(type(obj), key, None), cached_property)}
+
+def _caching(kind: type) -> set[str]:
+    """The names of a class's cached properties."""
+    members = (item for base in kind.__mro__ for item in vars(base).items())
+    return {name for name, member in members if isa(member, cached_property)}
 
 
 def _same(old: list[Any], new: list[Any]) -> bool:
@@ -118,10 +124,10 @@ def _watched(obj: object) -> bool:
 
 def _from_library(kind: type) -> bool:
     """A library's object keeps caches and connections of its own, which are no business of ours."""
-    import sys
-
     path = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return kind.__module__ != "__main__" and path is not None and is_library(path)
+    if path is None:
+        return kind.__module__ in sys.builtin_module_names
+    return kind.__module__ != "__main__" and is_library(path)
 
 
 class Changes:
@@ -159,8 +165,7 @@ class Changes:
     def _token(self, obj: Any) -> object:
         if id(obj) in self._large:
             return MISSING
-        plain = attributes(obj) and not _from_library(type(obj))
-        token = _deep(_state(obj) if plain else obj, _HELD_LIMIT, _ARRAY_LIMIT)
+        token = _deep(_state(obj) if _caching(type(obj)) else obj, _HELD_LIMIT, _ARRAY_LIMIT)
         if token is MISSING:
             self._large.add(id(obj))
         return token

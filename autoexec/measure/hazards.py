@@ -13,7 +13,7 @@ from typing import Any
 
 from autoexec.records import Hazard
 
-from .captures import MISSING, attributes, dig, foreign, is_mutable, is_stdlib, isa, layers, peek, where
+from .captures import MISSING, attributes, dig, is_mutable, is_stdlib, isa, layers, peek, where
 from .footprint import Changes
 
 __all__ = ["Footprint", "find_hazards", "pickle_hazard", "serialise"]
@@ -209,7 +209,7 @@ class Footprint:
 
     def __init__(self, func: Callable[..., object]) -> None:
         self._func = func
-        self._changes = Changes(list(_reach(func)))
+        self._changes = Changes(_reachable(func))
         self._hazards: tuple[Hazard, ...] | None = None
 
     def before(self, args: tuple[object, ...]) -> None:
@@ -243,6 +243,13 @@ class Footprint:
 
 def _related(one: str, other: str) -> bool:
     return one == other or one.startswith(other + ".") or other.startswith(one + ".")
+
+
+def _reachable(func: Any) -> list[tuple[str, Any]]:
+    try:
+        return list(_reach(func))
+    except Exception:  # an object that resists being looked at is not watched
+        return []
 
 
 def _reach(func: Any) -> Iterator[tuple[str, Any]]:

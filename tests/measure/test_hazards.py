@@ -477,6 +477,13 @@ def maybe_default(x: int, options: dict[str, int] | None = None) -> dict[str, in
     return options
 
 
+def optional_list(x: int, out: list[int] | None = None) -> list[int]:
+    if out is None:
+        out = []
+    out.append(x)
+    return out
+
+
 def logs_and_prints(x: int) -> int:
     LOG.info("seen %s", x)
     print(x)
@@ -620,6 +627,8 @@ HARMLESS: list[Any] = [
     copies_global,
     rebinds_argument,
     maybe_default,
+    optional_list,
+    random.SystemRandom().random,
     logs_and_prints,
     writes_own_file,
     own_array,
@@ -693,6 +702,8 @@ HELD: list[tuple[Callable[[], Any], str, bool]] = [
     (lambda: threading.Thread(target=len), "captured thread, process or pool", False),
     (lambda: weakref.ref(Counter), "captured weak reference", True),
     (weakref.WeakValueDictionary, "captured weak reference", True),
+    (random.Random, "captured random generator", True),
+    (np.random.default_rng, "captured random generator", True),
 ]
 
 
@@ -910,6 +921,52 @@ def _array_change(x: int) -> None:
 
 def _in_helper(x: int) -> None:
     _exec_append(x)
+
+
+class Lazy:
+    """State in a slot, in the class, in an empty object and in a cached property."""
+
+    shared: dict[int, int] = {}  # noqa: RUF012
+
+    @functools.cached_property
+    def table(self) -> list[int]:
+        return [1, 2]
+
+    def uses_table(self, x: int) -> int:
+        return self.table[0] + x
+
+    def sets(self, x: int) -> None:
+        vars(self)["x"] = x
+
+    def shares(self, x: int) -> None:
+        operator.setitem(self.shared, x, x)
+
+
+class Slotted:
+    """One slot and nothing else."""
+
+    __slots__ = ("x",)
+
+    def sets(self, x: int) -> None:
+        object.__setattr__(self, "x", x)
+
+
+def test_footprint_sees_into_objects() -> None:
+    """Slots, class attributes and first attributes are watched; a cached property is no change."""
+    assert _around(Lazy().uses_table, 1) == ()
+    assert [h.name for h in _around(Lazy().sets, 1)] == ["self"]
+    assert [h.name for h in _around(Lazy().shares, 1)] == ["self.shared"]
+    assert [h.name for h in _around(Slotted().sets, 1)] == ["self"]
+
+
+def test_large_containers_are_still_compared() -> None:
+    """A container too large to pickle is compared element by element."""
+    big: list[Any] = [str(i) for i in range(200_000)]
+    assert [h.name for h in _around(functools.partial(_exec_item, big), 7)] == ["target"]
+
+
+def _exec_item(target: list[Any], x: int) -> None:
+    exec("target[100] = x", {"target": target, "x": x})
 
 
 @pytest.mark.parametrize(

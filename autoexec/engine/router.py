@@ -1,0 +1,313 @@
+"""Behind the executor: learn each function from its first calls, send the rest where they belong.
+
+    submit ─► Learner (one thread per function, watched like any loop) ─► decided ─► backend
+                 └─ calls that come before the decision wait here, or run here
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+from ..backends.base import Backend, Chunk, Finished
+from ..decide import sizing
+from ..records import Plan, Profile, WorkKind
+from .director import Director, Seen
+from .judge import Judge
+from .loop import Loop
+from .measured import Measured
+
+if TYPE_CHECKING:
+    from ..options import Options
+
+__all__ = ["Router", "apply"]
+
+LEARN_S = 0.020  # seconds of a function's calls to watch before it is routed
+LEARN_CALLS = 256  # calls after which even a tiny function is known
+
+
+def apply(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call `func`; by name in every worker, so that only its arguments travel."""
+    return func(*args, **kwargs)
+
+
+class Call:
+    """One submission: a future, and what it is for."""
+
+    __slots__ = ("args", "func", "future", "kwargs")
+
+    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.future: Future[Any] = Future()
+        self.func, self.args, self.kwargs = func, args, kwargs
+
+    def run(self) -> Any:
+        """Run here, resolve the future; return the result, for whoever measures."""
+        if not self.future.set_running_or_notify_cancel():
+            return None
+        try:
+            value = self.func(*self.args, **self.kwargs)
+        except BaseException as error:
+            self.future.set_exception(error)
+            return None
+        self.future.set_result(value)
+        return value
+
+
+class Router:
+    """Routes the calls of one executor.
+
+    Args:
+        options: the executor's.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._learners: dict[Hashable, Learner] = {}
+        self._backends: dict[str, Backend] = {}
+        self._calls: dict[int, Call] = {}
+        self._ticket = 0
+        self._judge = Judge(apply, options)
+
+    # Submitting -------------------------------------------------------------------------------------------
+
+    def submit(self, call: Call) -> None:
+        """Take a call."""
+        backend = self._options.backend
+        if backend != "auto":
+            name = backend if isinstance(backend, str) else "executor"
+            plan, _ = self._judge.forced(None)
+            self.dispatch(call, plan if name != "serial" else Plan("serial"))
+            return
+        learner = self._learner(call.func)
+        if learner.plan is None and learner.take(call):
+            return
+        assert learner.plan is not None
+        self.dispatch(call, learner.plan)
+
+    def _learner(self, func: Callable[..., Any]) -> Learner:
+        key = identity(func)
+        with self._lock:
+            learner = self._learners.get(key)
+            if learner is None:
+                learner = self._learners[key] = Learner(func, self)
+            return learner
+
+    def dispatch(self, call: Call, plan: Plan) -> None:
+        """Hand a call to the backend of a plan."""
+        with self._lock:
+            self._ticket += 1
+            ticket = self._ticket
+            self._calls[ticket] = call
+            backend = self._backend(plan)
+        backend.submit(
+            Chunk(
+                ticket,
+                [(call.func, call.args, call.kwargs)],
+                apply,
+                star=True,
+                begin=call.future.set_running_or_notify_cancel,
+            )
+        )
+
+    def _backend(self, plan: Plan) -> Backend:
+        name = f"{plan.backend}-{plan.max_workers}" if plan.backend == "threads" else plan.backend
+        backend = self._backends.get(name)
+        if backend is None:
+            if plan.backend == "serial":
+                plan = replace(plan, backend="threads", max_workers=1)
+            backend = self._backends[name] = self._judge.open(plan, self._deliver, fork=False)
+        return backend
+
+    def _deliver(self, finished: Finished) -> None:
+        with self._lock:
+            call = self._calls.pop(finished.chunk.start, None)
+        if call is None:
+            return
+        if finished.error is not None:
+            call.future.set_exception(finished.error)
+        else:
+            call.future.set_result(finished.values[0])
+
+    # Ending -----------------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Cancel every call that has not begun."""
+        with self._lock:
+            calls = list(self._calls.values())
+            learners = list(self._learners.values())
+        for learner in learners:
+            learner.cancel()
+        for call in calls:
+            call.future.cancel()
+
+    def close(self, *, wait: bool) -> None:
+        """Finish what was submitted and end the workers.
+
+        Args:
+            wait: until that has happened; else it happens in the background.
+        """
+        if not wait:
+            threading.Thread(target=self.close, kwargs={"wait": True}, name="autoexec-closer", daemon=True).start()
+            return
+        with self._lock:
+            learners = list(self._learners.values())
+        for learner in learners:
+            learner.join()
+        with self._lock:
+            backends, self._backends = list(self._backends.values()), {}
+        for backend in backends:
+            backend.close()
+
+    # What the learners need -------------------------------------------------------------------------------
+
+    @property
+    def options(self) -> Options:
+        """The executor's options."""
+        return self._options
+
+    def describe(self) -> dict[str, Plan]:
+        """What was decided so far, by function name."""
+        with self._lock:
+            learners = list(self._learners.values())
+        return {learner.name: learner.plan for learner in learners if learner.plan is not None}
+
+
+class _Queue:
+    """Calls waiting for one function, in the shape of a feed."""
+
+    star = False
+
+    def __init__(self) -> None:
+        self.calls: deque[Call] = deque()
+
+    def take(self, count: int) -> tuple[int, Sequence[Any]]:
+        return 0, [self.calls.popleft()] if self.calls else []
+
+    def remaining(self) -> None:
+        return None
+
+    def give_back(self, start: int, items: Sequence[Any]) -> None:
+        self.calls.extendleft(reversed(items))
+
+    def first(self) -> int:
+        return 0
+
+
+class Learner:
+    """Runs the first calls of a function in a thread of its own, watched, until it is clear what they are.
+
+    Attributes:
+        plan: where the function's calls go, or None while that is open.
+        profile: what one call costs, or None.
+    """
+
+    def __init__(self, func: Callable[..., Any], router: Router) -> None:
+        self.name = str(getattr(func, "__qualname__", None) or type(func).__qualname__)
+        self.plan: Plan | None = None
+        self.profile: Profile | None = None
+        self._router = router
+        self._judge = Judge(func, router.options)
+        self._queue = _Queue()
+        self._loop = Loop(Call.run, self._queue)  # type: ignore[arg-type]
+        self._measured = Measured(func)
+        self._director: Director | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def take(self, call: Call) -> bool:
+        """Queue a call; False when the decision has been made meanwhile."""
+        with self._lock:
+            if self.plan is not None:
+                return False
+            with self._loop.lock:
+                self._queue.calls.append(call)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="autoexec-learner", daemon=True)
+                self._thread.start()
+            return True
+
+    def _work(self) -> None:
+        director = self._director = Director(self._loop, self._early, lambda: None)
+        director.measure()
+        try:
+            while self.plan is None:
+                block = self._loop.run(1)
+                if block is None:
+                    with self._lock:  # nothing to do, for now: the next call starts a new thread
+                        if not self._queue.calls and self.plan is None:
+                            self._thread = None
+                            return
+                    continue
+                self._measured.add_call(block)
+                if self._measured.total_s > LEARN_S or self._measured.items >= LEARN_CALLS:
+                    self._decide()
+        finally:
+            director.stop()
+
+    def _decide(self, seen: Seen | None = None) -> bool:
+        assert self._director is not None
+        sample = self._measured.sample(self._director, None, seen)
+        plan, profile = self._judge.plan(sample, self._measured, fork=False)
+        if seen is not None and plan.backend == "serial":
+            return False
+        if plan.backend == "threads":
+            plan = replace(plan, max_workers=self._threads(profile))
+        with self._lock:
+            if self.plan is not None:
+                return True
+            self._loop.take_over()
+            self.plan, self.profile = plan, profile
+            waiting = list(self._queue.calls)
+            self._queue.calls.clear()
+        for call in waiting:
+            self._router.dispatch(call, plan)
+        return True
+
+    def _threads(self, profile: Profile) -> int:
+        given = self._router.options.max_workers
+        if given is not None:
+            return given
+        machine = self._judge.machine
+        if profile.kind in (WorkKind.IO, WorkKind.MIXED):
+            return sizing.IO_CAP
+        return sizing.cpu_workers(machine, None)
+
+    def _early(self, seen: Seen) -> bool:
+        if self._measured.importing() and seen.running_s < 0.5:
+            return False
+        with self._measured.own_imports():
+            return self._decide(seen)
+
+    def cancel(self) -> None:
+        """Cancel the calls that wait for a decision."""
+        with self._lock, self._loop.lock:
+            calls = list(self._queue.calls)
+        for call in calls:
+            call.future.cancel()
+
+    def join(self) -> None:
+        """Wait until the calls that were taken here have run or moved on."""
+        with self._lock:
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+
+def identity(func: Callable[..., Any]) -> Hashable:
+    """What makes two callables the same function: its code, else its type or name."""
+    if isinstance(func, MethodType):
+        func = func.__func__
+    inner = getattr(func, "func", None)
+    if inner is not None and type(func).__name__ == "partial":
+        return identity(inner)
+    code = getattr(func, "__code__", None)
+    if code is not None:
+        return id(code), code
+    name = getattr(func, "__qualname__", None)
+    return (type(func), name if isinstance(name, str) else id(func))

@@ -1,0 +1,180 @@
+"""`autoexec.Executor`: the standard library's executor interface, with the decision inside."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor as BaseExecutor
+from concurrent.futures import Future
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from .api import _check_function
+from .engine.router import Call, Router
+from .errors import OptionError
+from .options import resolve
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from .options import Wishes
+    from .records import Plan
+
+__all__ = ["Executor"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Executor(BaseExecutor):
+    """An executor that learns each function from its first submissions and routes the rest.
+
+    Functions that wait go to many threads, functions that release the GIL to as many threads as there
+    are cores, functions that hold it to processes, and what must stay in this process to threads.
+
+    Args:
+        **options: see `autoexec.Options`; `max_workers` and `backend` matter here.
+
+    Raises:
+        OptionError: if an option cannot be meant.
+
+    >>> import autoexec
+    >>> with autoexec.Executor() as executor:
+    ...     executor.submit(pow, 2, 10).result()
+    1024
+    """
+
+    def __init__(self, max_workers: int | None = None, **options: Unpack[Wishes]) -> None:
+        if max_workers is not None:
+            options["max_workers"] = max_workers
+        self._options = resolve(options)
+        self._router = Router(self._options)
+        self._lock = threading.Lock()
+        self._shut_down = False
+        _open_routers.add(self._router)
+        weakref.finalize(self, _let_go, self._router).atexit = False
+
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Schedule `fn(*args, **kwargs)` and return its future.
+
+        Raises:
+            RuntimeError: after `shutdown`.
+            OptionError: if `fn` is not callable, or async.
+        """
+        _check_function(fn)
+        call = Call(fn, args, kwargs)
+        with self._lock:
+            if self._shut_down:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            self._router.submit(call)
+        return call.future
+
+    def map(
+        self,
+        fn: Callable[..., R],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[R]:
+        """Like the built-in `map`, run in the background, as CPython 3.14 defines it.
+
+        Args:
+            fn: called with one item of each iterable.
+            *iterables: collected at once, unless `buffersize` is given.
+            timeout: seconds from this call until a result must be there, or None.
+            chunksize: items that are run one after the other as one task.
+            buffersize: tasks that may be submitted and not yet delivered; None submits all at once.
+
+        Raises:
+            TimeoutError: from the iterator, if a result is late.
+            OptionError: if an argument cannot be meant.
+            RuntimeError: after `shutdown`.
+        """
+        resolve({"timeout": timeout, "chunksize": chunksize, "buffersize": buffersize})
+        _check_function(fn)
+        if not iterables:
+            raise OptionError("no items: give at least one iterable after the function")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        rows = zip(*iterables, strict=False)
+        if chunksize == 1:
+            tasks: Iterator[Future[Any]] = (self.submit(fn, *row) for row in rows)
+            return _results(tasks, deadline, buffersize)
+        chunks = iter(lambda: list(islice(rows, chunksize)), [])
+        tasks = (self.submit(_run_chunk, fn, chunk) for chunk in chunks)
+        return (value for values in _results(tasks, deadline, buffersize) for value in values)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work; end the workers when what was submitted is done.
+
+        Args:
+            wait: return only then.
+            cancel_futures: cancel what has not begun.
+        """
+        with self._lock:
+            first, self._shut_down = not self._shut_down, True
+        if cancel_futures:
+            self._router.cancel()
+        if first or wait:
+            self._router.close(wait=wait)
+        if wait:
+            _open_routers.discard(self._router)
+
+    @property
+    def plans(self) -> dict[str, Plan]:
+        """Where the functions learned so far are sent, and why, by their names."""
+        return self._router.describe()
+
+    def __repr__(self) -> str:
+        plans = ", ".join(f"{name}: {plan.backend}" for name, plan in self.plans.items())
+        return f"<autoexec.Executor {plans or 'nothing learned yet'}>"
+
+
+def _run_chunk(fn: Callable[..., R], rows: list[tuple[Any, ...]]) -> list[R]:
+    return [fn(*row) for row in rows]
+
+
+def _results(tasks: Iterator[Future[R]], deadline: float | None, buffersize: int | None) -> Iterator[R]:
+    """Submit now (all, or a buffer full), deliver as asked; as `concurrent.futures` does it."""
+    futures = deque(islice(tasks, buffersize) if buffersize is not None else tasks)
+
+    def deliver() -> Iterator[R]:
+        try:
+            while futures:
+                future = futures.popleft()
+                if buffersize is not None:
+                    futures.extend(islice(tasks, 1))
+                yield _outcome(future, deadline)
+                del future
+        finally:
+            for waiting in futures:
+                waiting.cancel()
+
+    return deliver()
+
+
+def _outcome(future: Future[R], deadline: float | None) -> R:
+    try:
+        return future.result(None if deadline is None else deadline - time.monotonic())
+    except TimeoutError:
+        future.cancel()
+        raise
+
+
+_open_routers: set[Router] = set()
+
+
+def _let_go(router: Router) -> None:
+    """The executor is gone; its pending work is not."""
+    router.close(wait=False)
+
+
+@atexit.register
+def _finish_all() -> None:
+    """Pending work is finished when the interpreter exits, as with the standard library's executors."""
+    for router in list(_open_routers):
+        router.close(wait=True)
