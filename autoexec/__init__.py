@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .api import explain, machine, map, profile, starmap
     from .decorator import Parallel, parallel
     from .errors import AutoexecError, MissingExtra, OptionError, WorkerDied

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import OptionError
 from .options import Options, resolve
 from .results import Results
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Unpack
+    from typing import Any, TypeVar, Unpack
 
     from .options import Wishes
     from .records import Machine, Profile
 
+    R = TypeVar("R")
+
 __all__ = ["explain", "machine", "map", "profile", "starmap"]
 
-R = TypeVar("R")
+CO_ASYNC = 0x80 | 0x200  # inspect.CO_COROUTINE and CO_ASYNC_GENERATOR; importing inspect takes 11 ms
 
 
 def map(func: Callable[..., R], *iterables: Iterable[Any], **options: Unpack[Wishes]) -> Results[R]:
@@ -50,7 +51,9 @@ def map(func: Callable[..., R], *iterables: Iterable[Any], **options: Unpack[Wis
     return start(func, iterables, resolve(options))
 
 
-def starmap(func: Callable[..., R], iterable: Iterable[Iterable[Any]], **options: Unpack[Wishes]) -> Results[R]:
+def starmap(
+    func: Callable[..., R], iterable: Iterable[Iterable[Any]], **options: Unpack[Wishes]
+) -> Results[R]:
     """Like `map`, with each item unpacked into the arguments, as `itertools.starmap` does.
 
     >>> import autoexec
@@ -75,7 +78,9 @@ def start(
 
 def _check_function(func: object) -> None:
     if not callable(func):
-        raise OptionError(f"the function must be callable, not {func!r}; the function comes first, the items after it")
+        raise OptionError(
+            f"the function must be callable, not {func!r}; the function comes first, the items after it"
+        )
     if _is_async(func):
         raise OptionError(
             f"{func!r} is an async function, which is not supported yet; wrap it: "
@@ -86,8 +91,13 @@ def _check_function(func: object) -> None:
 def _is_async(func: Any) -> bool:
     flags = getattr(getattr(func, "__code__", None), "co_flags", None)
     if flags is not None:  # a plain function: two attribute look-ups instead of inspect's walk
-        return bool(flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR))
-    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(getattr(func, "__call__", None))
+        return bool(flags & CO_ASYNC)
+    inner = (
+        getattr(func, "func", None)
+        or getattr(func, "__func__", None)
+        or getattr(type(func), "__call__", None)
+    )
+    return bool(getattr(getattr(inner, "__code__", None), "co_flags", 0) & CO_ASYNC)
 
 
 def _checked(iterables: tuple[Iterable[Any], ...]) -> tuple[Iterable[Any], ...]:

@@ -53,7 +53,9 @@ class Parallel(Generic[P, R]):
 
     def starmap(self, iterable: Iterable[Iterable[Any]], **options: Unpack[Wishes]) -> Results[R]:
         """`autoexec.starmap` of this function."""
-        return api.start(self._target(), api._checked((iterable,)), resolve(options, self._options), star=True)
+        return api.start(
+            self._target(), api._checked((iterable,)), resolve(options, self._options), star=True
+        )
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Run one call in the background, in an executor that all decorated functions share."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
 
 from .errors import MissingExtra, OptionError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-    from typing import TypedDict
+    from dataclasses import dataclass
+    from typing import Any, TypedDict
 
     class Wishes(TypedDict, total=False):
         """The keywords that every door takes; see `Options` for their meaning."""
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
         backend: str | Executor
         ordered: bool
         progress: bool
-
+else:
+    from .frozen import dataclass
 
 __all__ = ["BACKENDS", "Options", "resolve"]
 
@@ -75,7 +76,7 @@ def resolve(wishes: Wishes, base: Options | None = None) -> Options:
     """
     given: dict[str, Any] = dict(wishes)
     n_jobs = given.pop("n_jobs", None)
-    known = [field.name for field in fields(Options)]
+    known = Options.__match_args__
     for name in given:
         if name not in known:
             raise OptionError(f"unknown option {name!r}; the options are {', '.join(known)} and n_jobs")

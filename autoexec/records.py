@@ -5,8 +5,13 @@ They import nothing of ours. Seconds are floats, sizes are bytes, shares run fro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import dataclass, field
+else:
+    from .frozen import dataclass, field
 
 __all__ = [
     "Calibration",

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import TypeVar
+
     from .engine.run import Run
     from .records import Plan, Profile
 
+    R = TypeVar("R")
+    _Results = Iterator[R]
+else:
+    _Results = Iterator
+
 __all__ = ["Results"]
 
-R = TypeVar("R")
 
-
-class Results(Iterator[R], Generic[R]):
+class Results(_Results):
     """An iterator over results; close it, or leave its `with` block, to cancel what has not begun.
 
     Results arrive in blocks inside; iterating hands them out one by one through the standard library's

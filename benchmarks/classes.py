@@ -15,7 +15,8 @@ the rounds. The label follows from the ratios by these rules, the first that app
 - MIXED: 0.25 to 0.75 of the time is waiting, and 2 threads are at least 1.25 times as fast;
 - NATIVE: under 0.15 is waiting, and 2 threads are at least 1.5 times as fast;
 - PYTHON: under 0.15 is waiting, 2 threads are under 1.25 times as fast, 2 processes at least 1.4 times;
-- ambiguous: anything else. These are listed and not scored.
+- ambiguous: anything else, or over 0.1 of the time queued for a core: the machine was too busy to say. These
+  are listed and not scored.
 
 `check` asks `autoexec.profile(func, items)` in a fresh process and prints what it got wrong, with the
 profile's numbers. It ends with status 1 if fewer than 95 % are right.
@@ -90,7 +91,7 @@ def label(m: Measured) -> str:
         return "IO" if (m.many or 0) > 4 else AMBIGUOUS
     if m.waiting >= 0.25:
         return "MIXED" if m.threads >= 1.25 else AMBIGUOUS
-    if m.waiting >= 0.15:
+    if m.waiting >= 0.15 or 1 - m.own - m.waiting > 0.1:
         return AMBIGUOUS
     if m.threads >= 1.5:
         return "NATIVE"
@@ -284,7 +285,7 @@ def fresh(*arguments: str) -> dict[str, Any]:
     """Run a command of this file in a process of its own; its last line is JSON."""
     command = [sys.executable, str(Path(__file__).resolve()), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     except subprocess.TimeoutExpired:
         return {"error": "no answer after 180 s"}
     lines = done.stdout.splitlines()

@@ -147,7 +147,7 @@ class TestWork:
     """The pure-Python functions."""
 
     def test_the_longest_chain_is_the_known_one(self):
-        """27 is the famous slow starter; none begins a longer chain among the first thousands than 3,711."""
+        """27 is the famous slow starter; none begins a longer chain among the first 4,000 than 3,711."""
         assert work.chain(27) == 111
         assert work.longest_collatz(0) == (237, 3711)
 

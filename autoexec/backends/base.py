@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+else:
+    Protocol = object
 
 __all__ = ["Backend", "Chunk", "Deliver", "Finished", "run_items"]
 
 
-@dataclass(slots=True)
 class Chunk:
     """Items with consecutive indices that one worker runs one after the other.
 
@@ -22,14 +25,19 @@ class Chunk:
         begin: asked by the worker that takes the task; False means that it was cancelled.
     """
 
-    start: int
-    items: Sequence[Any]
-    call: Callable[..., Any]
-    star: bool = False
-    begin: Callable[[], bool] | None = None
+    __slots__ = ("begin", "call", "items", "star", "start")
+
+    def __init__(
+        self,
+        start: int,
+        items: Sequence[Any],
+        call: Callable[..., Any],
+        star: bool = False,
+        begin: Callable[[], bool] | None = None,
+    ) -> None:
+        self.start, self.items, self.call, self.star, self.begin = start, items, call, star, begin
 
 
-@dataclass(slots=True)
 class Finished:
     """What became of a task: the values up to the first error, and that error.
 
@@ -42,12 +50,19 @@ class Finished:
         where: the worker, for notes ("process 4711").
     """
 
-    chunk: Chunk
-    values: list[Any]
-    error: BaseException | None
-    wall_s: float
-    cpu_s: float
-    where: str
+    __slots__ = ("chunk", "cpu_s", "error", "values", "wall_s", "where")
+
+    def __init__(
+        self,
+        chunk: Chunk,
+        values: list[Any],
+        error: BaseException | None,
+        wall_s: float,
+        cpu_s: float,
+        where: str,
+    ) -> None:
+        self.chunk, self.values, self.error = chunk, values, error
+        self.wall_s, self.cpu_s, self.where = wall_s, cpu_s, where
 
 
 Deliver = Callable[[Finished], None]
@@ -61,7 +76,6 @@ class Backend(Protocol):
 
     def withdraw(self) -> list[Chunk]:
         """Give back the tasks that no worker has begun."""
-        ...
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:
         """Finish what was submitted and let the workers go.

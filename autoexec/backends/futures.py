@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Executor, Future
-from typing import Any
 
 from ..errors import MissingExtra, WorkerDied
 from .base import Chunk, Deliver, Finished, run_items
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["FuturesBackend", "in_this_process", "loky_executor"]
 
@@ -22,9 +25,7 @@ def loky_executor(max_workers: int) -> Executor:
     try:
         from joblib.externals import loky
     except ImportError as error:
-        raise MissingExtra(
-            "backend='joblib' needs joblib: pip install 'autoexec-futures[joblib]'"
-        ) from error
+        raise MissingExtra("backend='joblib' needs joblib: pip install 'autoexec-futures[joblib]'") from error
     executor: Executor = loky.ProcessPoolExecutor(max_workers=max_workers)
     return executor
 

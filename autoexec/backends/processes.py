@@ -15,13 +15,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from ..errors import WorkerDied
 from .base import Chunk, Deliver, Finished, run_items
 from .start import Worker, fork_worker, spawn_worker
 from .wire import loads
 from .worker import RemoteTraceback
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["ProcessBackend"]
 
@@ -208,7 +211,9 @@ class ProcessBackend:
         with self._lock:
             self._workers.discard(worker)
         if not self._killed:
-            self._deliver(Finished(chunk, [], died(worker.pid, code, chunk), 0.0, 0.0, f"process {worker.pid}"))
+            self._deliver(
+                Finished(chunk, [], died(worker.pid, code, chunk), 0.0, 0.0, f"process {worker.pid}")
+            )
 
 
 def _revive(problem: tuple[BaseException, str] | None) -> BaseException | None:

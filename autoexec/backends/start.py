@@ -14,9 +14,12 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from .wire import Pipe, open_pipes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Worker", "fork_worker", "may_fork", "spawn_worker"]
 

@@ -16,11 +16,14 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from .. import role
 from .base import run_items
 from .wire import Pipe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["RemoteTraceback", "become_worker", "serve", "serve_descriptors"]
 
@@ -113,7 +116,9 @@ def _encode_by_value(values: list[Any], sent: Any, wall: float, cpu: float) -> b
                     f"the result, of type {type(value).__qualname__}, cannot be sent back from a worker process "
                     f"({refusal}); return plain data, or use backend='threads'"
                 )
-                return pickle.dumps((pickle.loads(cloudpickle.dumps(good)), (problem, ""), wall, cpu), protocol=5)
+                return pickle.dumps(
+                    (pickle.loads(cloudpickle.dumps(good)), (problem, ""), wall, cpu), protocol=5
+                )
             good.append(value)
         raise
 

@@ -7,9 +7,14 @@ the class; docs/how-it-decides.md prints the same table.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ..records import Profile, Sample, WorkKind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+else:
+    from ..frozen import dataclass
 
 __all__ = ["RULES", "Shares", "profile_of"]
 
@@ -18,7 +23,8 @@ QUIET = 0.15  # a probe on a busy machine calls up to this share of GIL-free tim
 SURE = 0.90  # and misses up to this much of the held time: a holder at 0.90 holds all the time
 
 
-class Shares(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Shares:
     """Where the seconds of one item go, each as a share of its wall time."""
 
     cpu: float
@@ -30,7 +36,8 @@ class Shares(NamedTuple):
     wall_s: float
 
 
-class Rule(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rule:
     """One line of the classification: the class, when it holds, and the words for it."""
 
     kind: WorkKind
@@ -42,25 +49,25 @@ RULES: tuple[Rule, ...] = (
     Rule(
         WorkKind.SUBPROCESS,
         lambda s: s.children > 0.25 and s.children > s.cpu,
-        "child processes used {children:.0%} of a core while the function waited",
+        "child processes used {s.children:.0%} of a core while the function waited",
     ),
     Rule(
         WorkKind.PARALLEL,
         lambda s: s.native > 0.25 and s.native > 0.3 * s.cpu,
-        "native threads of this process used {native:.0%} of a core beside the function's own {cpu:.0%}",
+        "native threads of this process used {s.native:.0%} of a core beside the function's own {s.cpu:.0%}",
     ),
-    Rule(WorkKind.IO, lambda s: s.wait > 0.75, "it waited {wait:.0%} of the time"),
+    Rule(WorkKind.IO, lambda s: s.wait > 0.75, "it waited {s.wait:.0%} of the time"),
     Rule(
         WorkKind.MIXED,
         lambda s: s.wait > 0.25,
-        "it waited {wait:.0%} of the time and computed {cpu:.0%}",
+        "it waited {s.wait:.0%} of the time and computed {s.cpu:.0%}",
     ),
     Rule(
         WorkKind.NATIVE,
         lambda s: s.free > s.held,
-        "the GIL was free for {free:.0%} of the time while it computed",
+        "the GIL was free for {s.free:.0%} of the time while it computed",
     ),
-    Rule(WorkKind.PYTHON, lambda s: True, "the GIL was held for {held:.0%} of the time"),
+    Rule(WorkKind.PYTHON, lambda s: True, "the GIL was held for {s.held:.0%} of the time"),
 )
 
 
@@ -91,7 +98,7 @@ def profile_of(sample: Sample, *, gil: bool = True) -> Profile:
         crossing_s=sample.crossing_s,
         held_share=sample.held_share,
         kind=rule.kind,
-        evidence=rule.words.format(**shares._asdict()),
+        evidence=rule.words.format(s=shares),
         remaining=sample.remaining,
         partial=sample.running_s > 0.0,
     )

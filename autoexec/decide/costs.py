@@ -105,4 +105,3 @@ def forecasts(
 
 def _least(*rates: float) -> float:
     return max(1e-12, min(rates))
-

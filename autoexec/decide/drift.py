@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from ..frozen import replace
 from ..records import Plan, Profile, WorkKind
 
 __all__ = ["FACTOR", "Drift"]

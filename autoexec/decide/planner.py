@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
+from ..frozen import replace
 from ..records import Forecast, Hazard, Machine, Plan, Profile, WorkKind
 
 __all__ = ["choose", "native_budget", "refuse"]

@@ -12,11 +12,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..measure.clocks import ThreadClock, children_cpu, native_cpu
 from ..measure.probe import GilProbe, fine_switching
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .loop import Block, Loop
 
@@ -145,9 +145,7 @@ class Director:
         """Look up now and then; a block that takes far too long is measured."""
         while not self._stop.wait(GUARD_S) and not self._measuring.is_set():
             block = self._loop.block
-            if block is not None and time.perf_counter() - block.began > max(
-                GUARD_S, 10 * self.expected_s
-            ):
+            if block is not None and time.perf_counter() - block.began > max(GUARD_S, 10 * self.expected_s):
                 self._baseline()
                 self._measuring.set()
         return False

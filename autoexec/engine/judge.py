@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from ..backends import registry
 from ..decide import costs, planner, sizing
 from ..decide.classify import profile_of
+from ..frozen import replace
 from ..measure import calibration, machine, pickling
 from ..records import Forecast, Hazard, Machine, Plan, Profile, Sample, WorkKind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..backends.base import Backend, Deliver
     from ..options import Options
     from .feed import Feed
@@ -70,7 +72,9 @@ class Judge:
         name = backend if isinstance(backend, str) else type(backend).__name__
         workers = self._options.max_workers or sizing.cpu_workers(self.machine, remaining)
         plan = Plan(name, workers, self._options.chunksize or 1, reason="the caller asked for this backend")
-        profile = Profile(_name(self._call), 0, 0.0, 0.0, 0.0, 0.0, remaining=remaining, evidence="not sampled")
+        profile = Profile(
+            _name(self._call), 0, 0.0, 0.0, 0.0, 0.0, remaining=remaining, evidence="not sampled"
+        )
         return plan, profile
 
     def _choose(self, profile: Profile, measured: Measured, *, fork: bool, stays: str) -> Plan:

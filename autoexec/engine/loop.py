@@ -11,9 +11,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from .feed import Feed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Block", "Loop"]
 
@@ -21,7 +24,18 @@ __all__ = ["Block", "Loop"]
 class Block:
     """Some consecutive items, their results so far, and what ended them."""
 
-    __slots__ = ("began", "cpu_before", "cpu_s", "error", "items", "iterator", "limit", "out", "start", "wall_s")
+    __slots__ = (
+        "began",
+        "cpu_before",
+        "cpu_s",
+        "error",
+        "items",
+        "iterator",
+        "limit",
+        "out",
+        "start",
+        "wall_s",
+    )
 
     def __init__(self, start: int, items: Sequence[Any]) -> None:
         self.start, self.items = start, items

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from ..decide.classify import profile_of
+from ..frozen import replace
 from ..records import Hazard, Profile, Sample, WorkKind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .director import Director, Seen
     from .feed import Feed
     from .loop import Block
@@ -145,7 +147,9 @@ class Measured:
     def brief(self, remaining: int | None) -> Profile:
         """A profile of items that are over before a verdict is."""
         item = self.item_s
-        cpu = min(item, sum(c * n for c, n in zip(self._cpus, self._counts, strict=True)) / max(1, self.items))
+        cpu = min(
+            item, sum(c * n for c, n in zip(self._cpus, self._counts, strict=True)) / max(1, self.items)
+        )
         return Profile(
             function=str(getattr(self._call, "__qualname__", None) or type(self._call).__qualname__),
             items=self.items,
@@ -171,4 +175,6 @@ class Measured:
             running_s=0.0,
             running_cpu_s=0.0,
         )
-        return replace(profile_of(whole), kind=profile.kind, evidence=profile.evidence, remaining=profile.remaining)
+        return replace(
+            profile_of(whole), kind=profile.kind, evidence=profile.evidence, remaining=profile.remaining
+        )

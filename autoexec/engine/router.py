@@ -1,7 +1,7 @@
 """Behind the executor: learn each function from its first calls, send the rest where they belong.
 
-    submit ─► Learner (one thread per function, watched like any loop) ─► decided ─► backend
-                 └─ calls that come before the decision wait here, or run here
+submit ─► Learner (one thread per function, watched like any loop) ─► decided ─► backend
+└─ calls that come before the decision wait here, or run here
 """
 
 from __future__ import annotations
@@ -10,19 +10,21 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from types import MethodType
-from typing import TYPE_CHECKING, Any
 
 from ..backends.base import Backend, Chunk, Finished
 from ..decide import sizing
+from ..frozen import replace
 from ..records import Plan, Profile, WorkKind
 from .director import Director, Seen
 from .judge import Judge
 from .loop import Loop
 from .measured import Measured
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..options import Options
 
 __all__ = ["Router", "apply"]
@@ -153,7 +155,9 @@ class Router:
             wait: until that has happened; else it happens in the background.
         """
         if not wait:
-            threading.Thread(target=self.close, kwargs={"wait": True}, name="autoexec-closer", daemon=True).start()
+            threading.Thread(
+                target=self.close, kwargs={"wait": True}, name="autoexec-closer", daemon=True
+            ).start()
             return
         with self._lock:
             learners = list(self._learners.values())

@@ -10,22 +10,23 @@ The caller's thread owns a run. The director's thread touches it only in `_early
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from ..errors import blame
+from ..frozen import replace
 from ..records import Plan, Profile
 from .director import Director, Seen
 from .feed import Feed
 from .loop import Block, Loop
 from .measured import Measured
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..options import Options
     from ..report.progress import Bar
     from .judge import Judge
@@ -40,8 +41,6 @@ CRUMBS_S = 0.0003  # seconds of such items that settle it
 BLOCK_S = 0.0015  # seconds of work per block of a serial run
 BLOCK_BYTES = 4 << 20  # of results that a block may hold before the consumer sees the first
 MOST = 32_768  # items per block: beyond that the processor's caches suffer
-
-log = logging.getLogger("autoexec")
 
 
 class Run:
@@ -106,8 +105,8 @@ class Run:
     def _start_sampling(self) -> None:
         self._sampling = True
         self._size = 1
-        self._measured.restart()
         self._director.measure()
+        self._measured.restart()
 
     def _sample(self) -> None:
         """Run the first items here until it is clear what they are, or they end."""
@@ -289,7 +288,7 @@ class Run:
         if old is None or plan.backend == old.backend:
             return None
         plan = replace(plan, reason=f"planned again: {plan.reason}")
-        log.info("autoexec: %s -> %s", old.backend, plan)
+        _note(f"{old.backend} -> {plan}")
         self.plan, self.profile = plan, profile
         return plan
 
@@ -378,7 +377,11 @@ class Run:
             self._bar.close()
 
 
+def _note(text: str) -> None:
+    import logging  # 11 ms that only a change of plan has to pay
+
+    logging.getLogger("autoexec").info(text)
+
+
 def _spell(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
-
-

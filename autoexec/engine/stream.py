@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from ..backends.base import Backend, Chunk, Deliver, Finished
 from ..decide import sizing
@@ -17,6 +16,10 @@ from ..decide.drift import Drift
 from ..errors import blame
 from ..records import Plan, Profile
 from .feed import Feed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Stream"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from ..errors import OptionError, blame
 from ..options import Options
@@ -13,6 +12,10 @@ from .feed import Feed
 from .judge import Judge
 from .loop import Block, Loop
 from .measured import Measured
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["study"]
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+else:
+    from ..frozen import dataclass
 
 __all__ = ["Crossing", "crossing", "dumps"]
 
 ATOMS = (int, float, bool, bytes, type(None), complex)
 
 
-class Crossing(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Crossing:
     """Bytes of one value and the seconds to pickle it at one end and load it at the other."""
 
     size: int

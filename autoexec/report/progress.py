@@ -28,8 +28,6 @@ def open_bar(total: int | None) -> Bar:
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
-        raise MissingExtra(
-            "progress=True needs tqdm: pip install 'autoexec-futures[progress]'"
-        ) from error
+        raise MissingExtra("progress=True needs tqdm: pip install 'autoexec-futures[progress]'") from error
     bar: Bar = tqdm(total=total, unit="item", disable=None)
     return bar

@@ -34,7 +34,9 @@ def explanation(profile: Profile, plan: Plan) -> str:
     rows += [(f"{_way(way)}", _forecast(way)) for way in plan.forecasts]
     rows.append(("choice", str(plan)))
     width = max(len(name) for name, _ in rows)
-    head = f"{profile.function}: {profile.kind.value}" + (f" ({profile.evidence})" if profile.evidence else "")
+    head = f"{profile.function}: {profile.kind.value}" + (
+        f" ({profile.evidence})" if profile.evidence else ""
+    )
     left = f"\n  rest: {profile.remaining} items" if profile.remaining is not None else ""
     return head + left + "".join(f"\n  {name:<{width}}  {value}" for name, value in rows)
 
