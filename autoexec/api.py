@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from . import options as _options
 from .errors import OptionError
-from .options import Options, resolve
+from .options import Options
 from .results import Results
 
 TYPE_CHECKING = False
@@ -48,7 +49,7 @@ def map(func: Callable[..., R], *iterables: Iterable[Any], **options: Unpack[Wis
     >>> list(autoexec.map(lambda x: x * x, range(5)))
     [0, 1, 4, 9, 16]
     """
-    return start(func, iterables, resolve(options))
+    return start(func, iterables, resolved(options))
 
 
 def starmap(
@@ -60,7 +61,7 @@ def starmap(
     >>> list(autoexec.starmap(pow, [(2, 3), (3, 2)]))
     [8, 9]
     """
-    return start(func, (iterable,), resolve(options), star=True)
+    return start(func, (iterable,), resolved(options), star=True)
 
 
 def start(
@@ -70,13 +71,24 @@ def start(
     from .engine.feed import Feed
     from .engine.run import Run
 
-    _check_function(func)
-    run = Run(func, Feed(_checked(iterables), star), options)
+    check_function(func)
+    run = Run(func, Feed(check_items(iterables), star), options)
     run.begin()
     return Results(run)
 
 
-def _check_function(func: object) -> None:
+def resolved(wishes: Wishes, base: Options | None = None) -> Options:
+    """The options of a call, checked; every door comes by here."""
+    return _options.resolve(wishes, base, cores=_usable_cores)
+
+
+def _usable_cores() -> int:
+    from .measure.machine import usable_cores
+
+    return usable_cores()
+
+
+def check_function(func: object) -> None:
     if not callable(func):
         raise OptionError(
             f"the function must be callable, not {func!r}; the function comes first, the items after it"
@@ -89,18 +101,13 @@ def _check_function(func: object) -> None:
 
 
 def _is_async(func: Any) -> bool:
-    flags = getattr(getattr(func, "__code__", None), "co_flags", None)
-    if flags is not None:  # a plain function: two attribute look-ups instead of inspect's walk
-        return bool(flags & CO_ASYNC)
-    inner = (
-        getattr(func, "func", None)
-        or getattr(func, "__func__", None)
-        or getattr(type(func), "__call__", None)
-    )
+    if hasattr(func, "__code__"):
+        return bool(func.__code__.co_flags & CO_ASYNC)
+    inner = getattr(func, "func", None) or getattr(func, "__func__", None) or type(func).__call__
     return bool(getattr(getattr(inner, "__code__", None), "co_flags", 0) & CO_ASYNC)
 
 
-def _checked(iterables: tuple[Iterable[Any], ...]) -> tuple[Iterable[Any], ...]:
+def check_items(iterables: tuple[Iterable[Any], ...]) -> tuple[Iterable[Any], ...]:
     if not iterables:
         raise OptionError("no items: give at least one iterable after the function")
     for iterable in iterables:
@@ -125,8 +132,8 @@ def profile(func: Callable[..., Any], *iterables: Iterable[Any], **options: Unpa
     """
     from .engine.study import study
 
-    _check_function(func)
-    return study(func, _checked(iterables), resolve(options))[0]
+    check_function(func)
+    return study(func, check_items(iterables), resolved(options))[0]
 
 
 def explain(func: Callable[..., Any], *iterables: Iterable[Any], **options: Unpack[Wishes]) -> None:
@@ -137,8 +144,8 @@ def explain(func: Callable[..., Any], *iterables: Iterable[Any], **options: Unpa
     from .engine.study import study
     from .report.text import explanation
 
-    _check_function(func)
-    print(explanation(*study(func, _checked(iterables), resolve(options))))
+    check_function(func)
+    print(explanation(*study(func, check_items(iterables), resolved(options))))
 
 
 def machine() -> Machine:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from . import api
 from .errors import OptionError
-from .options import Options, resolve
+from .options import Options
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -32,12 +32,14 @@ class Parallel(Generic[P, R]):
     """
 
     __wrapped__: Callable[P, R]
+    __qualname__: str
 
     def __init__(self, func: Callable[P, R], options: Options) -> None:
         functools.update_wrapper(self, func)
         self._options = options
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function."""
         return self.__wrapped__(*args, **kwargs)
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
@@ -49,12 +51,12 @@ class Parallel(Generic[P, R]):
 
     def map(self, *iterables: Iterable[Any], **options: Unpack[Wishes]) -> Results[R]:
         """`autoexec.map` of this function, with the decorator's options and these on top."""
-        return api.start(self._target(), api._checked(iterables), resolve(options, self._options))
+        return api.start(self._target(), api.check_items(iterables), api.resolved(options, self._options))
 
     def starmap(self, iterable: Iterable[Iterable[Any]], **options: Unpack[Wishes]) -> Results[R]:
         """`autoexec.starmap` of this function."""
         return api.start(
-            self._target(), api._checked((iterable,)), resolve(options, self._options), star=True
+            self._target(), api.check_items((iterable,)), api.resolved(options, self._options), star=True
         )
 
     def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
@@ -120,7 +122,7 @@ def parallel(func: Callable[P, R] | None = None, /, **options: Unpack[Wishes]) -
     >>> double(4), list(double.map([1, 2, 3]))
     (8, [2, 4, 6])
     """
-    resolved = resolve(options)
+    resolved = api.resolved(options)
     if func is not None:
         if options:
             raise OptionError("use @parallel or @parallel(option=...), not both at once")
@@ -130,20 +132,21 @@ def parallel(func: Callable[P, R] | None = None, /, **options: Unpack[Wishes]) -
 
 def _decorated(func: Callable[P, R], options: Options) -> Parallel[P, R]:
     if not isinstance(func, (staticmethod, classmethod)):
-        api._check_function(func)
+        api.check_function(func)
     return Parallel(func, options)
 
 
-_shared: Executor | None = None
 _lock = threading.Lock()
 
 
 def shared_executor() -> Executor:
-    """The executor behind `f.submit`, made when first wanted and shut down when the interpreter exits."""
-    global _shared
+    """The executor behind `f.submit`, made when first wanted; its work is finished at exit."""
     with _lock:
-        if _shared is None:
-            from .executor import Executor
+        return _make_shared()
 
-            _shared = Executor()
-        return _shared
+
+@functools.cache
+def _make_shared() -> Executor:
+    from .executor import Executor
+
+    return Executor()

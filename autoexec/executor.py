@@ -13,10 +13,9 @@ from concurrent.futures import Future
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from .api import _check_function
+from .api import check_function, resolved
 from .engine.router import Call, Router
 from .errors import OptionError
-from .options import resolve
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -48,10 +47,10 @@ class Executor(BaseExecutor):
     1024
     """
 
-    def __init__(self, max_workers: int | None = None, **options: Unpack[Wishes]) -> None:
-        if max_workers is not None:
-            options["max_workers"] = max_workers
-        self._options = resolve(options)
+    def __init__(self, workers: int | None = None, /, **options: Unpack[Wishes]) -> None:
+        if workers is not None:  # the first positional argument, as in the standard library
+            options = {"max_workers": workers, **options}
+        self._options = resolved(options)
         self._router = Router(self._options)
         self._lock = threading.Lock()
         self._shut_down = False
@@ -65,7 +64,7 @@ class Executor(BaseExecutor):
             RuntimeError: after `shutdown`.
             OptionError: if `fn` is not callable, or async.
         """
-        _check_function(fn)
+        check_function(fn)
         call = Call(fn, args, kwargs)
         with self._lock:
             if self._shut_down:
@@ -95,8 +94,8 @@ class Executor(BaseExecutor):
             OptionError: if an argument cannot be meant.
             RuntimeError: after `shutdown`.
         """
-        resolve({"timeout": timeout, "chunksize": chunksize, "buffersize": buffersize})
-        _check_function(fn)
+        resolved({"timeout": timeout, "chunksize": chunksize, "buffersize": buffersize})
+        check_function(fn)
         if not iterables:
             raise OptionError("no items: give at least one iterable after the function")
         deadline = None if timeout is None else time.monotonic() + timeout

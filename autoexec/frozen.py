@@ -35,7 +35,7 @@ def field(*, default: Any = _MISSING, repr: bool = True) -> Any:  # noqa: A002
 
 def dataclass(*, frozen: bool, slots: bool) -> Callable[[type[T]], type[T]]:
     """Make a frozen class with slots from a class of annotations; both flags must be True."""
-    assert frozen and slots
+    assert (frozen, slots) == (True, True)
     return _build
 
 
@@ -56,7 +56,8 @@ def _build(cls: type[T]) -> type[T]:
         __dataclass_fields__=_Description(names, defaults),
         **_METHODS,
     )
-    return type(cls)(cls.__name__, cls.__bases__, namespace)
+    made: Any = type(cls.__name__, cls.__bases__, namespace)
+    return made  # type: ignore[no-any-return]
 
 
 def _init(names: tuple[str, ...], defaults: dict[str, object]) -> Any:
@@ -82,7 +83,7 @@ def _eq(self: Any, other: object) -> Any:
     return _values(self) == _values(other) if type(self) is type(other) else NotImplemented
 
 
-def _refuse(self: Any, name: str, *value: object) -> None:
+def _refuse(self: Any, name: str, *_: object) -> None:
     from dataclasses import FrozenInstanceError
 
     raise FrozenInstanceError(f"cannot change field {name!r} of a {type(self).__qualname__}")

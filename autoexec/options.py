@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 
 from .errors import MissingExtra, OptionError
 
@@ -57,12 +58,13 @@ class Options:
     progress: bool = False
 
 
-def resolve(wishes: Wishes, base: Options | None = None) -> Options:
+def resolve(wishes: Wishes, base: Options | None = None, *, cores: Callable[[], int] = lambda: 1) -> Options:
     """Check the keywords of a call and lay them over `base`.
 
     Args:
         wishes: the keywords.
         base: options set earlier (by the decorator), or None for the defaults.
+        cores: asked for the usable cores when `n_jobs` is negative.
 
     Raises:
         OptionError: if a value cannot be meant.
@@ -83,7 +85,7 @@ def resolve(wishes: Wishes, base: Options | None = None) -> Options:
     if n_jobs is not None:
         if given.get("max_workers") is not None:
             raise OptionError("give max_workers or n_jobs, not both: they mean the same")
-        given["max_workers"] = _from_n_jobs(n_jobs)
+        given["max_workers"] = _from_n_jobs(n_jobs, cores)
     for name in ("max_workers", "chunksize", "buffersize"):
         if given.get(name) is not None:
             given[name] = _at_least_one(name, given[name])
@@ -91,8 +93,8 @@ def resolve(wishes: Wishes, base: Options | None = None) -> Options:
         given["timeout"] = _seconds(given["timeout"])
     if "backend" in given:
         _check_backend(given["backend"])
-    merged = {name: getattr(base, name) for name in known} if base else {}
-    options = Options(**{**merged, **given})
+    merged: dict[str, Any] = {name: getattr(base, name) for name in known} if base else {}
+    options = Options(**(merged | given))
     if options.progress:
         _need("tqdm", "progress=True", "progress")
     return options
@@ -110,17 +112,13 @@ def _at_least_one(name: str, value: object) -> int:
     return number
 
 
-def _from_n_jobs(value: object) -> int:
+def _from_n_jobs(value: object, cores: Callable[[], int]) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise OptionError(f"n_jobs must be a whole number, not {value!r}")
-    number = operator.index(value)  # type: ignore[arg-type]
+    number = operator.index(value)
     if number == 0:
         raise OptionError("n_jobs must not be 0; -1 means all usable cores")
-    if number > 0:
-        return number
-    from .measure.machine import look
-
-    return max(1, look().usable + 1 + number)
+    return number if number > 0 else max(1, cores() + 1 + number)
 
 
 def _seconds(value: object) -> float:

@@ -95,7 +95,8 @@ class FuturesBackend:
         if error is not None:
             self._deliver(Finished(chunk, [], self._explain(error, chunk), 0.0, 0.0, self.name))
         else:
-            self._deliver(Finished(chunk, *future.result(), self.name))
+            values, raised, wall, cpu = future.result()
+            self._deliver(Finished(chunk, values, raised, wall, cpu, self.name))
 
     def _explain(self, error: BaseException, chunk: Chunk) -> BaseException:
         from concurrent.futures import BrokenExecutor

@@ -113,8 +113,8 @@ def _encode_by_value(values: list[Any], sent: Any, wall: float, cpu: float) -> b
                 cloudpickle.dumps(value, protocol=5)
             except Exception as refusal:
                 problem = TypeError(
-                    f"the result, of type {type(value).__qualname__}, cannot be sent back from a worker process "
-                    f"({refusal}); return plain data, or use backend='threads'"
+                    f"the result, of type {type(value).__qualname__}, cannot be sent back from a worker "
+                    f"process ({refusal}); return plain data, or use backend='threads'"
                 )
                 return pickle.dumps(
                     (pickle.loads(cloudpickle.dumps(good)), (problem, ""), wall, cpu), protocol=5

@@ -143,14 +143,14 @@ def _shares(sample: Sample, wall: float, cpu: float, gil: bool) -> Shares:
         return Shares(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     total = _total(sample) * (1.0 - _queued_share(sample))
     busy = min(1.0, cpu / wall)
-    held = busy * _held_of_cpu(sample, total, busy) if gil else 0.0
+    held = busy * _held_of_cpu(sample, busy) if gil else 0.0
     children = sample.children_s / total
     if sample.child_waited:
         children = max(children, 1.0 - busy)
     return Shares(busy, held, busy - held, 1.0 - busy, sample.native_s / total, children, wall)
 
 
-def _held_of_cpu(sample: Sample, total: float, busy: float) -> float:
+def _held_of_cpu(sample: Sample, busy: float) -> float:
     """Which part of the CPU time held the GIL."""
     if sample.looked_s < ENOUGH_S or busy == 0.0:
         return 1.0  # too short to tell; the cautious answer

@@ -9,7 +9,7 @@ __all__ = ["FACTOR", "Drift"]
 
 FACTOR = 10.0  # items this much longer or shorter than sampled are other items
 LOOK_S = 0.1  # seconds between two judgments: some switch intervals, some tasks
-STUCK = 1.25  # cores kept busy by two or more threads: below that they queue for the GIL
+STUCK = 1.25  # cores kept busy by two or more threads: below that they want the GIL
 
 
 class Drift:
@@ -45,15 +45,15 @@ class Drift:
             return None
         item, cpu = self.item_s, self._cpu / self._items
         busy = self._cpu / span
-        expected = self._profile.wall_s
         found: Profile | None = None
         if gil and self._stuck(busy, item, cpu):
             found = replace(
                 self._corrected(item, cpu, remaining, held=1.0),
                 kind=WorkKind.PYTHON,
-                evidence=f"{self._plan.max_workers} threads kept only {busy:.1f} cores busy: they wait for the GIL",
+                evidence=f"{self._plan.max_workers} threads keep {busy:.1f} cores busy: they want the GIL",
             )
-        elif expected > 0 and not expected / FACTOR < item < expected * FACTOR:
+        elif self._other_items(item, cpu):
+            expected = self._profile.wall_s
             share = self._profile.held_s / self._profile.cpu_s if self._profile.cpu_s else 1.0
             if self._profile.partial and item > expected and cpu < 0.25 * item:
                 self._profile = self._corrected(item, cpu, remaining, held=share)  # only an early guess
@@ -64,6 +64,16 @@ class Drift:
                 )
         self._restart(now)
         return found
+
+    def _other_items(self, item: float, cpu: float) -> bool:
+        """Whether the items are unlike those that were sampled.
+
+        Work that computes is judged by its CPU time: on a busy machine its wall time grows by itself.
+        """
+        expected = self._profile.wall_s
+        if self._profile.wait_s < 0.25 * expected:
+            expected, item = self._profile.cpu_s, cpu
+        return expected > 0 and not expected / FACTOR < item < expected * FACTOR
 
     def _stuck(self, busy: float, item: float, cpu: float) -> bool:
         if self._plan.backend != "threads" or self._plan.max_workers < 2:

@@ -79,6 +79,10 @@ class Director:
         self.expected_s = expected_s
         self._measuring.clear()
 
+    def dismiss(self) -> None:
+        """Ask the thread to end; `stop` waits for it."""
+        self._stop.set()
+
     def stop(self) -> None:
         """End the thread; afterwards this process has one thread less."""
         thread = self._thread

@@ -105,7 +105,7 @@ class Feed:
             heapq.heappush(self._back, (start, items))
 
     def look_ahead(self, limit: int | None = None) -> None:
-        """Pull some items now, so that another thread can hand them out without running the caller's iterator."""
+        """Pull some items now: another thread can hand them out without running the caller's iterator."""
         if self._sequence is not None:
             return
         until = time.perf_counter() + AHEAD_S

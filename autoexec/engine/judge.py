@@ -67,7 +67,7 @@ class Judge:
         return self._choose(profile, measured, fork=False, stays="")
 
     def forced(self, remaining: int | None) -> tuple[Plan, Profile]:
-        """The plan when the caller named a backend: nothing is sampled, the size of tasks follows the work."""
+        """The plan when the caller named a backend: no sample, the size of tasks follows the work."""
         backend = self._options.backend
         name = backend if isinstance(backend, str) else type(backend).__name__
         workers = self._options.max_workers or sizing.cpu_workers(self.machine, remaining)
@@ -84,7 +84,7 @@ class Judge:
         plan = planner.choose(ways, profile)
         if plan.backend == "serial" or self._options.backend == "threads":
             return self._with_budget(plan, profile)
-        hazards = tuple(dict.fromkeys(measured.hazards + self._static_hazards(fork)))
+        hazards = tuple(dict.fromkeys(measured.hazards + self._static_hazards()))
         ways = planner.refuse(ways, hazards=hazards, daemon=self.machine.daemon, stays=stays)
         return self._with_budget(planner.choose(ways, profile, hazards), profile)
 
@@ -112,11 +112,16 @@ class Judge:
 
     # Facts ------------------------------------------------------------------------------------------------
 
-    def _static_hazards(self, fork: bool) -> tuple[Hazard, ...]:
+    def _static_hazards(self) -> tuple[Hazard, ...]:
         if self._hazards is None:
-            from ..measure.hazards import find_hazards
+            from ..measure.glance import harmless
 
-            self._hazards = find_hazards(self._call)
+            if harmless(self._call):
+                self._hazards = ()
+            else:
+                from ..measure.hazards import find_hazards
+
+                self._hazards = find_hazards(self._call)
         return self._hazards
 
     def _with_crossing(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Measured"]
 
+ATOMS = (int, float, str, bytes, bool, type(None))
 FOOTPRINTS = 2  # items around which the function's surroundings are compared
 
 
@@ -107,10 +108,14 @@ class Measured:
         if self._footprints >= FOOTPRINTS:
             return None
         item = feed.peek()
-        if item is None:
-            return None
+        if item is None or (not self.items and _unchangeable(item[0])):
+            return None  # nothing to look at that would be worth holding back the first item
         self._footprints += 1
         with self.own_imports():
+            from ..measure.glance import harmless
+
+            if _unchangeable(item[0]) and harmless(self._call):
+                return None
             from ..measure.hazards import Footprint
 
         footprint = Footprint(self._call)
@@ -178,3 +183,7 @@ class Measured:
         return replace(
             profile_of(whole), kind=profile.kind, evidence=profile.evidence, remaining=profile.remaining
         )
+
+
+def _unchangeable(item: object) -> bool:
+    return type(item) in ATOMS or (type(item) is tuple and all(type(part) in ATOMS for part in item))

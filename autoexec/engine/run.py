@@ -248,6 +248,7 @@ class Run:
                 self.profile = self._measured.brief(0)
                 self.plan = Plan("serial", reason="all items were run while they were measured")
         if stream is not None:
+            self._director.dismiss()
             stream.wake()
             if self.profile is not None and self.profile.partial:
                 self.profile = self._measured.refreshed(self.profile)
@@ -365,6 +366,7 @@ class Run:
         """
         with self._lock:
             self._loop.taken = self._loop.taken or early
+        self._director.dismiss()
         if self._stream is not None:
             self._stream.wake()
         if not sys.is_finalizing():

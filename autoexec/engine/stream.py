@@ -201,7 +201,9 @@ class Stream:
 
     def _reconsider(self) -> None:
         self._follow_item_time()
-        profile = self._drift.judge(time.perf_counter(), self._feed.remaining(), gil=self._gil)
+        if not self._feed.at_hand() and self._under_way <= self._plan.max_workers:
+            return  # nothing is left that could run in another way
+        profile = self._drift.judge(time.perf_counter(), self._left(), gil=self._gil)
         if profile is None:
             return
         plan = self._replan(profile)
@@ -217,6 +219,13 @@ class Stream:
             self._to_caller = True
         else:
             self._adopt(plan, profile)
+
+    def _left(self) -> int | None:
+        """Items that no worker has begun, about."""
+        remaining = self._feed.remaining()
+        if remaining is None:
+            return None
+        return remaining + max(0, self._under_way - self._plan.max_workers) * self._chunk
 
     def _follow_item_time(self) -> None:
         """Let the size of tasks follow what items really take."""

@@ -9,17 +9,20 @@ so that a helper which fills its argument is judged by what it was given.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import CodeType, FunctionType
-from typing import TYPE_CHECKING, Any
 
 from .calls import CHANGING_METHODS
 from .captures import MISSING, foreign, is_library, where
 from .opcodes import HANDLERS, IDENTITY, INPUTS, LEAVING
 from .values import EMPTY, Ref, State, Value, known_container, resize
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dataclasses import dataclass
     from dis import Instruction
+    from typing import Any
+else:
+    from ..frozen import dataclass
 
 __all__ = ["Frame", "Trace", "Write"]
 
@@ -32,7 +35,7 @@ _LOCKS = {"captured lock"}
 _APART = {"captured thread-local", "captured lock", "captured queue"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Write:
     """One write to something that outlives the call."""
 

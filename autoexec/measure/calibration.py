@@ -16,13 +16,13 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING
 
 from autoexec import role
+from autoexec.frozen import replace
 from autoexec.measure import machine
 from autoexec.records import Calibration
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
 
@@ -32,7 +32,11 @@ VERSION = 1
 """Of the file's format and of what the figures mean; another version's file is not read."""
 
 _HEADING = f"autoexec calibration {VERSION}"
-_DEFAULTS = {f.name: float(f.default) for f in fields(Calibration) if isinstance(f.default, float)}
+_DEFAULTS: dict[str, float] = {
+    name: value
+    for name in Calibration.__match_args__
+    if isinstance(value := getattr(Calibration(), name), float)
+}
 _MOST_HOSTS = 64
 _MOST_BYTES = 64 << 10
 # A figure that nobody has seen yet moves half the way to what is seen, a known one a fifth: one slow start on

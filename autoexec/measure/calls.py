@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Any
 
 from .captures import MISSING, isa, layers, peek, top_package
 from .values import EMPTY, Nested, Ref, Value, element, known_container
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .bytecode import Frame
 
 __all__ = ["CHANGING_METHODS", "call", "define", "parent"]

@@ -6,7 +6,10 @@ import os
 import sys
 from functools import cache, partial
 from types import BuiltinMethodType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
-from typing import Any, Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "MISSING",
@@ -23,7 +26,7 @@ __all__ = [
     "where",
 ]
 
-MISSING: Final[Any] = object()
+MISSING: Any = object()
 
 _STDLIB = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _OURSELVES = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep

@@ -7,11 +7,13 @@ import sys
 import zlib
 from collections import deque
 from functools import cached_property
-from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, SimpleNamespace
-from typing import Any, Final
 
 from .captures import MISSING, attributes, foreign, is_library, isa, top_package
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 __all__ = ["Changes"]
 
@@ -21,7 +23,7 @@ _ARRAY_LIMIT: Final = 16 << 20
 _HELD_LIMIT: Final = 256 << 10
 
 _SIMPLE = frozenset({int, float, str, bytes, bool, type(None), complex, range, slice, type, type(...)})
-_INERT = (ModuleType, type, FunctionType, BuiltinFunctionType, MethodType, PurePath)
+_INERT = (ModuleType, type, FunctionType, BuiltinFunctionType, MethodType)
 _WATCHED = {"array", "pandas", "collections"}
 
 
@@ -46,9 +48,15 @@ class _Sink:
 
 def _simple(obj: object) -> bool:
     """Whether nothing can change `obj`."""
-    if type(obj) in _SIMPLE or isa(obj, PurePath):
+    if type(obj) in _SIMPLE or _is_path(obj):
         return True
     return type(obj) is tuple and all(map(_simple, obj))
+
+
+def _is_path(obj: object) -> bool:
+    """Paths do not change; asking by name spares those who use none the import of pathlib."""
+    pathlib = sys.modules.get("pathlib")
+    return pathlib is not None and isa(obj, pathlib.PurePath)
 
 
 def _is_array(obj: object) -> bool:
@@ -112,7 +120,7 @@ def _same(old: list[Any], new: list[Any]) -> bool:
 
 def _watched(obj: object) -> bool:
     """Whether a captured object has a state of the user's own that a call could change."""
-    if type(obj) in _SIMPLE or isa(obj, _INERT) or foreign(obj) is not None:
+    if type(obj) in _SIMPLE or isa(obj, _INERT) or _is_path(obj) or foreign(obj) is not None:
         return False
     kind = type(obj)
     if isa(obj, (list, dict, set, bytearray, deque, SimpleNamespace)) or _is_array(obj):

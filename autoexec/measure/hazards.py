@@ -9,12 +9,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from types import BuiltinMethodType, CodeType, FunctionType, ModuleType
-from typing import Any
 
 from autoexec.records import Hazard
 
 from .captures import MISSING, attributes, dig, is_mutable, is_stdlib, isa, layers, peek, where
 from .footprint import Changes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Footprint", "find_hazards", "pickle_hazard", "serialise"]
 

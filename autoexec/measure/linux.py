@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -148,6 +147,10 @@ def _unescaped(text: str) -> str:
     >>> _unescaped(r"/my\040groups")
     '/my groups'
     """
+    if "\\" not in text:
+        return text
+    import re
+
     return re.sub(r"\\([0-3][0-7]{2})", lambda match: chr(int(match[1], 8)), text)
 
 
@@ -257,7 +260,11 @@ def _core_of(root: str) -> dict[int, str]:
         names = os.listdir(folder)
     except OSError:
         return {}
-    cpus = (int(name[3:]) for name in names if re.fullmatch(r"cpu[0-9]{1,5}", name))
+    cpus = (
+        int(name[3:])
+        for name in names
+        if name[:3] == "cpu" and name[3:].isascii() and name[3:].isdigit() and len(name) < 9
+    )
     named = ((cpu, _core(cpu, os.path.join(folder, f"cpu{cpu}", "topology"))) for cpu in cpus)
     return {cpu: core for cpu, core in named if core}
 

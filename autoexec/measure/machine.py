@@ -6,12 +6,12 @@ people, and may import what it needs. This is the one place that chooses the pla
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import sys
 
 from autoexec import role
+from autoexec.frozen import replace
 from autoexec.records import Machine, NativePool
 
 if sys.platform == "linux":
@@ -67,7 +67,7 @@ def look_closely() -> Machine:
     import multiprocessing  # once loaded, `look` asks it rather than assume the platform's default
 
     multiprocessing.get_all_start_methods()
-    return dataclasses.replace(look(), native_pools=_native_pools())
+    return replace(look(), native_pools=_native_pools())
 
 
 def usable_cores() -> int:

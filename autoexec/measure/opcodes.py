@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from types import CodeType
-from typing import TYPE_CHECKING, TypeAlias
 
 from .calls import call, define, parent
 from .captures import MISSING
@@ -26,11 +25,15 @@ from .values import (
     resize,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from dis import Instruction
+    from typing import TypeAlias
 
     from .bytecode import Frame
+
+    _Handler: TypeAlias = Callable[[Frame, Instruction], None]
 
 __all__ = ["HANDLERS", "IDENTITY", "INPUTS", "LEAVING"]
 
@@ -68,7 +71,6 @@ LEAVING |= {"RETURN_CONST", "RERAISE", "RAISE_VARARGS", "JUMP"}
 IDENTITY = {"POP_JUMP_IF_NONE", "POP_JUMP_IF_NOT_NONE", "FOR_ITER", "SEND", "END_ASYNC_FOR"} | LEAVING
 IDENTITY |= {f"POP_JUMP_{way}_IF_{what}" for way in ("FORWARD", "BACKWARD") for what in ("NONE", "NOT_NONE")}
 
-_Handler: TypeAlias = "Callable[[Frame, Instruction], None]"
 HANDLERS: dict[str, _Handler] = {}
 _NULL_FIRST = sys.version_info < (3, 13)
 

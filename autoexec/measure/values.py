@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from types import CodeType, ModuleType
-from typing import Any
 
 from .captures import MISSING, is_mutable, peek
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "EMPTY",
@@ -79,21 +81,23 @@ SLICE: Value = frozenset({Ref("code", "slice")})
 LIST: Value = frozenset({Ref("code", "list")})
 
 
-@dataclass(eq=False)
 class Nested:
     """A function defined inside the one being read."""
 
-    code: CodeType
-    frame: Any
-    cells: dict[str, Value]
+    __slots__ = ("cells", "code", "frame")
+
+    def __init__(self, code: CodeType, frame: Any, cells: dict[str, Value]) -> None:
+        self.code, self.frame, self.cells = code, frame, cells
 
 
-@dataclass
 class State:
     """The stack and the local variables at one point of a function."""
 
-    stack: list[Value] = field(default_factory=list)
-    names: dict[str, Value] = field(default_factory=dict)
+    __slots__ = ("names", "stack")
+
+    def __init__(self, stack: list[Value] | None = None, names: dict[str, Value] | None = None) -> None:
+        self.stack: list[Value] = [] if stack is None else stack
+        self.names: dict[str, Value] = {} if names is None else names
 
     def copy(self) -> State:
         """An independent copy."""

@@ -1,0 +1,80 @@
+"""A first glance at a function: most have nothing to hide, and a full reading costs 15 ms to import.
+
+`harmless` is sure when it says True: the function stores nowhere but in its own variables, names no method
+that changes things, and refers to modules, classes, constants and functions of the same kind only. Anything
+else is for `hazards` to read properly.
+"""
+
+from __future__ import annotations
+
+import sys
+from opcode import opmap
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["harmless"]
+
+DEPTH = 3  # helper functions of helper functions that are followed
+
+_STORES = ("GLOBAL", "NAME", "ATTR", "SUBSCR", "SLICE", "DEREF")
+_FORBIDDEN = frozenset(opmap.get(f"{verb}_{what}", -1) for verb in ("STORE", "DELETE") for what in _STORES)
+# A method that may be called only for its effect on the object.
+_CHANGING = frozenset(
+    name
+    for line in (
+        "append add extend extendleft appendleft insert remove discard pop popleft popitem clear sort",
+        "reverse update setdefault put put_nowait write writelines fill resize rotate shuffle setattr",
+    )
+    for name in line.split()
+)
+_PLAIN = (ModuleType, type, BuiltinFunctionType, int, float, str, bytes, bool, type(None), complex)
+
+
+def harmless(func: object, depth: int = DEPTH) -> bool:
+    """Whether a glance is enough to see that `func` changes and holds nothing that outlives its call.
+
+    >>> harmless(lambda x: x + 1)
+    True
+    >>> seen = []
+    >>> harmless(lambda x: seen.append(x))
+    False
+    """
+    if isinstance(func, BuiltinFunctionType):
+        return isinstance(func.__self__, (ModuleType, type(None)))
+    if type(func) is not FunctionType or depth == 0:
+        return False
+    code = func.__code__
+    return (
+        _stores_nothing(code)
+        and not (func.__defaults__ or func.__kwdefaults__ or hasattr(func, "__wrapped__"))
+        and all(_plain(cell.cell_contents, depth) for cell in func.__closure__ or ())
+        and all(_plain(value, depth) for value in _named(func, code))
+    )
+
+
+def _stores_nothing(code: CodeType) -> bool:
+    if _FORBIDDEN.intersection(code.co_code[::2]) or _CHANGING.intersection(code.co_names):
+        return False
+    return all(_stores_nothing(const) for const in code.co_consts if isinstance(const, CodeType))
+
+
+def _named(func: FunctionType, code: CodeType) -> list[Any]:
+    inner = [v for const in code.co_consts if isinstance(const, CodeType) for v in _named(func, const)]
+    return inner + [func.__globals__[name] for name in code.co_names if name in func.__globals__]
+
+
+def _plain(value: object, depth: int) -> bool:
+    if isinstance(value, FunctionType):
+        return _library(value) or harmless(value, depth - 1)
+    return isinstance(value, _PLAIN)
+
+
+def _library(func: FunctionType) -> bool:
+    """Whether a function belongs to the standard library or an installed package."""
+    module: Any = func.__module__
+    if isinstance(module, str) and module.partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
+        return True
+    return "site-packages" in func.__code__.co_filename
