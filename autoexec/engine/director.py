@@ -30,13 +30,23 @@ GUARD_S = 0.02  # seconds between two looks at a serial run
 class Seen:
     """What the director saw of the block that is running: how long, how many items, with how much CPU."""
 
-    __slots__ = ("child", "cpu_s", "held_share", "items", "looked_s", "native_s", "queued_s", "running_s")
+    __slots__ = (
+        "child",
+        "cpu_s",
+        "held_share",
+        "items",
+        "looked_s",
+        "native_s",
+        "queued_s",
+        "running_s",
+        "waiting",
+    )
 
     def __init__(self) -> None:
         self.running_s = self.cpu_s = self.held_share = self.looked_s = self.native_s = 0.0
         self.queued_s = 0.0
         self.items = 0
-        self.child = False
+        self.child = self.waiting = False
 
 
 class Director:
@@ -125,25 +135,25 @@ class Director:
         """Probe until told otherwise; True when the rest was taken over."""
         under_way = _UnderWay()
         while self._probe.look() and self._measuring.is_set():
-            if not under_way.same(self._loop, self._clock):
+            if not under_way.same(self._loop, self._clock, late=self._probe.late):
                 continue
-            running, cpu = under_way.spent(self._clock)
-            if not self._telling(running, cpu, under_way.enough_s):
+            waiting = under_way.idle_s >= WAITING_S and self._clock.sleeping()
+            if under_way.running_s < under_way.enough_s and not (waiting and not under_way.told):
                 continue
-            seen = self.seen()
-            seen.running_s, seen.cpu_s, seen.items = running, cpu, under_way.items
-            seen.child = cpu < 0.5 * running and self._clock.has_children()
-            if self._early(seen):
+            under_way.told = True
+            under_way.enough_s = max(LONG_S, 2 * under_way.running_s)
+            if self._early(self._seen_of(under_way, waiting)):
                 return True
-            under_way.enough_s = 2 * running
         return False
 
-    def _telling(self, running: float, cpu: float, enough: float) -> bool:
-        if running < WAITING_S:
-            return False
-        if cpu < 0.25 * running and not self._probe.late:
-            return (enough <= LONG_S or running >= enough) and self._clock.sleeping()
-        return running >= enough
+    def _seen_of(self, under_way: _UnderWay, waiting: bool) -> Seen:
+        seen = self.seen()
+        seen.running_s, seen.cpu_s, seen.items = under_way.running_s, under_way.cpu_s, under_way.items
+        if waiting and seen.cpu_s > 0.25 * seen.running_s:
+            seen.running_s, seen.cpu_s = under_way.idle_s, 0.0  # what came before (an import) is over
+        seen.waiting = waiting
+        seen.child = waiting and self._clock.has_children()
+        return seen
 
     def _guard(self) -> bool:
         """Look up now and then; a block that takes far too long is measured."""
@@ -159,33 +169,51 @@ class _UnderWay:
     """What the watched thread has done in its present block since the director first looked at it.
 
     Attributes:
+        running_s: seconds since then.
+        cpu_s: CPU seconds of the thread since then.
+        idle_s: seconds up to now in which it used no CPU.
         items: items that ended meanwhile.
         enough_s: seconds of computing after which a decision is due.
+        told: whether a decision was asked for already.
     """
 
-    __slots__ = ("_block", "_cpu", "_done", "_since", "enough_s", "items")
+    __slots__ = (
+        "_block",
+        "_cpu",
+        "_done",
+        "_since",
+        "cpu_s",
+        "enough_s",
+        "idle_s",
+        "items",
+        "running_s",
+        "told",
+    )
 
     def __init__(self) -> None:
         self._block: Block | None = None
-        self._since = self._cpu = 0.0
-        self._done = self.items = 0
-        self.enough_s = LONG_S
+        self._begin(None, 0.0, 0.0)
 
-    def same(self, loop: Loop, clock: ThreadClock) -> bool:
-        """Whether there is a block, looked at before or seen from its beginning."""
+    def _begin(self, block: Block | None, since: float, cpu: float) -> None:
+        self._block, self._since, self._cpu = block, since, cpu
+        self._done = len(block.out) if block is not None else 0
+        self.running_s = self.cpu_s = self.idle_s = 0.0
+        self.items, self.enough_s, self.told = 0, LONG_S, False
+
+    def same(self, loop: Loop, clock: ThreadClock, *, late: bool) -> bool:
+        """Whether there is a block, looked at before or seen from its beginning; its figures are then new."""
         block = loop.block
         if block is None:
             self._block = None
             return False
+        now, cpu = time.perf_counter(), clock.cpu()
         if block is not self._block:
             fresh = not block.out
-            self._block, self._done, self.enough_s = block, len(block.out), LONG_S
-            self._since = block.began if fresh else time.perf_counter()
-            self._cpu = block.cpu_before if fresh else clock.cpu()
-            return fresh
+            self._begin(block, block.began if fresh else now, block.cpu_before if fresh else cpu)
+        running, used = now - self._since, cpu - self._cpu
+        # Reading the clocks and the system's own work leave some microseconds even to a sleeper.
+        idle = not late and used - self.cpu_s < 0.2 * (running - self.running_s)
+        self.idle_s = self.idle_s + running - self.running_s if idle else 0.0
+        self.running_s, self.cpu_s = running, used
         self.items = len(block.out) - self._done
         return True
-
-    def spent(self, clock: ThreadClock) -> tuple[float, float]:
-        """Seconds and CPU seconds since then."""
-        return time.perf_counter() - self._since, clock.cpu() - self._cpu

@@ -168,10 +168,10 @@ class Measured:
             remaining=remaining,
         )
 
-    def refreshed(self, profile: Profile) -> Profile:
-        """A profile that was taken while an item ran, now that the item has ended."""
+    def refreshed(self, profile: Profile) -> tuple[Profile, bool]:
+        """A profile taken while an item ran, now that it has ended; and whether it was mistaken."""
         if self._sample is None or not self._walls:
-            return profile
+            return profile, False
         whole = replace(
             self._sample,
             walls=tuple(self._walls),
@@ -180,9 +180,11 @@ class Measured:
             running_s=0.0,
             running_cpu_s=0.0,
         )
-        return replace(
-            profile_of(whole), kind=profile.kind, evidence=profile.evidence, remaining=profile.remaining
-        )
+        found = replace(profile_of(whole), remaining=profile.remaining)
+        mistaken = profile.kind is WorkKind.IO and found.cpu_s > 0.5 * found.wall_s and not self._slow_first
+        if mistaken:
+            return found, True
+        return replace(found, kind=profile.kind, evidence=profile.evidence), False
 
 
 def _unchangeable(item: object) -> bool:

@@ -283,7 +283,7 @@ class Learner:
         return sizing.cpu_workers(machine, None)
 
     def _early(self, seen: Seen) -> bool:
-        if self._measured.importing() and seen.running_s < 0.5:
+        if self._measured.importing() and not seen.waiting and seen.running_s < 0.5:
             return False
         with self._measured.own_imports():
             return self._decide(seen)

@@ -38,6 +38,7 @@ BUDGET_S = 0.020  # seconds of work to watch before a decision
 TRIFLE_S = 0.003  # a rest shorter than this is finished before any pool has started
 CRUMB_S = 2e-6  # items shorter than this cost more to send to a worker than to run (measured: 1 to 3 µs)
 CRUMBS_S = 0.0003  # seconds of such items that settle it
+RAMP = 8  # calls sent out at first when the only evidence is that one call waits
 BLOCK_S = 0.0015  # seconds of work per block of a serial run
 BLOCK_BYTES = 4 << 20  # of results that a block may hold before the consumer sees the first
 MOST = 32_768  # items per block: beyond that the processor's caches suffer
@@ -216,7 +217,7 @@ class Run:
                 return False
             if not self._sampling:  # a serial run met an item unlike the ones before
                 self._measured.restart()
-            if self._measured.importing() and seen.running_s < 0.5:
+            if self._measured.importing() and not seen.waiting and seen.running_s < 0.5:
                 return False  # a first call that imports says nothing about the rest
             with self._measured.own_imports():
                 judge = self._the_judge()
@@ -232,6 +233,8 @@ class Run:
                 self._loop.taken = False  # the caller's thread goes on by itself
                 raise
             assert self._stream is not None
+            if seen.waiting:
+                self._stream.ramp_up(RAMP)
             self._stream.fill(at_hand=True)
             return True
 
@@ -250,9 +253,12 @@ class Run:
         if stream is not None:
             self._director.dismiss()
             stream.wake()
-            if self.profile is not None and self.profile.partial:
-                self.profile = self._measured.refreshed(self.profile)
         self._director.stop()
+        if stream is not None and self.profile is not None and self.profile.partial:
+            self.profile, wrong = self._measured.refreshed(self.profile)
+            stream.ramp_up(None)
+            if wrong:
+                stream.reconsider(self.profile)
 
     # Running ----------------------------------------------------------------------------------------------
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream"]
 
+RAMP_S = 0.001  # seconds between two steps when more and more waiting calls are let out
+RAMP_BUSY = 0.9  # cores: starting threads takes most of one for a moment, computing items more for longer
 PULL_S = 0.002  # seconds the caller's iterator may take while results wait to be delivered
 
 Open = Callable[[Plan, Deliver], Backend]
@@ -72,6 +74,8 @@ class Stream:
         self._under_way = 0  # tasks handed out and not yet finished
         self._backends: list[Backend] = []
         self._to_caller = False
+        self._ramp: int | None = None
+        self._ramp_cpu = self._ramp_time = 0.0
         self._adopt(plan, profile)
 
     def _adopt(self, plan: Plan, profile: Profile) -> None:
@@ -92,8 +96,9 @@ class Stream:
         if self._to_caller:
             return
         backend, until = self._backends[-1], 0.0
-        while self._in_flight < self._window:
-            size = min(self._size(), self._window - self._in_flight)
+        window = self._window if self._ramp is None else min(self._window, self._ramp)
+        while self._in_flight < window:
+            size = min(self._size(), window - self._in_flight)
             if at_hand:
                 size = min(size, self._feed.at_hand())
             elif not self._feed.at_hand() and self._ready:
@@ -123,10 +128,27 @@ class Stream:
     def pump(self, timeout: float) -> None:
         """Take in what has finished and hand out more of what is at hand; used by the director."""
         try:
-            self._absorb(self._inbox.get(timeout=timeout))
+            self._absorb(self._inbox.get(timeout=timeout if self._ramp is None else RAMP_S))
         except Empty:
-            return
+            if self._ramp is None:
+                return
+        if self._ramp is not None:
+            self._climb()
         self.fill(at_hand=True)
+
+    def ramp_up(self, limit: int | None) -> None:
+        """Let only `limit` items out at first, then twice as many every millisecond while they leave the
+        processor alone; None opens up at once.
+        """
+        self._ramp = limit
+        self._ramp_cpu, self._ramp_time = time.process_time(), time.perf_counter()
+
+    def _climb(self) -> None:
+        cpu, now = time.process_time(), time.perf_counter()
+        busy = (cpu - self._ramp_cpu) / max(1e-6, now - self._ramp_time)
+        self._ramp_cpu, self._ramp_time = cpu, now
+        if self._ramp is not None and busy < RAMP_BUSY:
+            self._ramp = None if self._ramp > self._window else 2 * self._ramp
 
     def wake(self) -> None:
         """End a `pump` that waits, from another thread."""
@@ -204,8 +226,11 @@ class Stream:
         if not self._feed.at_hand() and self._under_way <= self._plan.max_workers:
             return  # nothing is left that could run in another way
         profile = self._drift.judge(time.perf_counter(), self._left(), gil=self._gil)
-        if profile is None:
-            return
+        if profile is not None:
+            self.reconsider(profile)
+
+    def reconsider(self, profile: Profile) -> None:
+        """Ask for a plan for a corrected profile, and change to it if it is another."""
         plan = self._replan(profile)
         if plan is None:
             return
