@@ -81,8 +81,8 @@ class Parallel(Generic[P, R]):
 class _Bound(Parallel[P, R]):
     """A method of an object; it pickles as the bound method does."""
 
-    def __reduce__(self) -> Any:  # type: ignore[override]
-        return _rebind, (self.__wrapped__.__self__, self.__wrapped__.__name__)  # type: ignore[attr-defined]
+    def __reduce__(self) -> Any:
+        return _rebind, (self.__wrapped__.__self__, self.__wrapped__.__name__)
 
     def _target(self) -> Callable[..., R]:
         return self.__wrapped__

@@ -40,6 +40,7 @@ class ProcessBackend:
         inherited: the whole input, if forked workers should read it instead of being sent it.
         native_threads: threads for the native libraries of each worker, or None.
         serialise: turns a function into bytes for workers that have not got it.
+        eager: whether to start the workers before their first task comes.
     """
 
     name = "processes"
@@ -54,8 +55,10 @@ class ProcessBackend:
         fork: bool = False,
         inherited: Sequence[Any] | None = None,
         native_threads: int | None = None,
+        eager: bool = False,
     ) -> None:
         self._deliver = deliver
+        self._eager = eager
         self._serialise = serialise
         self._native_threads = native_threads
         self._tasks: SimpleQueue[Chunk | None] = SimpleQueue()
@@ -127,6 +130,8 @@ class ProcessBackend:
         known = {self._known_by_fork} if worker else set()
         inherits = worker is not None and self._inherited is not None
         try:
+            if worker is None and self._eager:
+                worker = self._spawn(None)
             while (chunk := self._tasks.get()) is not None:
                 if chunk.begin is not None and not chunk.begin():
                     continue
@@ -145,13 +150,14 @@ class ProcessBackend:
                 with self._lock:
                     self._workers.discard(worker)
 
-    def _spawn(self, chunk: Chunk) -> Worker | None:
+    def _spawn(self, chunk: Chunk | None) -> Worker | None:
         if self._killed:
             return None
         try:
             worker = spawn_worker(self._native_threads)
         except OSError as error:
-            self._deliver(Finished(chunk, [], error, 0.0, 0.0, "the caller: no worker could be started"))
+            if chunk is not None:
+                self._deliver(Finished(chunk, [], error, 0.0, 0.0, "the caller: no worker could be started"))
             return None
         with self._lock:
             self._workers.add(worker)

@@ -23,6 +23,7 @@ def open_backend(
     fork: bool,
     inherited: Sequence[Any] | None,
     serialise: Callable[[Callable[..., Any]], bytes],
+    eager: bool = False,
 ) -> Backend:
     """The backend that `plan` names, ready for tasks.
 
@@ -34,13 +35,14 @@ def open_backend(
         fork: whether worker processes may be forked here and now.
         inherited: the input that forked workers should read.
         serialise: turns functions into bytes.
+        eager: whether workers should start before the first task.
     """
     if plan.backend == "threads":
         from .threads import ThreadBackend
 
         return ThreadBackend(plan.max_workers, deliver, native_threads=plan.native_threads)
     if plan.backend == "processes":
-        return _processes(plan, deliver, call, fork, inherited, serialise)
+        return _processes(plan, deliver, call, fork, inherited, serialise, eager)
     from .futures import FuturesBackend, in_this_process, loky_executor
 
     if plan.backend == "joblib":
@@ -56,6 +58,7 @@ def _processes(
     fork: bool,
     inherited: Sequence[Any] | None,
     serialise: Callable[[Callable[..., Any]], bytes],
+    eager: bool,
 ) -> Backend:
     import os
 
@@ -76,6 +79,7 @@ def _processes(
         fork=fork,
         inherited=inherited,
         native_threads=plan.native_threads,
+        eager=eager,
     )
 
 

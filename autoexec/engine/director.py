@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from ..measure.clocks import ThreadClock, children_cpu, native_cpu
-from ..measure.probe import GilProbe, fine_switching
+from ..measure.probe import GilProbe, fine_switching, quick_switching
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,8 +126,9 @@ class Director:
                         taken = self._measure()
                 else:
                     taken = self._guard()
-                while taken and not self._stop.is_set():
-                    self._pump()
+                with quick_switching:
+                    while taken and not self._stop.is_set():
+                        self._pump()
         except BaseException as error:  # the caller's thread finds it and goes on by itself
             self.error = error
 
@@ -142,8 +143,10 @@ class Director:
                 continue
             under_way.told = True
             under_way.enough_s = max(LONG_S, 2 * under_way.running_s)
-            if self._early(self._seen_of(under_way, waiting)):
-                return True
+            seen = self._seen_of(under_way, waiting)
+            with quick_switching:
+                if self._early(seen):
+                    return True
         return False
 
     def _seen_of(self, under_way: _UnderWay, waiting: bool) -> Seen:

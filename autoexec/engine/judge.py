@@ -163,8 +163,8 @@ class Judge:
 
     # Backends ---------------------------------------------------------------------------------------------
 
-    def open(self, plan: Plan, deliver: Deliver, *, fork: bool) -> Backend:
-        """Make the backend of a plan."""
+    def open(self, plan: Plan, deliver: Deliver, *, fork: bool, eager: bool = False) -> Backend:
+        """Make the backend of a plan; `eager` if its workers will be wanted at once."""
         forks = fork and plan.backend == "processes" and self._may_fork()
         backend = registry.open_backend(
             plan,
@@ -174,6 +174,7 @@ class Judge:
             fork=forks,
             inherited=self._inherited() if forks else None,
             serialise=self._serialised,
+            eager=eager,
         )
         self._opened.append(backend)
         return backend

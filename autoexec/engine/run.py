@@ -233,8 +233,8 @@ class Run:
                 self._loop.taken = False  # the caller's thread goes on by itself
                 raise
             assert self._stream is not None
-            if seen.waiting:
-                self._stream.ramp_up(RAMP)
+            # The caller's thread keeps a core busy; and one waiting call is little evidence.
+            self._stream.ramp_up(RAMP if seen.waiting else max(1, judge.machine.usable - 1))
             self._stream.fill(at_hand=True)
             return True
 
@@ -279,7 +279,7 @@ class Run:
             self.call,
             plan,
             profile,
-            open_backend=lambda plan, deliver: judge.open(plan, deliver, fork=fork),
+            open_backend=lambda plan, deliver: judge.open(plan, deliver, fork=fork, eager=True),
             replan=self._replan,
             window=self.options.buffersize,
             chunksize=self.options.chunksize,

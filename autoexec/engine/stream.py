@@ -147,7 +147,7 @@ class Stream:
         cpu, now = time.process_time(), time.perf_counter()
         busy = (cpu - self._ramp_cpu) / max(1e-6, now - self._ramp_time)
         self._ramp_cpu, self._ramp_time = cpu, now
-        if self._ramp is not None and busy < RAMP_BUSY:
+        if self._ramp is not None and busy < RAMP_BUSY and self._plan.backend == "threads":
             self._ramp = None if self._ramp > self._window else 2 * self._ramp
 
     def wake(self) -> None:

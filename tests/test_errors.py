@@ -1,0 +1,86 @@
+"""autoexec's own errors, and the note on an item's error."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+
+import pytest
+
+from autoexec import errors
+from autoexec.errors import AutoexecError, MissingExtra, OptionError, WorkerDied, blame
+
+
+@pytest.mark.parametrize(
+    ("error", "bases"),
+    [
+        (OptionError, (ValueError, TypeError)),
+        (MissingExtra, (ImportError,)),
+        (WorkerDied, (RuntimeError,)),
+    ],
+)
+def test_each_error_is_also_what_people_catch(
+    error: type[Exception], bases: tuple[type[Exception], ...]
+) -> None:
+    """One common base, and the standard library's nearest kin."""
+    for base in (AutoexecError, *bases):
+        assert issubclass(error, base)
+    assert pickle.loads(pickle.dumps(error("why"))).args == ("why",)
+
+
+def test_all_errors_are_ours() -> None:
+    """What the module offers besides `blame` has the common base and a docstring."""
+    for name in errors.__all__:
+        thing = getattr(errors, name)
+        assert thing.__doc__
+        assert name == "blame" or issubclass(thing, AutoexecError)
+
+
+def test_blame_names_item_and_place() -> None:
+    """The note has the index, the arguments and where it ran; the error is the item's own."""
+    error = KeyError("k")
+    assert blame(error, 7, (1, "two"), "process 12") is error
+    assert error.__notes__ == ["autoexec: item 7 (1, 'two') ran in process 12"]
+
+
+def test_blame_adds_to_other_notes() -> None:
+    """A note of the function's own stays, before ours."""
+    error = ValueError()
+    error.add_note("mine")
+    blame(error, 0, (), "thread")
+    assert error.__notes__ == ["mine", "autoexec: item 0 () ran in thread"]
+
+
+def test_long_items_are_cut() -> None:
+    """A megabyte of item does not make a megabyte of note."""
+    error = blame(ValueError(), 0, ("x" * 10**6, 2), "thread")
+    (note,) = error.__notes__
+    assert len(note) < 200
+    assert "..." in note
+
+
+def test_a_repr_that_raises_hides_nothing() -> None:
+    """The item's own error comes through even where the item cannot be shown."""
+
+    class Shy:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    error = blame(ValueError("own"), 3, (Shy(),), "thread")
+    assert error.args == ("own",)
+    assert error.__notes__ == ["autoexec: item 3 (an item whose repr raises) ran in thread"]
+
+
+@pytest.mark.xfail(
+    raises=dataclasses.FrozenInstanceError,
+    reason="blame lets add_note raise on an exception that cannot be changed (a frozen dataclass)",
+)
+def test_an_error_that_cannot_take_a_note() -> None:
+    """A frozen exception comes through without a note rather than be replaced by another error."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Frozen(Exception):  # noqa: N818
+        code: int
+
+    error = Frozen(3)
+    assert blame(error, 0, (), "thread") is error

@@ -1,0 +1,163 @@
+"""The values that travel: frozen, equal by content, small, readable."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+import sys
+
+import pytest
+
+from autoexec import records
+from autoexec.frozen import dataclass, field, replace
+from autoexec.records import (
+    Calibration,
+    Forecast,
+    Hazard,
+    Machine,
+    NativePool,
+    Plan,
+    Profile,
+    Sample,
+    WorkKind,
+)
+
+PROFILE = Profile("fetch", 3, 0.1, 0.002, 0.001, 0.097, kind=WorkKind.IO, remaining=50)
+EXAMPLES = (
+    Calibration(),
+    Forecast("threads", 4, 1, 2.0),
+    Hazard("captured lock", "guard", "job.py:7", threads_ok=True),
+    Machine(2, 4, 8, 8, quota=1.5, native_pools=(NativePool("openblas", 8),)),
+    NativePool("openmp", 2, "5.0"),
+    Plan("threads", 4, reason="it waits", forecasts=(Forecast("serial", 1, 1, 9.0),)),
+    PROFILE,
+    Sample("fetch", (0.1,), (0.002,), (1,)),
+)
+each_record = pytest.mark.parametrize("record", EXAMPLES, ids=lambda record: type(record).__name__)
+
+
+def test_every_record_has_an_example() -> None:
+    """What is tested below is all there is."""
+    assert {type(record).__name__ for record in EXAMPLES} | {"WorkKind"} == set(records.__all__)
+
+
+@each_record
+def test_frozen(record: object) -> None:
+    """No field can be set or deleted, and none added."""
+    name = dataclasses.fields(record)[0].name  # type: ignore[arg-type]
+    for change in (
+        lambda: setattr(record, name, 1),
+        lambda: delattr(record, name),
+        lambda: setattr(record, "other", 1),
+    ):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            change()
+    assert not hasattr(record, "__dict__")
+
+
+@each_record
+def test_equal_by_content(record: object) -> None:
+    """A copy is equal and hashes the same; a change, or another type, is not equal."""
+    fields = dataclasses.fields(record)  # type: ignore[arg-type]
+    twin = type(record)(**{entry.name: getattr(record, entry.name) for entry in fields})
+    assert twin == record
+    assert twin is not record
+    assert hash(twin) == hash(record)
+    assert replace(record, **{fields[0].name: "another"}) != record
+    assert record != tuple(getattr(record, entry.name) for entry in fields)
+
+
+@each_record
+def test_copies(record: object) -> None:
+    """Pickling, both kinds of copy and all ways to replace nothing give an equal record."""
+    for twin in (
+        pickle.loads(pickle.dumps(record)),
+        copy.copy(record),
+        copy.deepcopy(record),
+        replace(record),
+        dataclasses.replace(record),  # type: ignore[type-var]
+    ):
+        assert twin == record
+        assert type(twin) is type(record)
+    if sys.version_info >= (3, 13):
+        assert copy.replace(record) == record
+
+
+@each_record
+def test_dataclass_tools_work(record: object) -> None:
+    """The standard library's own functions see an ordinary dataclass, fields in order."""
+    names = [entry.name for entry in dataclasses.fields(record)]  # type: ignore[arg-type]
+    assert dataclasses.is_dataclass(record)
+    assert list(dataclasses.asdict(record)) == names  # type: ignore[call-overload]
+    assert type(record).__match_args__ == tuple(names)  # type: ignore[attr-defined]
+    assert repr(record).startswith(f"{type(record).__name__}({names[0]}=")
+
+
+@each_record
+def test_every_field_is_documented(record: object) -> None:
+    """A record with more than a handful of fields lists them all."""
+    names = [entry.name for entry in dataclasses.fields(record)]  # type: ignore[arg-type]
+    doc = type(record).__doc__ or ""
+    if "Attributes:" in doc:
+        assert [name for name in names if f"{name}: " not in doc] == []
+    else:
+        assert isinstance(record, (Calibration, NativePool)), "names that speak for themselves"
+
+
+def test_unknown_fields_are_refused() -> None:
+    """A wrong name is an error, in the constructor and in `replace`."""
+    with pytest.raises(TypeError):
+        Plan("serial", workers=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        replace(PROFILE, wall=3)
+    with pytest.raises(TypeError):
+        Machine(1)  # type: ignore[call-arg]
+
+
+def test_a_profile_reads_well() -> None:
+    """One line: the function, the class, the seconds and where they go."""
+    assert str(PROFILE) == (
+        "fetch: IO-bound; 0.1 s per item (0.002 s CPU with the GIL, 0.001 s without, 0.097 s waiting)"
+    )
+    assert PROFILE.cpu_s == pytest.approx(0.003)
+
+
+def test_a_plan_reads_well() -> None:
+    """One line; the long list of forecasts is left out of the repr."""
+    assert str(Plan("threads", 4, reason="it waits")) == "threads × 4: it waits"
+    assert str(Plan("serial", reason="too small")) == "serial: too small"
+    assert "forecasts" not in repr(EXAMPLES[5])
+    assert "reason='it waits'" in repr(EXAMPLES[5])
+
+
+def test_a_hazard_names_object_and_line() -> None:
+    """What it is, what it is called, where it stands."""
+    assert str(EXAMPLES[2]) == "captured lock: 'guard' (job.py:7)"
+
+
+def test_every_class_has_its_own_words() -> None:
+    """Seven classes, seven descriptions."""
+    words = [kind.value for kind in WorkKind]
+    assert len(set(words)) == len(words) == 7
+
+
+def test_a_record_of_ones_own() -> None:
+    """The decorator makes defaults and hidden fields work, and inheritance of methods does not break."""
+
+    @dataclass(frozen=True, slots=True)
+    class Point:
+        x: int
+        y: int = 2
+        hidden: int = field(default=3, repr=False)
+
+        def total(self) -> int:
+            return self.x + self.y + self.hidden
+
+    point = Point(1)
+    assert point.total() == 6
+    assert repr(point).endswith("Point(x=1, y=2)")
+    assert Point(1, y=5) == replace(point, y=5)
+    match point:
+        case Point(x, y):
+            assert (x, y) == (1, 2)
