@@ -82,7 +82,8 @@ class _Bound(Parallel[P, R]):
     """A method of an object; it pickles as the bound method does."""
 
     def __reduce__(self) -> Any:
-        return _rebind, (self.__wrapped__.__self__, self.__wrapped__.__name__)
+        bound: Any = self.__wrapped__
+        return _rebind, (bound.__self__, bound.__name__)
 
     def _target(self) -> Callable[..., R]:
         return self.__wrapped__

@@ -37,5 +37,8 @@ def blame(error: BaseException, index: int, args: tuple[object, ...], where: str
         shown = "an item whose repr raises"
     if len(shown) > 100:
         shown = shown[:97] + "..."
-    error.add_note(f"autoexec: item {index} ({shown}) ran in {where}")
+    try:
+        error.add_note(f"autoexec: item {index} ({shown}) ran in {where}")
+    except Exception:  # an exception may be frozen; it arrives without the note, then
+        return error
     return error

@@ -123,8 +123,8 @@ def _from_n_jobs(value: object, cores: Callable[[], int]) -> int:
 
 def _seconds(value: object) -> float:
     try:
-        seconds = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        seconds = float("no" if isinstance(value, (str, bytes)) else value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         raise OptionError(f"timeout must be a number of seconds, not {value!r}") from None
     if not seconds >= 0:
         raise OptionError(f"timeout must not be negative, got {value!r}; None waits for ever")

@@ -26,6 +26,20 @@ __all__ = [
 ]
 
 
+def spell(seconds: float) -> str:
+    """Seconds in the unit that fits, for people.
+
+    >>> spell(0.0125), spell(3.2), spell(4e-6), spell(0.0), spell(1234.5)
+    ('12.5 ms', '3.2 s', '4 µs', '0 s', '1234 s')
+    """
+    if seconds < 5e-10:
+        return "0 s"
+    for unit, scale in (("ns", 1e9), ("µs", 1e6), ("ms", 1e3)):
+        if float(f"{seconds * scale:.3g}") < 1000:
+            return f"{seconds * scale:.3g} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 100 else f"{seconds:.3g} s"
+
+
 class WorkKind(Enum):
     """What a function's time is made of, in the words people use."""
 
@@ -135,13 +149,15 @@ class Sample:
         counts: how many items each entry of `walls` stands for.
         held_share: share of the watched time in which the GIL was held.
         looked_s: seconds the probe looked; below some milliseconds `held_share` says little.
-        native_s: CPU seconds of native threads (BLAS pools) in all.
+        pressed_cores: cores the thread kept busy together with one that wants the GIL without pause: about 1
+            when they take turns, about 2 when it needs no GIL; None if that was not tried.
+        native_share: CPU seconds per second of native threads (BLAS pools), of late.
         children_s: CPU seconds of child processes in all.
         queued_s: seconds in which the thread was ready to run but the processor was taken.
         running_s: seconds the item that still runs has taken so far; 0.0 if none runs.
         running_cpu_s: CPU seconds of that item so far.
         child_waited: whether the running item has a child process.
-        slow_first: whether the first item imported modules or was otherwise unlike the rest.
+        first_s: seconds of the very first item, which may not be among `walls`.
         bytes_in: pickled size of one item's arguments.
         bytes_out: pickled size of one result.
         crossing_s: seconds for one trip of arguments and result over a process border.
@@ -154,13 +170,14 @@ class Sample:
     counts: tuple[int, ...] = ()
     held_share: float = 0.0
     looked_s: float = 0.0
-    native_s: float = 0.0
+    pressed_cores: float | None = None
+    native_share: float = 0.0
     children_s: float = 0.0
     queued_s: float = 0.0
     running_s: float = 0.0
     running_cpu_s: float = 0.0
     child_waited: bool = False
-    slow_first: bool = False
+    first_s: float = 0.0
     bytes_in: int | None = None
     bytes_out: int | None = None
     crossing_s: float = 0.0
@@ -218,11 +235,11 @@ class Profile:
 
     def __str__(self) -> str:
         parts = [
-            f"{self.held_s:.3g} s CPU with the GIL",
-            f"{self.free_s:.3g} s without",
-            f"{self.wait_s:.3g} s waiting",
+            f"{spell(self.held_s)} CPU with the GIL",
+            f"{spell(self.free_s)} without",
+            f"{spell(self.wait_s)} waiting",
         ]
-        return f"{self.function}: {self.kind.value}; {self.wall_s:.3g} s per item ({', '.join(parts)})"
+        return f"{self.function}: {self.kind.value}; {spell(self.wall_s)} per item ({', '.join(parts)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +250,7 @@ class Forecast:
         backend: "serial", "threads", "processes" or "joblib".
         max_workers: workers it would use.
         chunksize: items per task.
-        seconds: predicted seconds for the rest (for one item, amortised, when their number is unknown).
+        seconds: predicted seconds for the rest (for 100,000 items when their number is unknown).
         refused: why this way is not allowed, or "" when it is.
     """
 

@@ -79,7 +79,7 @@ def test_an_error_that_cannot_take_a_note() -> None:
     """A frozen exception comes through without a note rather than be replaced by another error."""
 
     @dataclasses.dataclass(frozen=True)
-    class Frozen(Exception):  # noqa: N818
+    class Frozen(Exception):
         code: int
 
     error = Frozen(3)

@@ -144,5 +144,14 @@ def test_the_verbs_are_cheap(name: str) -> None:
 def test_no_name_is_heavy(name: str) -> None:
     """No public name needs a package from outside the standard library to be imported."""
     new = in_a_fresh_interpreter(NEW_MODULES.format(f"import autoexec; autoexec.{name}"))
-    outside = {"numpy", "joblib", "psutil", "requests", "cloudpickle", "platformdirs", "threadpoolctl", "tqdm"}
+    outside = {
+        "numpy",
+        "joblib",
+        "psutil",
+        "requests",
+        "cloudpickle",
+        "platformdirs",
+        "threadpoolctl",
+        "tqdm",
+    }
     assert outside.isdisjoint(word.split(".")[0] for word in new)

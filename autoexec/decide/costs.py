@@ -40,7 +40,7 @@ def forecasts(
     """Predict every way to run what remains, serial first.
 
     Args:
-        profile: what one item costs; `profile.remaining` is n (unknown: a large number is assumed).
+        profile: what one item costs; `profile.remaining` is n (unknown: 100,000 are assumed).
         machine: what may be used.
         calibration: what pools cost.
         max_workers: the caller's own number, obeyed.
@@ -52,7 +52,7 @@ def forecasts(
     """
     n = profile.remaining if profile.remaining is not None else UNKNOWN_N
     wall, cpu, held = profile.wall_s, profile.cpu_s, profile.held_s if machine.gil else 0.0
-    cores = float(machine.usable)
+    cores = min(float(machine.usable), machine.quota or math.inf)
 
     def threads() -> Forecast:
         waits = profile.wait_s > 0.25 * wall or profile.kind is WorkKind.SUBPROCESS
@@ -71,17 +71,19 @@ def forecasts(
             1 / (held + task) if machine.gil and held + task > 0 else math.inf,
             cores / (cpu + outside + task) if cpu + outside + task > 0 else math.inf,
         )
-        return Forecast("threads", workers, chunk, n / rate + workers * calibration.thread_start)
+        seconds = max(n / rate, _rounds(n, chunk, workers) * (wall + task))
+        return Forecast("threads", workers, chunk, seconds + workers * calibration.thread_start)
 
     def processes(name: str, start: float, task_s: float, per_start: float) -> Forecast:
         workers = max_workers or sizing.process_workers(machine, profile, profile.remaining)
         chunk = chunksize or sizing.chunk_size(
             profile, workers, profile.remaining, overhead_s=task_s, window=window
         )
-        cross = profile.crossing_s
-        if inherited and name == "processes" and profile.bytes_in is not None:
-            cross *= (profile.bytes_out or 0) / max(1, profile.bytes_in + (profile.bytes_out or 0))
-        pipe = ((profile.bytes_in or 0) + (profile.bytes_out or 0)) * calibration.byte
+        bytes_in, bytes_out, cross = profile.bytes_in or 0, profile.bytes_out or 0, profile.crossing_s
+        if inherited and name == "processes":
+            cross *= bytes_out / max(1, bytes_in + bytes_out)
+            bytes_in = 0
+        pipe = (bytes_in + bytes_out) * calibration.byte
         each = cpu + cross + pipe + task_s / chunk
         outside = max(profile.other_threads_s, profile.children_s)
         rate = _least(
@@ -89,7 +91,7 @@ def forecasts(
             cores / (each + outside) if each + outside > 0 else math.inf,
             1 / ((cross + pipe) / 2 + task_s / 2 / chunk),
         )
-        rounds = math.ceil(math.ceil(n / chunk) / workers) * chunk * (each + profile.wait_s) if n else 0.0
+        rounds = _rounds(n, chunk, workers) * (each + profile.wait_s)
         return Forecast(name, workers, chunk, max(n / rate, rounds) + start + workers * per_start)
 
     serial = Forecast("serial", 1, 1, n * wall)
@@ -101,6 +103,11 @@ def forecasts(
     if joblib:
         ways.append(processes("joblib", calibration.joblib_start, JOBLIB_TASK_S, 0.02))
     return tuple(ways)
+
+
+def _rounds(items: int, chunk: int, workers: int) -> int:
+    """Items that the busiest worker runs when tasks go round."""
+    return min(items, math.ceil(math.ceil(items / chunk) / workers) * chunk)
 
 
 def _least(*rates: float) -> float:

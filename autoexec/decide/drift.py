@@ -48,7 +48,7 @@ class Drift:
         found: Profile | None = None
         if gil and self._stuck(busy, item, cpu):
             found = replace(
-                self._corrected(item, cpu, remaining, held=1.0),
+                self._corrected(item, cpu, remaining, held=1.0, stuck=True),
                 kind=WorkKind.PYTHON,
                 evidence=f"{self._plan.max_workers} threads keep {busy:.1f} cores busy: they want the GIL",
             )
@@ -81,13 +81,15 @@ class Drift:
         # The threads were ready to run (not waiting for something else) but one core's worth ran.
         return 0.75 < busy < STUCK and self._profile.kind is not WorkKind.PYTHON and cpu > 0.001
 
-    def _corrected(self, item: float, cpu: float, remaining: int | None, *, held: float) -> Profile:
+    def _corrected(
+        self, item: float, cpu: float, remaining: int | None, *, held: float, stuck: bool = False
+    ) -> Profile:
         cpu = min(cpu, item)
-        if self._plan.backend == "threads" and held == 1.0:
+        if stuck:
             item = max(cpu, min(item, cpu + self._profile.wait_s))  # the rest was waiting for the GIL
         wait = max(0.0, item - cpu)
         kind = self._profile.kind
-        if self._plan.backend != "threads" or held < 1.0:
+        if not stuck:
             kind = WorkKind.IO if wait > 0.75 * item else kind
         return replace(
             self._profile,

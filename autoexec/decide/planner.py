@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..frozen import replace
-from ..records import Forecast, Hazard, Machine, Plan, Profile, WorkKind
+from ..records import Forecast, Hazard, Machine, Plan, Profile, WorkKind, spell
 
 __all__ = ["choose", "native_budget", "refuse"]
 
@@ -75,7 +75,9 @@ def reason_for(best: Forecast, forecasts: Sequence[Forecast], profile: Profile) 
     work = f"{profile.kind.value} ({profile.evidence})" if profile.evidence else profile.kind.value
     serial = forecasts[0]
     if best.backend != "serial":
-        return f"{work}; {best.seconds:.3g} s forecast, {serial.seconds:.3g} s in a loop"
+        text = f"{work}; {spell(best.seconds)} forecast, {spell(serial.seconds)} in a loop"
+        faster = [f for f in forecasts[1:] if f.refused and f.seconds < MARGIN * best.seconds]
+        return f"{text}; not {faster[0].backend}: {faster[0].refused}" if faster else text
     cheaper = [f for f in forecasts[1:] if f.seconds < MARGIN * serial.seconds]
     blocked = [f for f in cheaper if f.refused]
     if blocked:
@@ -83,15 +85,8 @@ def reason_for(best: Forecast, forecasts: Sequence[Forecast], profile: Profile) 
     if profile.remaining == 0:
         return "nothing was left when the profile was complete"
     if serial.seconds < 0.02:
-        return f"too small to gain: the rest takes {_seconds(serial.seconds)} in a loop"
+        return f"too small to gain: the rest takes {spell(serial.seconds)} in a loop"
     nearest = min(forecasts[1:], key=lambda f: f.seconds, default=serial)
     if profile.kind is WorkKind.PARALLEL:
         return f"{work}: its own library keeps the cores busy already"
-    return (
-        f"{work}; {_seconds(serial.seconds)} in a loop, "
-        f"{nearest.backend} would need {_seconds(nearest.seconds)}"
-    )
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.3g} s" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
+    return f"{work}; {spell(serial.seconds)} in a loop, {nearest.backend} would need {spell(nearest.seconds)}"

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ..measure.clocks import ThreadClock, children_cpu, native_cpu
+from ..measure.clocks import NativeShare, ThreadClock, children_cpu
 from ..measure.probe import GilProbe, fine_switching, quick_switching
 
 TYPE_CHECKING = False
@@ -24,6 +24,8 @@ __all__ = ["Director", "Seen"]
 
 WAITING_S = 0.0015  # an item that used no CPU for so long is waiting; waking up late takes at most 1 ms
 LONG_S = 0.060  # an item still computing after so long is classified while it runs
+PRESS_S = 0.005  # seconds of wanting the GIL without pause; costs a thread that needs it half of them
+PRESS_ROUNDS = 3
 GUARD_S = 0.02  # seconds between two looks at a serial run
 
 
@@ -36,14 +38,16 @@ class Seen:
         "held_share",
         "items",
         "looked_s",
-        "native_s",
+        "native_share",
+        "pressed_cores",
         "queued_s",
         "running_s",
         "waiting",
     )
 
     def __init__(self) -> None:
-        self.running_s = self.cpu_s = self.held_share = self.looked_s = self.native_s = 0.0
+        self.running_s = self.cpu_s = self.held_share = self.looked_s = self.native_share = 0.0
+        self.pressed_cores: float | None = None
         self.queued_s = 0.0
         self.items = 0
         self.child = self.waiting = False
@@ -68,7 +72,10 @@ class Director:
         self._thread: threading.Thread | None = None
         self.error: BaseException | None = None
         self.expected_s = 0.0  # seconds a block should take; set while guarding
-        self._children = self._native = self._queued = 0.0
+        self._children = self._queued = 0.0
+        self._native = NativeShare()
+        self._press = threading.Event()
+        self._pressed: float | None = None
 
     # Called by the watched thread -------------------------------------------------------------------------
 
@@ -81,8 +88,11 @@ class Director:
             self._thread.start()
 
     def _baseline(self) -> None:
-        self._children, self._native, self._queued = children_cpu(), native_cpu(), self._clock.queued()
+        self._children, self._queued = children_cpu(), self._clock.queued()
+        self._native.restart()
         self._probe.restart()
+        self._press.clear()
+        self._pressed = None
 
     def guard(self, expected_s: float) -> None:
         """From now on only look whether blocks take much longer than `expected_s` seconds."""
@@ -103,11 +113,23 @@ class Director:
             thread.join()
         self._thread = None
 
+    def press(self) -> bool:
+        """Have the thread want the GIL without pause for a moment; False if that was done already."""
+        if self._press.is_set():
+            return False
+        self._press.set()
+        return True
+
+    @property
+    def pressing(self) -> bool:
+        """Whether that was asked for and is not over."""
+        return self._press.is_set() and self._pressed is None
+
     def seen(self) -> Seen:
         """What was measured since `measure`, without a running item."""
         seen = Seen()
         seen.held_share, seen.looked_s = self._probe.share, self._probe.looked_s
-        seen.native_s = max(0.0, native_cpu() - self._native)
+        seen.native_share, seen.pressed_cores = self._native.share(), self._pressed
         seen.queued_s = max(0.0, self._clock.queued() - self._queued)
         return seen
 
@@ -136,11 +158,16 @@ class Director:
         """Probe until told otherwise; True when the rest was taken over."""
         under_way = _UnderWay()
         while self._probe.look() and self._measuring.is_set():
+            self._native.look()
+            if self.pressing:
+                self._squeeze()
             if not under_way.same(self._loop, self._clock, late=self._probe.late):
                 continue
             waiting = under_way.idle_s >= WAITING_S and self._clock.sleeping()
             if under_way.running_s < under_way.enough_s and not (waiting and not under_way.told):
                 continue
+            if not waiting and self._probe.share < 0.5 and self.press():
+                self._squeeze()
             under_way.told = True
             under_way.enough_s = max(LONG_S, 2 * under_way.running_s)
             seen = self._seen_of(under_way, waiting)
@@ -148,6 +175,24 @@ class Director:
                 if self._early(seen):
                     return True
         return False
+
+    def _squeeze(self) -> None:
+        """Want the GIL without pause, and see how many cores the watched thread and this one keep busy.
+
+        The best of some short rounds counts: other work on the machine only takes away.
+        """
+        mine = ThreadClock(threading.get_ident(), threading.get_native_id())
+        with quick_switching:
+            self._pressed = max(self._squeeze_once(mine) for _ in range(PRESS_ROUNDS))
+        self._probe.skip()
+
+    def _squeeze_once(self, mine: ThreadClock) -> float:
+        began = time.perf_counter()
+        before = self._clock.cpu() + mine.cpu()
+        while time.perf_counter() - began < PRESS_S:
+            pass
+        after = self._clock.cpu() + mine.cpu()
+        return (after - before) / (time.perf_counter() - began)
 
     def _seen_of(self, under_way: _UnderWay, waiting: bool) -> Seen:
         seen = self.seen()

@@ -39,6 +39,7 @@ class Measured:
         self.hazards: tuple[Hazard, ...] = ()
         self.last: tuple[tuple[Any, ...], Any] | None = None
         self._footprints = 0
+        self._first_s = 0.0
         self.restart()
 
     def restart(self) -> None:
@@ -47,7 +48,6 @@ class Measured:
         self._cpus: list[float] = []
         self._counts: list[int] = []
         self.items, self.total_s = 0, 0.0
-        self._slow_first = False
         self._modules = len(sys.modules)
         self._sample: Sample | None = None
 
@@ -56,8 +56,8 @@ class Measured:
         count = len(block.out)
         if not count:
             return
-        if not self.items and self.importing():
-            self._slow_first = True
+        if not self._first_s:
+            self._first_s = block.wall_s / count
         self._walls.append(block.wall_s / count)
         self._cpus.append(block.cpu_s / count)
         self._counts.append(count)
@@ -87,15 +87,8 @@ class Measured:
             self._modules += len(sys.modules) - before
 
     @property
-    def settled(self) -> bool:
-        """Whether the figures say something about the rest, too."""
-        return len(self._walls) > 1 or not self._slow_first
-
-    @property
     def item_s(self) -> float:
-        """Mean seconds per item; the first is left out when it was slower for reasons of its own."""
-        if self._slow_first and len(self._walls) > 1:
-            return (self.total_s - self._walls[0]) / (self.items - 1)
+        """Mean seconds per item."""
         return self.total_s / self.items if self.items else 0.0
 
     @property
@@ -138,13 +131,14 @@ class Measured:
             counts=tuple(counts),
             held_share=seen.held_share,
             looked_s=seen.looked_s,
-            native_s=seen.native_s,
+            pressed_cores=seen.pressed_cores,
+            native_share=seen.native_share,
             children_s=director.children_s,
             queued_s=seen.queued_s,
             running_s=0.0 if seen.items else seen.running_s,
             running_cpu_s=0.0 if seen.items else seen.cpu_s,
             child_waited=seen.child,
-            slow_first=self._slow_first,
+            first_s=self._first_s,
             remaining=remaining,
         )
         return self._sample
@@ -162,13 +156,13 @@ class Measured:
             held_s=cpu,
             free_s=0.0,
             wait_s=max(0.0, item - cpu),
-            first_s=self._walls[0] if self._walls else 0.0,
+            first_s=self._first_s,
             kind=WorkKind.TINY,
             evidence=f"{self.items} items took {self.total_s:.2g} s",
             remaining=remaining,
         )
 
-    def refreshed(self, profile: Profile) -> tuple[Profile, bool]:
+    def refreshed(self, profile: Profile, *, gil: bool) -> tuple[Profile, bool]:
         """A profile taken while an item ran, now that it has ended; and whether it was mistaken."""
         if self._sample is None or not self._walls:
             return profile, False
@@ -180,8 +174,8 @@ class Measured:
             running_s=0.0,
             running_cpu_s=0.0,
         )
-        found = replace(profile_of(whole), remaining=profile.remaining)
-        mistaken = profile.kind is WorkKind.IO and found.cpu_s > 0.5 * found.wall_s and not self._slow_first
+        found = replace(profile_of(whole, gil=gil), remaining=profile.remaining)
+        mistaken = profile.kind is WorkKind.IO and found.cpu_s > 0.5 * found.wall_s and not self.importing()
         if mistaken:
             return found, True
         return replace(found, kind=profile.kind, evidence=profile.evidence), False

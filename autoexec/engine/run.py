@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 from ..errors import blame
 from ..frozen import replace
-from ..records import Plan, Profile
+from ..records import Plan, Profile, WorkKind, spell
 from .director import Director, Seen
 from .feed import Feed
 from .loop import Block, Loop
@@ -157,11 +157,14 @@ class Run:
         self._measured.add(block)
         item, seconds = self._measured.item_s, self._measured.total_s
         rest = self.feed.remaining()
-        if rest is not None and rest * item < TRIFLE_S and self._measured.settled:
+        if self._measured.importing():  # a first call like that says nothing about the rest
+            self._director.measure()
+            self._measured.restart()
+        elif rest is not None and rest * item < TRIFLE_S:
             self._stay("too small to gain", rest)
         elif item < CRUMB_S and seconds > CRUMBS_S and self.options.backend == "auto":
             self._stay("items shorter than sending them anywhere", rest)
-        elif seconds >= BUDGET_S and self._measured.settled:
+        elif seconds >= BUDGET_S:
             self._decide()
         elif block.wall_s < BLOCK_S / 4:
             self._size = min(4 * self._size, max(1, int(BLOCK_S / 4 / max(item, 1e-9))))
@@ -175,7 +178,7 @@ class Run:
             item = self._measured.item_s
             seconds = item * (rest or 0)
             self.profile = self._measured.brief(rest)
-            self.plan = Plan("serial", seconds=seconds, reason=f"{words}: {_spell(item)} per item")
+            self.plan = Plan("serial", seconds=seconds, reason=f"{words}: {spell(item)} per item")
         self._go_serial(rest)
 
     def _decide(self) -> None:
@@ -183,6 +186,8 @@ class Run:
         judge = self._the_judge()
         sample = self._measured.sample(self._director, self.feed.remaining())
         plan, profile = judge.plan(sample, self._measured, fork=True)
+        if self._unsure(plan, profile):
+            return
         with self._lock:
             if self._loop.taken or not self._sampling:
                 return
@@ -195,6 +200,14 @@ class Run:
         else:
             self._director.stop()  # a process that has threads must not fork
             self._open_stream(plan, profile, fork=True)
+
+    def _unsure(self, plan: Plan, profile: Profile) -> bool:
+        """Whether some more items should be watched before a verdict that is easily wrong."""
+        if profile.kind is WorkKind.PARALLEL and self._measured.total_s < 4 * BUDGET_S:
+            return True  # BLAS threads spin for a while even when nobody calls them
+        if profile.kind is not WorkKind.NATIVE or plan.backend != "threads":
+            return False
+        return self._director.press() or self._director.pressing
 
     def _go_serial(self, rest: int | None) -> None:
         self._expected_s = self._measured.item_s
@@ -255,7 +268,7 @@ class Run:
             stream.wake()
         self._director.stop()
         if stream is not None and self.profile is not None and self.profile.partial:
-            self.profile, wrong = self._measured.refreshed(self.profile)
+            self.profile, wrong = self._measured.refreshed(self.profile, gil=self._the_judge().machine.gil)
             stream.ramp_up(None)
             if wrong:
                 stream.reconsider(self.profile)
@@ -389,7 +402,3 @@ def _note(text: str) -> None:
     import logging  # 11 ms that only a change of plan has to pay
 
     logging.getLogger("autoexec").info(text)
-
-
-def _spell(seconds: float) -> str:
-    return f"{seconds:.3g} s" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"

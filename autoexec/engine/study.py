@@ -48,7 +48,11 @@ def study(
                 measured.hazards += footprint(block)
             _raise(block, feed.star)
             measured.add(block)
-            if _enough(measured):
+            if measured.importing() and feed.peek() is not None:
+                director.measure()  # a first call like that says nothing about the rest
+                measured.restart()
+                continue
+            if _enough(measured) and not (director.press() or director.pressing):
                 break
             if block.wall_s < 0.0005:
                 size = min(4 * size, max(1, int(0.0005 / max(measured.item_s, 1e-9))))
@@ -64,7 +68,7 @@ def study(
 
 
 def _enough(measured: Measured) -> bool:
-    if not measured.settled or measured.total_s < STUDY_S:
+    if measured.total_s < STUDY_S:
         return False
     return measured.items >= 3 or measured.total_s > SLOW_S
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-__all__ = ["ThreadClock", "children_cpu", "has_running_children", "native_cpu"]
+__all__ = ["NativeShare", "ThreadClock", "children_cpu", "has_running_children", "native_cpu"]
 
 
 class ThreadClock:
@@ -104,3 +104,33 @@ def native_cpu() -> float:
         except OSError:  # ended meanwhile
             continue
     return max(0.0, time.process_time() - used)
+
+
+class NativeShare:
+    """The cores' worth of CPU that native threads use, from the later half of what was looked at.
+
+    The earlier half would mislead: OpenBLAS's threads spin for some 30 ms after they were started or used.
+    """
+
+    __slots__ = ("_looks",)
+
+    def __init__(self) -> None:
+        self._looks: list[tuple[float, float]] = []
+
+    def restart(self) -> None:
+        """Forget what was seen."""
+        self._looks = [(time.perf_counter(), native_cpu())]
+
+    def look(self) -> None:
+        """Take a reading, if the last is some milliseconds old."""
+        now = time.perf_counter()
+        if now - self._looks[-1][0] > 0.004:
+            self._looks.append((now, native_cpu()))
+
+    def share(self) -> float:
+        """CPU seconds per second, 0.0 before anything was seen."""
+        if not self._looks:
+            return 0.0
+        now, used = time.perf_counter(), native_cpu()
+        since, before = self._looks[len(self._looks) // 2]
+        return max(0.0, used - before) / max(now - since, 1e-6)

@@ -86,6 +86,10 @@ class GilProbe:
         self.late = False
         self._last = time.perf_counter()
 
+    def skip(self) -> None:
+        """Leave out the time since the last look."""
+        self._last = time.perf_counter()
+
     def look(self) -> bool:
         """Sleep once and note how late the GIL came back; return False when told to stop."""
         before = time.perf_counter()

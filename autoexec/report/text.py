@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..records import Forecast, Plan, Profile
+from ..records import Forecast, Plan, Profile, spell
 
 __all__ = ["explanation"]
 
@@ -15,20 +15,20 @@ def explanation(profile: Profile, plan: Plan) -> str:
     f: too small to matter
       one item (1 measured)   2 ms
         CPU with the GIL      2 ms
-        CPU without the GIL   0
-        waiting               0
-        native threads' CPU   0
-        child processes' CPU  0
+        CPU without the GIL   0 s
+        waiting               0 s
+        native threads' CPU   0 s
+        child processes' CPU  0 s
         bytes in / out        not measured
       choice                  serial: why not
     """
     rows = [
-        (f"one item ({profile.items} measured)", seconds(profile.wall_s)),
-        ("  CPU with the GIL", seconds(profile.held_s)),
-        ("  CPU without the GIL", seconds(profile.free_s)),
-        ("  waiting", seconds(profile.wait_s)),
-        ("  native threads' CPU", seconds(profile.other_threads_s)),
-        ("  child processes' CPU", seconds(profile.children_s)),
+        (f"one item ({profile.items} measured)", spell(profile.wall_s)),
+        ("  CPU with the GIL", spell(profile.held_s)),
+        ("  CPU without the GIL", spell(profile.free_s)),
+        ("  waiting", spell(profile.wait_s)),
+        ("  native threads' CPU", spell(profile.other_threads_s)),
+        ("  child processes' CPU", spell(profile.children_s)),
         ("  bytes in / out", _bytes(profile)),
     ]
     rows += [(f"{_way(way)}", _forecast(way)) for way in plan.forecasts]
@@ -41,25 +41,11 @@ def explanation(profile: Profile, plan: Plan) -> str:
     return head + left + "".join(f"\n  {name:<{width}}  {value}" for name, value in rows)
 
 
-def seconds(value: float) -> str:
-    """Seconds in the unit that fits.
-
-    >>> seconds(0.0125), seconds(3.2), seconds(4e-6), seconds(0.0)
-    ('12.5 ms', '3.2 s', '4 µs', '0')
-    """
-    if value <= 0:
-        return "0"
-    for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
-        if value * scale >= 1:
-            return f"{value * scale:.3g} {unit}"
-    return f"{value * 1e9:.3g} ns"
-
-
 def _bytes(profile: Profile) -> str:
     if profile.bytes_in is None:
         return "not measured"
     out = "?" if profile.bytes_out is None else f"{profile.bytes_out:,}"
-    return f"{profile.bytes_in:,} / {out}, {seconds(profile.crossing_s)} to cross"
+    return f"{profile.bytes_in:,} / {out}, {spell(profile.crossing_s)} to cross"
 
 
 def _way(way: Forecast) -> str:
@@ -67,5 +53,5 @@ def _way(way: Forecast) -> str:
 
 
 def _forecast(way: Forecast) -> str:
-    text = f"{seconds(way.seconds)} forecast"
+    text = f"{spell(way.seconds)} forecast"
     return f"{text}, not allowed: {way.refused}" if way.refused else text

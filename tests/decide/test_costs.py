@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autoexec.decide import sizing
@@ -32,7 +32,9 @@ def profile(
     return Profile("f", 5, wall, held, free, wait, remaining=n, **given)  # type: ignore[arg-type]
 
 
-def ways(shown: Profile, machine: Machine, calibration: Calibration = FREE, **how: object) -> dict[str, Forecast]:
+def ways(
+    shown: Profile, machine: Machine, calibration: Calibration = FREE, **how: object
+) -> dict[str, Forecast]:
     """The forecasts by name."""
     return {way.backend: way for way in forecasts(shown, machine, calibration, **how)}  # type: ignore[arg-type]
 
@@ -67,14 +69,14 @@ def test_the_gil_lets_one_thread_compute(cores: int) -> None:
 def test_without_a_gil_threads_gain_the_cores(cores: int) -> None:
     """The same work on a free-threaded interpreter."""
     found = ways(profile(0.01), machine(cores, gil=False))
-    assert found["threads"].seconds == pytest.approx(100.0 / cores, rel=0.01)
+    assert found["threads"].seconds == pytest.approx(100.0 / cores, rel=0.05)
 
 
 @pytest.mark.parametrize("cores", CORES)
 def test_native_code_gains_the_cores_in_threads(cores: int) -> None:
     """Work that releases the GIL needs no processes."""
     found = ways(profile(0.0, 0.01), machine(cores))
-    assert found["threads"].seconds == pytest.approx(100.0 / cores, rel=0.01)
+    assert found["threads"].seconds == pytest.approx(100.0 / cores, rel=0.05)
     assert found["threads"].max_workers == cores
 
 
@@ -274,7 +276,6 @@ CALIBRATIONS = st.builds(Calibration, FIGURE, FIGURE, FIGURE, FIGURE, FIGURE, FI
 WISH = st.one_of(st.none(), st.integers(1, 500))
 
 
-@settings(deadline=None)
 @given(PROFILES, MACHINES, CALIBRATIONS, WISH, WISH, WISH, st.booleans(), st.booleans())
 def test_every_forecast_is_possible(
     shown: Profile,
@@ -311,7 +312,6 @@ def test_every_forecast_is_possible(
             assert way.chunksize == 1 or 2 * way.max_workers * way.chunksize <= window
 
 
-@settings(deadline=None)
 @given(PROFILES, MACHINES, st.integers(1, 64))
 def test_more_cores_never_hurt(shown: Profile, machine: Machine, more: int) -> None:
     """With the same workers and chunks, a machine with more cores is forecast to be no slower."""

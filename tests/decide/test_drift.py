@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autoexec.decide.drift import FACTOR, LOOK_S, Drift
@@ -176,7 +176,6 @@ def test_each_judgment_begins_afresh() -> None:
     assert drift.judge(51.0, 100) is not None
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([THREADS, PROCESSES, Plan("serial"), Plan("joblib", 2)]),
     st.sampled_from([PYTHON, NATIVE, IO]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autoexec.decide import costs, planner
@@ -148,7 +148,7 @@ def test_an_unknown_number_of_trifles_stays_serial_at_first() -> None:
 
 
 def test_forking_pays_earlier_than_spawning() -> None:
-    """A tenth of a second of Python is worth forked workers, not spawned ones; ten seconds are worth either."""
+    """A tenth of a second of Python is worth forked workers only; ten seconds are worth either."""
     short, long = profile(0.005, n=20), profile(0.005, n=2000)
     assert decide(short, machine(2), fork=True).backend == "processes"
     assert decide(short, machine(2), fork=False).backend == "serial"
@@ -366,7 +366,6 @@ CALIBRATIONS = st.builds(Calibration, FIGURE, FIGURE, FIGURE, FIGURE, FIGURE, FI
 HAZARDS = st.lists(st.sampled_from([LIST, LOCK]), max_size=2).map(tuple)
 
 
-@settings(deadline=None)
 @given(PROFILES, MACHINES, CALIBRATIONS, HAZARDS, st.one_of(st.none(), st.integers(1, 200)), st.booleans())
 def test_never_slower_than_the_loop_by_its_own_model(
     shown: Profile,
@@ -400,7 +399,6 @@ def test_never_slower_than_the_loop_by_its_own_model(
         assert plan.max_workers == (max_workers or plan.max_workers) >= 2
 
 
-@settings(deadline=None)
 @given(PROFILES, MACHINES, CALIBRATIONS, st.booleans())
 def test_native_threads_and_workers_fit_the_cores(
     shown: Profile, machine: Machine, calibration: Calibration, fork: bool

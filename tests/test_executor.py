@@ -1,0 +1,426 @@
+"""What `autoexec.Executor` learns of the functions that it is given, and where it sends them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+import autoexec
+
+PATIENCE_S = 30.0
+counted = 0
+
+
+def wait_a_little(_: object) -> int:
+    time.sleep(0.004)
+    return os.getpid()
+
+
+def divide(n: int) -> tuple[int, int]:
+    """Pure-Python work of some milliseconds."""
+    return os.getpid(), sum(n % divisor == 0 for divisor in range(1, 60_000))
+
+
+def divide_and_count(n: int) -> int:
+    global counted  # noqa: PLW0603 (that is the point)
+    counted += 1
+    return divide(n)[0]
+
+
+def fail_often(x: int) -> int:
+    if x % 2:
+        raise LookupError(x)
+    return divide(x)[1]
+
+
+def results(futures: list[Future[Any]]) -> list[Any]:
+    return [future.result(PATIENCE_S) for future in futures]
+
+
+@pytest.fixture
+def crowd(eight_cores: None) -> Any:
+    """An executor on what it takes for a machine of eight cores."""
+    with autoexec.Executor(max_workers=2) as executor:
+        yield executor
+
+
+# Routing ----------------------------------------------------------------------------------------------------
+
+
+def test_waiting_goes_to_threads(crowd: autoexec.Executor) -> None:
+    """A function that waits is sent to threads of this process, and `plans` says so."""
+    pids = results([crowd.submit(wait_a_little, x) for x in range(40)])
+    assert set(pids) == {os.getpid()}
+    plan = crowd.plans["wait_a_little"]
+    assert plan.backend == "threads"
+    assert plan.reason
+
+
+def test_python_work_goes_to_processes(crowd: autoexec.Executor) -> None:
+    """A function that computes with the GIL held is sent to processes; the watched calls ran here."""
+    results([crowd.submit(divide, n) for n in range(30)])
+    assert crowd.plans["divide"].backend == "processes"
+    pid, _ = crowd.submit(divide, 7).result(PATIENCE_S)
+    assert pid != os.getpid()
+
+
+def test_each_function_is_judged_for_itself(crowd: autoexec.Executor) -> None:
+    """Unlike functions in one executor have plans of their own."""
+    waiting = [crowd.submit(wait_a_little, x) for x in range(20)]
+    working = [crowd.submit(divide, n) for n in range(20)]
+    results(waiting + working)
+    assert (crowd.plans["wait_a_little"].backend, crowd.plans["divide"].backend) == ("threads", "processes")
+    assert "divide: processes" in repr(crowd)
+
+
+def test_nothing_is_known_at_first() -> None:
+    """Before the first call there are no plans, and `repr` says so."""
+    with autoexec.Executor() as executor:
+        assert executor.plans == {}
+        assert "nothing learned yet" in repr(executor)
+
+
+def test_map_teaches_as_submit_does(crowd: autoexec.Executor) -> None:
+    """`map` is `submit` for each item."""
+    list(crowd.map(divide, range(30)))
+    assert crowd.plans["divide"].backend == "processes"
+
+
+@pytest.mark.xfail(strict=True, reason="chunks are all learned as one function")
+def test_map_with_chunks_teaches_the_function(crowd: autoexec.Executor) -> None:
+    """Chunks of unlike functions are told apart."""
+    list(crowd.map(wait_a_little, range(40), chunksize=2))
+    list(crowd.map(divide, range(30), chunksize=2))
+    assert crowd.submit(divide, 3).result(PATIENCE_S)[0] != os.getpid()
+    assert {pid for pid, _ in list(crowd.map(divide, range(8), chunksize=2))} != {os.getpid()}
+
+
+# What must stay stays ---------------------------------------------------------------------------------------
+
+
+def test_a_function_that_writes_a_global_stays(crowd: autoexec.Executor) -> None:
+    """Its calls run in this process, all of them count, and the plan names the global."""
+    global counted  # noqa: PLW0603
+    counted = 0
+    assert set(results([crowd.submit(divide_and_count, n) for n in range(30)])) == {os.getpid()}
+    assert counted == 30
+    plan = crowd.plans["divide_and_count"]
+    assert plan.backend != "processes"
+    assert "counted" in plan.reason or any("counted" in str(hazard) for hazard in plan.hazards)
+
+
+def test_a_function_that_writes_a_captured_list_stays(crowd: autoexec.Executor) -> None:
+    """What it appends is there afterwards."""
+    found: list[int] = []
+
+    def collect(n: int) -> None:
+        found.append(divide(n)[1])
+
+    results([crowd.submit(collect, n) for n in range(30)])
+    assert len(found) == 30
+
+
+@pytest.mark.parametrize(
+    "chunksize",
+    [
+        1,
+        pytest.param(
+            3, marks=pytest.mark.xfail(strict=True, reason="the hazards of a chunk's function are missed")
+        ),
+    ],
+)
+def test_chunks_of_a_function_that_must_stay(crowd: autoexec.Executor, chunksize: int) -> None:
+    """Chunking does not hide the function from the judgment."""
+    found: list[int] = []
+
+    def collect(n: int) -> None:
+        found.append(divide(n)[1])
+
+    list(crowd.map(collect, range(45), chunksize=chunksize))
+    assert len(found) == 45
+
+
+def test_a_method_that_changes_its_object_stays(crowd: autoexec.Executor) -> None:
+    """The object at hand is the one that changes."""
+    tally = Tally()
+    results([crowd.submit(tally.add, n) for n in range(30)])
+    assert tally.total == 30
+
+
+class Tally:
+    def __init__(self) -> None:
+        self.total = 0
+        self.lock = threading.Lock()
+
+    def add(self, n: int) -> None:
+        divide(n)
+        with self.lock:
+            self.total += 1
+
+
+def test_a_captured_lock_stays(crowd: autoexec.Executor) -> None:
+    """A function that holds a lock runs in this process."""
+    lock = threading.Lock()
+
+    def guarded(n: int) -> int:
+        with lock:
+            return divide(n)[0]
+
+    assert set(results([crowd.submit(guarded, n) for n in range(30)])) == {os.getpid()}
+
+
+@pytest.mark.xfail(strict=True, reason="closures of one code share the first one's hazards")
+def test_two_closures_of_one_code(crowd: autoexec.Executor) -> None:
+    """The second has captured what must stay; that the first was harmless does not matter."""
+
+    def making(extra: Any) -> Callable[[int], int]:
+        def inner(n: int) -> int:
+            divide(n)
+            if extra is not None:
+                extra.add(n)
+            return os.getpid()
+
+        return inner
+
+    results([crowd.submit(making(None), n) for n in range(30)])
+    found: set[int] = set()
+    results([crowd.submit(making(found), n) for n in range(10)])
+    assert found == set(range(10))
+
+
+def test_arguments_that_cannot_be_pickled_stay(crowd: autoexec.Executor) -> None:
+    """A call with such an argument runs here although the function was sent to processes."""
+    results([crowd.submit(first_of, n) for n in range(30)])
+    lock = threading.Lock()
+    assert crowd.submit(first_of, 3, lock).result(PATIENCE_S) == os.getpid()
+
+
+def first_of(n: int, *rest: object) -> int:
+    return divide(n)[0]
+
+
+# Once, and not one after the other --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("work", [wait_a_little, divide], ids=["waiting", "computing"])
+def test_each_call_runs_once(crowd: autoexec.Executor, journal: Any, work: Callable[[int], Any]) -> None:
+    """Learning, handing over and routing neither lose a call nor repeat one."""
+    note = journal.note
+
+    def noted(n: int) -> int:
+        note(n)
+        work(n)
+        return n
+
+    assert results([crowd.submit(noted, n) for n in range(80)]) == list(range(80))
+    assert journal.counts() == {str(n): 1 for n in range(80)}
+
+
+def test_a_long_first_call_does_not_hold_back_the_rest() -> None:
+    """The first call waits for the last one: they must be under way together."""
+    with autoexec.Executor() as executor:
+        last = threading.Event()
+
+        def meet(n: int) -> bool:
+            if n == 5:
+                last.set()
+            return last.wait(PATIENCE_S)
+
+        assert all(results([executor.submit(meet, n) for n in range(6)]))
+
+
+def test_a_long_computation_does_not_hold_back_the_rest(crowd: autoexec.Executor) -> None:
+    """The first call computes until another has run."""
+    stop = threading.Event()
+
+    def first(n: int) -> int:
+        if n == 0:
+            while not stop.is_set():
+                sum(range(1000))
+        else:
+            stop.set()
+        return n
+
+    assert results([crowd.submit(first, n) for n in range(4)]) == [0, 1, 2, 3]
+
+
+def test_calls_that_come_later_are_not_held_back() -> None:
+    """The second call is submitted when the first already waits for it."""
+    with autoexec.Executor() as executor:
+        begun, met = threading.Event(), threading.Event()
+
+        def meet(first: bool) -> bool:
+            if first:
+                begun.set()
+                return met.wait(PATIENCE_S)
+            met.set()
+            return True
+
+        one = executor.submit(meet, True)
+        assert begun.wait(PATIENCE_S)
+        assert executor.submit(meet, False).result(PATIENCE_S)
+        assert one.result(PATIENCE_S)
+
+
+@pytest.mark.xfail(strict=True, reason="tiny functions get one thread for ever")
+def test_a_function_that_was_tiny_may_come_to_wait() -> None:
+    """Two calls that meet each other run at once although a thousand before took no time."""
+    with autoexec.Executor(max_workers=2) as executor:
+        meeting = threading.Barrier(2, timeout=5)
+
+        def perhaps_meet(meet: bool) -> bool:
+            if meet:
+                meeting.wait()
+            return True
+
+        results([executor.submit(perhaps_meet, False) for _ in range(1000)])
+        assert all(results([executor.submit(perhaps_meet, True) for _ in range(2)]))
+
+
+def test_failing_calls_are_learned_too(crowd: autoexec.Executor) -> None:
+    """Exceptions arrive where they belong, before and after the decision."""
+    futures = [crowd.submit(fail_often, x) for x in range(40)]
+    for x, future in enumerate(futures):
+        error = future.exception(PATIENCE_S)
+        assert isinstance(error, LookupError) == bool(x % 2)
+    assert "fail_often" in crowd.plans
+
+
+# Options ----------------------------------------------------------------------------------------------------
+
+
+def test_a_callers_own_executor() -> None:
+    """Calls go to the executor that was given, and it stays open."""
+    with ThreadPoolExecutor(1, thread_name_prefix="mine") as pool:
+        with autoexec.Executor(backend=pool) as executor:
+            name = executor.submit(lambda: threading.current_thread().name).result(PATIENCE_S)
+        assert name.startswith("mine")
+        assert pool.submit(len, "abc").result(PATIENCE_S) == 3
+
+
+@pytest.mark.xfail(strict=True, reason="calls sent through an executor never say that they begin")
+def test_cancelling_in_a_callers_own_executor() -> None:
+    """A pending call is cancelled for good, a running one is not."""
+    with ThreadPoolExecutor(1) as pool, autoexec.Executor(backend=pool) as executor:
+        begun, go = threading.Event(), threading.Event()
+        ran: list[str] = []
+
+        def first() -> str:
+            begun.set()
+            go.wait(PATIENCE_S)
+            return "first"
+
+        running = executor.submit(first)
+        pending = executor.submit(ran.append, "second")
+        assert begun.wait(PATIENCE_S)
+        try:
+            assert pending.cancel()
+            assert not running.cancel()
+        finally:
+            go.set()
+        assert running.result(PATIENCE_S) == "first"
+    assert ran == []
+
+
+def test_the_number_of_workers_is_kept(journal: Any) -> None:
+    """`max_workers` is the most that run at once, given by position or by name."""
+    for executor in (autoexec.Executor(2, backend="threads"), autoexec.Executor(n_jobs=2, backend="threads")):
+        with executor:
+            lock, together, most = threading.Lock(), [0], [0]
+
+            def run(_: int, lock: Any = lock, together: Any = together, most: Any = most) -> None:
+                with lock:
+                    together[0] += 1
+                    most[0] = max(most[0], together[0])
+                time.sleep(0.001)
+                with lock:
+                    together[0] -= 1
+
+            list(executor.map(run, range(50)))
+        assert most[0] == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_workers": 0},
+        {"max_workers": -1},
+        {"max_workers": 1.5},
+        {"max_workers": True},
+        {"backend": "thread"},
+        {"backend": object()},
+        {"n_jobs": 0},
+        {"n_jobs": 2, "max_workers": 2},
+        {"workers": 3},
+    ],
+    ids=str,
+)
+def test_options_that_cannot_be_meant(options: dict[str, Any]) -> None:
+    """They are errors when the executor is made."""
+    with pytest.raises(autoexec.OptionError):
+        autoexec.Executor(**options)
+
+
+def test_async_functions_are_refused() -> None:
+    """An async function is an error at the call that says so."""
+
+    async def later() -> None: ...
+
+    with autoexec.Executor() as executor, pytest.raises(autoexec.OptionError, match="async"):
+        executor.submit(later)
+
+
+def test_no_items_is_an_error() -> None:
+    """`map` with a function alone is a mistake."""
+    with autoexec.Executor() as executor, pytest.raises(autoexec.OptionError, match="no items"):
+        executor.map(len)
+
+
+def test_results_are_not_kept_alive() -> None:
+    """After a call nothing but its future holds the arguments and the result."""
+    import gc
+    import weakref
+
+    class Thing:
+        pass
+
+    with autoexec.Executor(backend="threads", max_workers=1) as executor:
+        thing = Thing()
+        seen = weakref.ref(thing)
+        executor.submit(id, thing).result(PATIENCE_S)
+        executor.submit(len, "").result(PATIENCE_S)
+        del thing
+        gc.collect()
+        assert seen() is None
+
+
+@pytest.mark.xfail(strict=True, reason="routers that close in the background are kept for ever")
+@pytest.mark.parametrize("end", ["drop", "shutdown without waiting"])
+def test_nothing_is_kept_of_executors_that_are_gone(end: str) -> None:
+    """What the functions of a dropped executor held is let go."""
+    import gc
+    import weakref
+
+    class Thing:
+        pass
+
+    def use() -> weakref.ref[Thing]:
+        thing = Thing()
+        executor = autoexec.Executor()
+        executor.submit(lambda: id(thing)).result(PATIENCE_S)
+        if end != "drop":
+            executor.shutdown(wait=False)
+        return weakref.ref(thing)
+
+    seen = use()
+    until = time.monotonic() + 5
+    while seen() is not None and time.monotonic() < until:
+        gc.collect()
+        time.sleep(0.01)
+    assert seen() is None
