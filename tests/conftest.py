@@ -68,7 +68,9 @@ def _children() -> dict[int, str]:
     for path in Path("/proc/self/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for pid in path.read_text().split():
-                command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                command = (
+                    Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
                 if not any(name in command for name in KEPT):
                     found[int(pid)] = command[:200]
     return found
@@ -108,7 +110,9 @@ def _shared() -> set[str]:
 def _left(before: Surroundings, now: Surroundings) -> str:
     words = []
     if now.threads - before.threads:
-        words.append(f"threads {[t.name for t in threading.enumerate() if id(t) in now.threads - before.threads]}")
+        words.append(
+            f"threads {[t.name for t in threading.enumerate() if id(t) in now.threads - before.threads]}"
+        )
     if extra := {pid: what for pid, what in now.children.items() if pid not in before.children}:
         words.append(f"processes {extra}")
     if len(now.descriptors) > len(before.descriptors):

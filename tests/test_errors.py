@@ -71,10 +71,6 @@ def test_a_repr_that_raises_hides_nothing() -> None:
     assert error.__notes__ == ["autoexec: item 3 (an item whose repr raises) ran in thread"]
 
 
-@pytest.mark.xfail(
-    raises=dataclasses.FrozenInstanceError,
-    reason="blame lets add_note raise on an exception that cannot be changed (a frozen dataclass)",
-)
 def test_an_error_that_cannot_take_a_note() -> None:
     """A frozen exception comes through without a note rather than be replaced by another error."""
 

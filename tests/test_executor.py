@@ -28,7 +28,7 @@ def divide(n: int) -> tuple[int, int]:
 
 
 def divide_and_count(n: int) -> int:
-    global counted  # noqa: PLW0603 (that is the point)
+    global counted
     counted += 1
     return divide(n)[0]
 
@@ -106,7 +106,7 @@ def test_map_with_chunks_teaches_the_function(crowd: autoexec.Executor) -> None:
 
 def test_a_function_that_writes_a_global_stays(crowd: autoexec.Executor) -> None:
     """Its calls run in this process, all of them count, and the plan names the global."""
-    global counted  # noqa: PLW0603
+    global counted
     counted = 0
     assert set(results([crowd.submit(divide_and_count, n) for n in range(30)])) == {os.getpid()}
     assert counted == 30

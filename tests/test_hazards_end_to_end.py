@@ -28,7 +28,6 @@ import pytest
 import autoexec
 
 N = 30
-PIDS: set[int] = set()
 TOTAL = 0
 RESULTS: list[int] = []
 CACHE: dict[int, int] = {}
@@ -109,12 +108,6 @@ def helper(x: int) -> None:
 def writes_through_a_helper(x: int) -> int:
     burn()
     helper(x)
-    return x
-
-
-@functools.lru_cache(maxsize=None)
-def cached(x: int) -> int:
-    burn()
     return x
 
 
@@ -272,7 +265,9 @@ def _class_method() -> tuple[Callable[[int], int], Callable[[], Any], Any]:
     return Tally.count, lambda: Tally.calls, N
 
 
-def _global(func: Callable[[int], int], reset: Callable[[], Any], seen: Callable[[], Any], expected: Any) -> Any:
+def _global(
+    func: Callable[[int], int], reset: Callable[[], Any], seen: Callable[[], Any], expected: Any
+) -> Any:
     def make() -> tuple[Callable[[int], int], Callable[[], Any], Any]:
         reset()
         return func, seen, expected
@@ -293,7 +288,10 @@ CASES: dict[str, tuple[Any, str]] = {
     "global set": (_global(adds_to_a_global_set, SEEN.clear, lambda: sorted(SEEN), EVERY), "SEEN"),
     "deque": (_global(appends_to_a_deque, RECENT.clear, lambda: sorted(RECENT), EVERY), "RECENT"),
     "counter": (_global(counts, COUNTS.clear, lambda: COUNTS["all"], N), "COUNTS"),
-    "defaultdict": (_global(groups, GROUPS.clear, lambda: sorted(sum(GROUPS.values(), [])), EVERY), "GROUPS"),
+    "defaultdict": (
+        _global(groups, GROUPS.clear, lambda: sorted(itertools.chain(*GROUPS.values())), EVERY),
+        "GROUPS",
+    ),
     "attribute": (
         _global(sets_an_attribute, lambda: setattr(SETTINGS, "calls", 0), lambda: SETTINGS.calls, N),
         "SETTINGS",
@@ -311,7 +309,6 @@ CASES: dict[str, tuple[Any, str]] = {
         _global(writes_through_a_helper, RESULTS.clear, lambda: sorted(RESULTS), EVERY),
         "RESULTS",
     ),
-    "lru_cache": (_global(cached, cached.cache_clear, lambda: cached.cache_info().currsize, N), "cache"),
     "nonlocal": (_nonlocal, "total"),
     "captured list": (_captured_list, "found"),
     "mutable default": (_default_argument, "kept"),

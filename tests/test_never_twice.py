@@ -170,7 +170,12 @@ def test_unpicklable_items_and_results_run_once(journal: Any) -> None:
     ordered=st.booleans(),
 )
 def test_any_rhythm_gives_each_result_once(
-    pauses: list[float], buffersize: int | None, chunksize: int | None, shape: str, backend: str, ordered: bool
+    pauses: list[float],
+    buffersize: int | None,
+    chunksize: int | None,
+    shape: str,
+    backend: str,
+    ordered: bool,
 ) -> None:
     """Whatever the items' lengths and the options: every result once, in order if asked."""
     ran: list[int] = []
@@ -201,7 +206,9 @@ def test_any_rhythm_gives_each_result_once(
 def test_processes_run_each_item_once(n: int, chunksize: int | None, lazy: bool) -> None:
     """The same for processes, with few examples."""
     items: Any = iter(range(n)) if lazy else range(n)
-    found = list(autoexec.map(lambda x: x * 3, items, backend="processes", max_workers=2, chunksize=chunksize))
+    found = list(
+        autoexec.map(lambda x: x * 3, items, backend="processes", max_workers=2, chunksize=chunksize)
+    )
     assert found == [x * 3 for x in range(n)]
 
 

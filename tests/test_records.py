@@ -118,7 +118,7 @@ def test_unknown_fields_are_refused() -> None:
 def test_a_profile_reads_well() -> None:
     """One line: the function, the class, the seconds and where they go."""
     assert str(PROFILE) == (
-        "fetch: IO-bound; 0.1 s per item (0.002 s CPU with the GIL, 0.001 s without, 0.097 s waiting)"
+        "fetch: IO-bound; 100 ms per item (2 ms CPU with the GIL, 1 ms without, 97 ms waiting)"
     )
     assert PROFILE.cpu_s == pytest.approx(0.003)
 

@@ -287,6 +287,7 @@ class Run:
 
         judge = self._the_judge()
         self.plan, self.profile = plan, profile
+        self._loop.taken = True
         self._stream = Stream(
             self.feed,
             self.call,

@@ -634,7 +634,7 @@ def test_map_refuses_sizes_that_cannot_be_meant(
     executor: Executor, pool: Pool, name: str, value: object
 ) -> None:
     """A bad size is an error at the call, of the standard library's type."""
-    if not pool.ours and (name == "chunksize" and pool.here or sys.version_info < (3, 14)):
+    if not pool.ours and ((name == "chunksize" and pool.here) or sys.version_info < (3, 14)):
         pytest.skip("the standard library does not look")
     with pytest.raises(ValueError if isinstance(value, int) else TypeError):
         executor.map(square, [1], **{name: value})  # type: ignore[arg-type]

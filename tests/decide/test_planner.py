@@ -251,7 +251,6 @@ def test_hazards_that_threads_do_not_bear(shown: Profile) -> None:
     assert LOCK.where in plan.reason
 
 
-@pytest.mark.xfail(reason="planner.reason_for names a refused cheaper way only where the plan is serial")
 def test_a_hazard_behind_the_second_best_is_named() -> None:
     """Threads taken because processes were not allowed: the reason says what did not allow them."""
     shown = profile(0.005, 0.0, 0.005, kind=WorkKind.MIXED)
@@ -320,7 +319,7 @@ def test_the_plan_keeps_what_was_weighed() -> None:
     plan = planner.choose(ways, PYTHON)
     assert plan.forecasts == tuple(ways)
     assert (plan.max_workers, plan.chunksize, plan.seconds) == (2, 1, 0.3)
-    assert "0.3 s forecast, 1 s in a loop" in plan.reason
+    assert "300 ms forecast, 1 s in a loop" in plan.reason
 
 
 def test_the_reason_has_the_evidence() -> None:

@@ -88,14 +88,3 @@ def test_stopping_twice_or_before_the_start_is_fine() -> None:
     director.stop()
     director.stop()
     assert not _directors()
-
-
-def test_what_was_seen_is_never_negative() -> None:
-    """The figures of an idle director are there and sensible."""
-    director = Director(Loop(abs, Feed(([],))), lambda seen: False, lambda: None)
-    director.measure()
-    try:
-        seen = director.seen()
-        assert 0.0 <= seen.held_share <= 1.0 and seen.native_s >= 0 and director.children_s >= 0
-    finally:
-        director.stop()

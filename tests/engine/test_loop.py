@@ -1,5 +1,7 @@
 """The caller's loop, looked into and cut short by another thread: no item lost, none doubled."""
 
+# ruff: noqa: B023 -- each loop lives as long as its round
+
 from __future__ import annotations
 
 import sys
@@ -45,10 +47,10 @@ def _rest(feed: Feed) -> list[tuple[int, Any]]:
 
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if k != "long range"])
-@pytest.mark.parametrize("size", [1, 3, 40])
+@pytest.mark.parametrize("size", [1, 7, 2000])
 def test_a_theft_at_any_moment_loses_and_doubles_nothing(kind: str, size: int, fine_switching: None) -> None:
     """What the loop ran and what was stolen together are all items, each once, in order."""
-    n, trials = 40, 300
+    n, trials = 2000, 100
     expected = list(enumerate(_values(kind, n)))
     cut = 0
     for trial in range(trials):
@@ -56,7 +58,7 @@ def test_a_theft_at_any_moment_loses_and_doubles_nothing(kind: str, size: int, f
         loop = Loop(lambda x, ran=ran: ran.append(x), Feed((KINDS[kind](n),)))
         go = threading.Barrier(2)
 
-        def thief(loop: Loop = loop, go: threading.Barrier = go, spins: int = trial % 60) -> None:
+        def thief(loop: Loop = loop, go: threading.Barrier = go, spins: int = 13 * trial) -> None:
             go.wait()
             for _ in range(spins):
                 pass

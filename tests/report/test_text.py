@@ -108,8 +108,8 @@ def test_plain_text() -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.0, "0"),
-        (-1.0, "0"),
+        (0.0, "0 s"),
+        (-1.0, "0 s"),
         (2e-9, "2 ns"),
         (1e-6, "1 µs"),
         (0.000_25, "250 µs"),
