@@ -83,9 +83,9 @@ def resolved(wishes: Wishes, base: Options | None = None) -> Options:
 
 
 def _usable_cores() -> int:
-    from .measure.machine import usable_cores
+    from .measure.machine import look
 
-    return usable_cores()
+    return look().usable
 
 
 def check_function(func: object) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["AutoexecError", "MissingExtra", "OptionError", "WorkerDied", "blame"]
+__all__ = ["AutoexecError", "MissingExtra", "OptionError", "WorkerDied", "blame", "unpacked"]
 
 
 class AutoexecError(Exception):
@@ -22,6 +22,14 @@ class WorkerDied(AutoexecError, RuntimeError):
 
     The message names the items that it held; the next call starts with fresh workers.
     """
+
+
+def unpacked(item: object, star: bool) -> tuple[object, ...]:
+    """An item as the arguments it stands for, even if it cannot be unpacked."""
+    try:
+        return tuple(item) if star else (item,)  # type: ignore[arg-type]
+    except Exception:
+        return (item,)
 
 
 def blame(error: BaseException, index: int, args: tuple[object, ...], where: str) -> BaseException:

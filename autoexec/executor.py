@@ -51,7 +51,7 @@ class Executor(BaseExecutor):
         if workers is not None:  # the first positional argument, as in the standard library
             options = {"max_workers": workers, **options}
         self._options = resolved(options)
-        self._router = Router(self._options)
+        self._router = Router(self._options, _open_routers.discard)
         self._lock = threading.Lock()
         self._shut_down = False
         _open_routers.add(self._router)
@@ -65,7 +65,9 @@ class Executor(BaseExecutor):
             OptionError: if `fn` is not callable, or async.
         """
         check_function(fn)
-        call = Call(fn, args, kwargs)
+        return self._submit(Call(fn, args, kwargs))
+
+    def _submit(self, call: Call) -> Future[Any]:
         with self._lock:
             if self._shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
@@ -104,7 +106,7 @@ class Executor(BaseExecutor):
             tasks: Iterator[Future[Any]] = (self.submit(fn, *row) for row in rows)
             return _results(tasks, deadline, buffersize)
         chunks = iter(lambda: list(islice(rows, chunksize)), [])
-        tasks = (self.submit(_run_chunk, fn, chunk) for chunk in chunks)
+        tasks = (self._submit(Call(_run_chunk, (fn, chunk), {}, about=fn)) for chunk in chunks)
         return (value for values in _results(tasks, deadline, buffersize) for value in values)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -120,8 +122,6 @@ class Executor(BaseExecutor):
             self._router.cancel()
         if first or wait:
             self._router.close(wait=wait)
-        if wait:
-            _open_routers.discard(self._router)
 
     @property
     def plans(self) -> dict[str, Plan]:

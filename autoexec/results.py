@@ -41,6 +41,7 @@ class Results(_Iterator["R"]):
     def __init__(self, run: Run) -> None:
         self._run = run
         self._blocks = run.blocks()
+        next(self._blocks)
         self._flat: Iterator[R] = chain.from_iterable(self._blocks)
         self._closed = False
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import autoexec
-from autoexec.options import resolve
+from autoexec import api
 
 # CPython warns of any fork beside threads; the pools that tests bring along fork where they were told to.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -201,12 +201,8 @@ def test_work_starts_at_the_call(way: dict[str, Any], journal: Any) -> None:
         assert journal.wait_for(1)
 
 
-def test_an_endless_generator_works(way: dict[str, Any], request: pytest.FixtureRequest) -> None:
+def test_an_endless_generator_works(way: dict[str, Any]) -> None:
     """Results of an endless input come without its end, and it is not pulled without bound."""
-    if way["backend"] == "threads":
-        request.applymarker(
-            pytest.mark.xfail(strict=True, reason="20 ms of tiny items are sampled at the call")
-        )
     source = Counted()
     with autoexec.map(lambda x: x * 2, source, **way) as results:
         assert list(itertools.islice(results, 100)) == [2 * x for x in range(100)]
@@ -214,12 +210,8 @@ def test_an_endless_generator_works(way: dict[str, Any], request: pytest.Fixture
 
 
 @pytest.mark.parametrize("buffersize", [1, 3, 16])
-def test_buffersize_bounds_what_is_pulled(
-    way: dict[str, Any], buffersize: int, request: pytest.FixtureRequest
-) -> None:
+def test_buffersize_bounds_what_is_pulled(way: dict[str, Any], buffersize: int) -> None:
     """Never more than `buffersize` items are pulled and not delivered."""
-    if way["backend"] in ("auto", "threads"):
-        request.applymarker(pytest.mark.xfail(strict=True, reason="Run.blocks samples on without the bound"))
     source = Counted()
     most = 0
     with autoexec.map(lambda x: x, source, buffersize=buffersize, **way) as results:
@@ -629,17 +621,15 @@ def test_a_missing_package_is_named_with_its_extra(
 @pytest.mark.parametrize(("n_jobs", "workers"), [(1, 1), (3, 3), (-1, 8), (-2, 7), (-8, 1), (-99, 1)])
 def test_n_jobs_means_what_joblib_means(n_jobs: int, workers: int, eight_cores: None) -> None:
     """`n_jobs` is an alias: negative numbers count from the usable cores."""
-    assert resolve({"n_jobs": n_jobs}).max_workers == workers
+    assert api.resolved({"n_jobs": n_jobs}).max_workers == workers
 
 
-@pytest.mark.xfail(strict=True, reason="Feed asks for the length of a range that has none as a C integer")
 def test_a_huge_range_is_lazy() -> None:
     """A range too long for `len` is taken lazily, as the built-in `map` takes it."""
     with autoexec.map(lambda x: x, range(10**30)) as results:
         assert next(results) == 0
 
 
-@pytest.mark.xfail(strict=True, reason="tuple(item) raises before the error is noted on")
 @pytest.mark.parametrize("backend", ["auto", "serial", "processes"])
 def test_starmap_of_what_cannot_be_unpacked_fails_in_its_place(backend: str) -> None:
     """An item that is no tuple raises where it stands, with its note."""

@@ -31,16 +31,19 @@ def scale(x: int, factor: int = 2, *, shift: int = 0) -> int:
 
 @autoexec.parallel(max_workers=2, backend="threads")
 def shout(text: str) -> str:
+    """Threads by default."""
     return text.upper()
 
 
 @autoexec.parallel(backend="processes", max_workers=2)
 def pid_of(_: int) -> int:
+    """Processes by default."""
     return os.getpid()
 
 
 @autoexec.parallel
 def fail(x: int) -> int:
+    """Raise."""
     raise LookupError(x)
 
 

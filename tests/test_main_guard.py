@@ -154,7 +154,6 @@ def test_in_a_child_of_multiprocessing(method: str, daemon: bool, tmp_path: Path
     _python(str(script))
 
 
-@pytest.mark.xfail(strict=True, reason="functions of `__mp_main__` go by name, which a worker does not find")
 @pytest.mark.parametrize("daemon", [False, True])
 def test_processes_asked_for_in_a_child_of_multiprocessing(daemon: bool, tmp_path: Path) -> None:
     """What was asked for by name works there, too."""

@@ -61,14 +61,17 @@ EXPECTED = [
 
 
 def environment() -> dict[str, str]:
+    """What the programs here are started with."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHON_BASIC_REPL": "1", "PYTHONSTARTUP": ""}
 
 
 def cells() -> list[str]:
+    """The cells, as typed."""
     return [textwrap.dedent(cell).strip() for cell in CELLS]
 
 
 def run(arguments: list[str], text: str, patience_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
+    """Run a program that reads `text`."""
     return subprocess.run(
         [sys.executable, *arguments],
         input=text,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 
 from ..errors import MissingExtra, WorkerDied
 from .base import Chunk, Deliver, Finished, run_items
@@ -46,7 +47,9 @@ class FuturesBackend:
         deliver: receives each finished task.
         serialise: turns the function into bytes for executors of other processes; None sends it as it is.
         owned: whether to shut the executor down at the end.
+        renew: makes another one when this one is broken; it is then owned, too.
         name: for notes and plans.
+        most: tasks that the executor may hold at a time; the others wait here, where they can be cancelled.
     """
 
     def __init__(
@@ -56,26 +59,54 @@ class FuturesBackend:
         *,
         serialise: Callable[[Callable[..., Any]], bytes] | None = None,
         owned: bool = False,
+        renew: Callable[[], Executor] | None = None,
         name: str = "",
+        most: int | None = None,
     ) -> None:
         self.name = name or type(executor).__name__
-        self._executor, self._owned = executor, owned
+        self._executor, self._owned = executor, owned or renew is not None
+        self._renew = renew
         self._deliver = deliver
         self._serialise = serialise
         self._bytes: dict[int, bytes] = {}
         self._lock = threading.Lock()
+        self._most = most
+        self._waiting: deque[Chunk] = deque()
         self._under_way: dict[Future[Any], Chunk] = {}
 
     def submit(self, chunk: Chunk) -> None:
-        """Hand a task to the executor."""
+        """Hand a task to the executor, or keep it until it has room."""
+        with self._lock:
+            self._waiting.append(chunk)
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting or (self._most is not None and len(self._under_way) >= self._most):
+                    return
+                chunk = self._waiting.popleft()
+            if chunk.begin is None or chunk.begin():
+                self._send(chunk)
+
+    def _send(self, chunk: Chunk) -> None:
         try:
-            future = self._executor.submit(*self._packed(chunk))
+            future = self._submit(*self._packed(chunk))
         except Exception as error:  # shut down, broken, or its queue cannot take it
             self._deliver(Finished(chunk, [], error, 0.0, 0.0, self.name))
             return
         with self._lock:
             self._under_way[future] = chunk
         future.add_done_callback(self._done)
+
+    def _submit(self, *task: Any) -> Future[Any]:
+        try:
+            return self._executor.submit(*task)
+        except BrokenExecutor:
+            if self._renew is None:
+                raise
+            self._executor = self._renew()
+            return self._executor.submit(*task)
 
     def _packed(self, chunk: Chunk) -> tuple[Any, ...]:
         if self._serialise is None:
@@ -89,9 +120,10 @@ class FuturesBackend:
     def _done(self, future: Future[Any]) -> None:
         with self._lock:
             chunk = self._under_way.pop(future, None)
-        if chunk is None or future.cancelled():
+        self._hand_out()
+        if chunk is None:  # withdrawn
             return
-        error = future.exception()
+        error = CancelledError() if future.cancelled() else future.exception()
         if error is not None:
             self._deliver(Finished(chunk, [], self._explain(error, chunk), 0.0, 0.0, self.name))
         else:
@@ -99,8 +131,6 @@ class FuturesBackend:
             self._deliver(Finished(chunk, values, raised, wall, cpu, self.name))
 
     def _explain(self, error: BaseException, chunk: Chunk) -> BaseException:
-        from concurrent.futures import BrokenExecutor
-
         if not isinstance(error, BrokenExecutor):
             return error
         dead = WorkerDied(
@@ -113,21 +143,33 @@ class FuturesBackend:
         """Give back the tasks that no worker has begun."""
         with self._lock:
             waiting = list(self._under_way.items())
-        back = []
+            back = list(self._waiting)
+            self._waiting.clear()
         for future, chunk in waiting:
-            if future.cancel():
-                with self._lock:
-                    self._under_way.pop(future, None)
+            with self._lock:
+                ours = self._under_way.pop(future, None) is not None
+            if ours and future.cancel():
                 back.append(chunk)
+            elif ours:
+                with self._lock:
+                    self._under_way[future] = chunk
+                if future.done():  # it ended while it was out of the table
+                    self._done(future)
         return back
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:
-        """Shut the executor down if it is ours; else only cancel, when ending early."""
+        """Shut the executor down if it is ours; cancel what has not begun, when ending early.
+
+        Args:
+            wait: until running tasks are done; loky's own thread is always waited for.
+            kill: cancel; a running task of somebody else's executor is not ended.
+        """
         if kill:
             self.withdraw()
+        while self._waiting:
+            self._drain()
         if self._owned:
-            more = {"kill_workers": True} if kill and self.name == "joblib" else {}
-            self._executor.shutdown(wait=wait, **more)  # type: ignore[call-arg, unused-ignore]
+            self._executor.shutdown(wait=wait or self.name == "joblib")
         elif wait:
             self._drain()
 

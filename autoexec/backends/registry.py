@@ -47,7 +47,14 @@ def open_backend(
 
     if plan.backend == "joblib":
         executor = loky_executor(plan.max_workers)
-        return FuturesBackend(executor, deliver, serialise=serialise, owned=True, name="joblib")
+        return FuturesBackend(
+            executor,
+            deliver,
+            serialise=serialise,
+            renew=lambda: loky_executor(plan.max_workers),
+            name="joblib",
+            most=2 * plan.max_workers,
+        )
     return FuturesBackend(executor, deliver, serialise=None if in_this_process(executor) else serialise)
 
 

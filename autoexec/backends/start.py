@@ -169,6 +169,11 @@ def spawn_worker(native_threads: int | None) -> Worker:
     """
     import subprocess
 
+    main = sys.modules.get("__mp_main__")
+    if main is not None:  # a child that multiprocessing spawned: its main module has this name, too
+        import cloudpickle
+
+        cloudpickle.register_pickle_by_value(main)
     ours, theirs = open_pipes()
     read, write = theirs.descriptors
     code = (

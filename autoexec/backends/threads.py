@@ -102,8 +102,10 @@ class ThreadBackend:
 
         Args:
             wait: return only when all threads are gone.
-            kill: accepted for the common interface; a thread cannot be killed.
+            kill: drop the queued tasks; a thread itself cannot be killed.
         """
+        if kill:
+            self.withdraw()
         with self._lock:
             self._closed = True
             threads = list(self._threads)

@@ -116,9 +116,7 @@ def _encode_by_value(values: list[Any], sent: Any, wall: float, cpu: float) -> b
                     f"the result, of type {type(value).__qualname__}, cannot be sent back from a worker "
                     f"process ({refusal}); return plain data, or use backend='threads'"
                 )
-                return pickle.dumps(
-                    (pickle.loads(cloudpickle.dumps(good)), (problem, ""), wall, cpu), protocol=5
-                )
+                return bytes(cloudpickle.dumps((good, (problem, ""), wall, cpu), protocol=5))
             good.append(value)
         raise
 

@@ -11,6 +11,7 @@ __all__ = ["chunk_size", "cpu_workers", "io_workers", "window_size"]
 IO_CAP = 64  # threads for waiting work; the best fixed count for calls of 10 to 100 ms without a limit
 WORKER_BYTES = 64 << 20  # of a fresh Python worker with numpy imported (measured: 30 to 60 MB)
 TASK_S = 0.02  # a task this long makes a pool's cost per task (0.1 to 0.3 ms) about 1 %
+MOST = 8192  # items per task: beyond that nothing gets cheaper, and an endless input is read far ahead
 WINDOW = 1024  # results that may wait for the consumer when they are small
 WINDOW_BYTES = 256 << 20  # and what they may weigh together
 
@@ -63,7 +64,7 @@ def chunk_size(
     heavy = (profile.bytes_in or 0) + (profile.bytes_out or 0)
     if heavy:
         size = min(size, (4 << 20) / heavy)
-    return max(1, int(size))
+    return max(1, min(MOST, int(size)))
 
 
 def window_size(profile: Profile, workers: int, chunk: int) -> int:

@@ -9,6 +9,7 @@ It has three ways to be:
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -73,6 +74,8 @@ class Director:
         self.error: BaseException | None = None
         self.expected_s = 0.0  # seconds a block should take; set while guarding
         self._children = self._queued = 0.0
+        self._known: frozenset[bytes] = frozenset()
+        self._child_seen = False
         self._native = NativeShare()
         self._press = threading.Event()
         self._pressed: float | None = None
@@ -84,11 +87,16 @@ class Director:
         self._baseline()
         self._measuring.set()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="autoexec-director", daemon=True)
+            # Under the caller's context: what this thread opens hands it on to the items.
+            context = contextvars.copy_context()
+            self._thread = threading.Thread(
+                target=context.run, args=(self._run,), name="autoexec-director", daemon=True
+            )
             self._thread.start()
 
     def _baseline(self) -> None:
         self._children, self._queued = children_cpu(), self._clock.queued()
+        self._known, self._child_seen = self._clock.children(), False
         self._native.restart()
         self._probe.restart()
         self._press.clear()
@@ -112,6 +120,7 @@ class Director:
         if thread is not threading.current_thread():
             thread.join()
         self._thread = None
+        self._stop.clear()
 
     def press(self) -> bool:
         """Have the thread want the GIL without pause for a moment; False if that was done already."""
@@ -135,7 +144,9 @@ class Director:
 
     @property
     def children_s(self) -> float:
-        """CPU seconds of children that ended since `measure`."""
+        """CPU seconds of children that ended since `measure`, if the watched thread started any."""
+        if not self._child_seen:
+            return 0.0
         return max(0.0, children_cpu() - self._children)
 
     # The director's own thread ----------------------------------------------------------------------------
@@ -163,6 +174,8 @@ class Director:
                 self._squeeze()
             if not under_way.same(self._loop, self._clock, late=self._probe.late):
                 continue
+            if under_way.idle_s and not self._child_seen:
+                self._child_seen = not self._clock.children() <= self._known
             waiting = under_way.idle_s >= WAITING_S and self._clock.sleeping()
             if under_way.running_s < under_way.enough_s and not (waiting and not under_way.told):
                 continue
@@ -200,7 +213,7 @@ class Director:
         if waiting and seen.cpu_s > 0.25 * seen.running_s:
             seen.running_s, seen.cpu_s = under_way.idle_s, 0.0  # what came before (an import) is over
         seen.waiting = waiting
-        seen.child = waiting and self._clock.has_children()
+        seen.child = waiting and self._child_seen
         return seen
 
     def _guard(self) -> bool:

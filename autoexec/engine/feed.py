@@ -46,7 +46,7 @@ class Feed:
         sliced = (list, tuple, range) if _gil_enabled() else (list, tuple)
         self._sequence: Sequence[Any] | None = None
         self._iterator: Iterator[Any] = iter(())
-        if len(iterables) == 1 and type(only) in sliced:
+        if len(iterables) == 1 and type(only) in sliced and self._length is not None:
             self._sequence = only  # type: ignore[assignment]
         else:
             self._iterator = iter(only) if len(iterables) == 1 else zip(*iterables, strict=False)
@@ -139,6 +139,6 @@ def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:
     for iterable in iterables:
         try:
             lengths.append(len(iterable))  # type: ignore[arg-type]
-        except TypeError:
+        except (TypeError, OverflowError):  # no length, or one beyond what fits
             continue
     return min(lengths, default=None)

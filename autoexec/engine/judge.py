@@ -84,7 +84,7 @@ class Judge:
         plan = planner.choose(ways, profile)
         if plan.backend == "serial" or self._options.backend == "threads":
             return self._with_budget(plan, profile)
-        hazards = tuple(dict.fromkeys(measured.hazards + self._static_hazards()))
+        hazards = tuple(dict.fromkeys(measured.hazards + self.hazards()))
         ways = planner.refuse(ways, hazards=hazards, daemon=self.machine.daemon, stays=stays)
         return self._with_budget(planner.choose(ways, profile, hazards), profile)
 
@@ -112,7 +112,8 @@ class Judge:
 
     # Facts ------------------------------------------------------------------------------------------------
 
-    def _static_hazards(self) -> tuple[Hazard, ...]:
+    def hazards(self) -> tuple[Hazard, ...]:
+        """What in the function's code and belongings keeps it in this process."""
         if self._hazards is None:
             from ..measure.glance import harmless
 

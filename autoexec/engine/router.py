@@ -31,6 +31,7 @@ __all__ = ["Router", "apply"]
 
 LEARN_S = 0.020  # seconds of a function's calls to watch before it is routed
 LEARN_CALLS = 256  # calls after which even a tiny function is known
+LEAST_S = 50e-6  # seconds of a call below which the number of threads is no matter of cores
 
 
 def apply(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -41,11 +42,19 @@ def apply(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
 class Call:
     """One submission: a future, and what it is for."""
 
-    __slots__ = ("args", "func", "future", "kwargs")
+    __slots__ = ("about", "args", "func", "future", "kwargs")
 
-    def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        about: Callable[..., Any] | None = None,
+    ) -> None:
         self.future: Future[Any] = Future()
         self.func, self.args, self.kwargs = func, args, kwargs
+        self.about = about or func  # the user's own function, inside what carries it
 
     def run(self) -> Any:
         """Run here, resolve the future; return the result, for whoever measures."""
@@ -65,16 +74,19 @@ class Router:
 
     Args:
         options: the executor's.
+        closed: told when all work is done and the workers are gone.
     """
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, closed: Callable[[Router], None] = lambda router: None) -> None:
         self._options = options
+        self._closed = closed
         self._lock = threading.Lock()
         self._learners: dict[Hashable, Learner] = {}
         self._backends: dict[str, Backend] = {}
         self._calls: dict[int, Call] = {}
         self._ticket = 0
         self._judge = Judge(apply, options)
+        self._closer: threading.Thread | None = None
 
     # Submitting -------------------------------------------------------------------------------------------
 
@@ -86,11 +98,10 @@ class Router:
             plan, _ = self._judge.forced(None)
             self.dispatch(call, plan if name != "serial" else Plan("serial"))
             return
-        learner = self._learner(call.func)
+        learner = self._learner(call.about)
         if learner.plan is None and learner.take(call):
             return
-        assert learner.plan is not None
-        self.dispatch(call, learner.plan)
+        self.dispatch(call, learner.plan_for(call.about))
 
     def _learner(self, func: Callable[..., Any]) -> Learner:
         key = identity(func)
@@ -113,9 +124,18 @@ class Router:
                 [(call.func, call.args, call.kwargs)],
                 apply,
                 star=True,
-                begin=call.future.set_running_or_notify_cancel,
+                begin=lambda: self._begin(ticket),
             )
         )
+
+    def _begin(self, ticket: int) -> bool:
+        with self._lock:
+            call = self._calls[ticket]
+        if call.future.set_running_or_notify_cancel():
+            return True
+        with self._lock:
+            del self._calls[ticket]
+        return False
 
     def _backend(self, plan: Plan) -> Backend:
         name = f"{plan.backend}-{plan.max_workers}" if plan.backend == "threads" else plan.backend
@@ -155,10 +175,14 @@ class Router:
             wait: until that has happened; else it happens in the background.
         """
         if not wait:
-            threading.Thread(
-                target=self.close, kwargs={"wait": True}, name="autoexec-closer", daemon=True
-            ).start()
-            return
+            self._closer = threading.Thread(target=self._finish, name="autoexec-closer", daemon=True)
+            self._closer.start()
+        elif self._closer is not None:
+            self._closer.join()
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
         with self._lock:
             learners = list(self._learners.values())
         for learner in learners:
@@ -167,6 +191,7 @@ class Router:
             backends, self._backends = list(self._backends.values()), {}
         for backend in backends:
             backend.close()
+        self._closed(self)
 
     # What the learners need -------------------------------------------------------------------------------
 
@@ -215,7 +240,8 @@ class Learner:
         self.name = str(getattr(func, "__qualname__", None) or type(func).__qualname__)
         self.plan: Plan | None = None
         self.profile: Profile | None = None
-        self._router = router
+        self._func, self._router = func, router
+        self._forbids_threads = False
         self._judge = Judge(func, router.options)
         self._queue = _Queue()
         self._loop = Loop(Call.run, self._queue)  # type: ignore[arg-type]
@@ -258,10 +284,11 @@ class Learner:
         assert self._director is not None
         sample = self._measured.sample(self._director, None, seen)
         plan, profile = self._judge.plan(sample, self._measured, fork=False)
-        if seen is not None and plan.backend == "serial":
-            return False
-        if plan.backend == "threads":
-            plan = replace(plan, max_workers=self._threads(profile))
+        self._forbids_threads = any(not hazard.threads_ok for hazard in plan.hazards)
+        if plan.backend == "threads" or not self._forbids_threads:
+            # Nobody waits for an executor's call in the caller's thread: even what gains nothing has to
+            # run somewhere, and calls that wait for each other must be able to.
+            plan = self._in_threads(plan, profile) if plan.backend in ("serial", "threads") else plan
         with self._lock:
             if self.plan is not None:
                 return True
@@ -273,14 +300,27 @@ class Learner:
             self._router.dispatch(call, plan)
         return True
 
-    def _threads(self, profile: Profile) -> int:
-        given = self._router.options.max_workers
-        if given is not None:
-            return given
-        machine = self._judge.machine
-        if profile.kind in (WorkKind.IO, WorkKind.MIXED):
-            return sizing.IO_CAP
-        return sizing.cpu_workers(machine, None)
+    def _in_threads(self, plan: Plan, profile: Profile) -> Plan:
+        workers = self._router.options.max_workers
+        if workers is None:
+            computes = profile.kind not in (WorkKind.IO, WorkKind.MIXED, WorkKind.TINY) and profile.items > 1
+            computes = computes and profile.wall_s > 20 * LEAST_S
+            workers = sizing.cpu_workers(self._judge.machine, None) if computes else sizing.IO_CAP
+        return replace(plan, backend="threads", max_workers=workers)
+
+    def plan_for(self, func: Callable[..., Any]) -> Plan:
+        """The plan for `func`: one of the same code may hold other objects than the one that was learned."""
+        plan = self.plan
+        assert plan is not None
+        if plan.backend not in ("processes", "joblib") or func is self._func or _holds_nothing(func):
+            return plan
+        hazards = Judge(func, self._router.options).hazards()
+        if not hazards:
+            return plan
+        stays = replace(plan, hazards=hazards, reason=f"stays in this process: {hazards[0]}")
+        if any(not hazard.threads_ok for hazard in hazards):
+            return replace(stays, backend="serial", max_workers=1)
+        return replace(stays, backend="threads")
 
     def _early(self, seen: Seen) -> bool:
         if self._measured.importing() and not seen.waiting and seen.running_s < 0.5:
@@ -315,3 +355,10 @@ def identity(func: Callable[..., Any]) -> Hashable:
         return id(code), code
     name = getattr(func, "__qualname__", None)
     return (type(func), name if isinstance(name, str) else id(func))
+
+
+def _holds_nothing(func: Callable[..., Any]) -> bool:
+    """Whether the code says all there is to say of a function: no captured objects, no `self`."""
+    return (
+        hasattr(func, "__code__") and not getattr(func, "__closure__", None) and not hasattr(func, "__self__")
+    )

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from ..errors import blame
+from ..errors import blame, unpacked
 from ..frozen import replace
 from ..records import Plan, Profile, WorkKind, spell
 from .director import Director, Seen
@@ -97,11 +97,13 @@ class Run:
         if backend == "serial":
             self.plan = Plan("serial", reason="backend='serial' was asked for")
         elif backend in ("auto", "threads"):
-            self.feed.look_ahead(self.options.buffersize)
+            self.feed.look_ahead(self.options.buffersize and self.options.buffersize - 1)
             self._start_sampling()
             self._sample()
         else:
             self._open_stream(*self._the_judge().forced(self.feed.remaining()), fork=True)
+            assert self._stream is not None
+            self._stream.fill()
 
     def _start_sampling(self) -> None:
         self._sampling = True
@@ -124,6 +126,7 @@ class Run:
 
     def _next_block(self, most: int | None = None) -> Block | None:
         """Run a block here and learn from it; None when the rest is not ours, or there is none."""
+        most = most or self.options.buffersize
         size = min(self._size, most) if most else self._size
         footprint = self._measured.footprint_for(self.feed) if self._sampling and size == 1 else None
         block = self._loop.run(size)
@@ -148,7 +151,7 @@ class Run:
             raise block.error  # Ctrl-C and the like do not wait for their turn
         place = len(block.out)
         item = block.items[place]
-        args = tuple(item) if self.feed.star else (item,)
+        args = unpacked(item, self.feed.star)
         self._error = blame(block.error, block.start + place, args, "the caller's thread")
 
     # Sampling ---------------------------------------------------------------------------------------------
@@ -162,8 +165,11 @@ class Run:
             self._measured.restart()
         elif rest is not None and rest * item < TRIFLE_S:
             self._stay("too small to gain", rest)
-        elif item < CRUMB_S and seconds > CRUMBS_S and self.options.backend == "auto":
-            self._stay("items shorter than sending them anywhere", rest)
+        elif item < CRUMB_S and seconds > CRUMBS_S:
+            if self.options.backend == "auto":
+                self._stay("items shorter than sending them anywhere", rest)
+            else:
+                self._decide()
         elif seconds >= BUDGET_S:
             self._decide()
         elif block.wall_s < BLOCK_S / 4:
@@ -200,6 +206,8 @@ class Run:
         else:
             self._director.stop()  # a process that has threads must not fork
             self._open_stream(plan, profile, fork=True)
+            assert self._stream is not None
+            self._stream.fill()
 
     def _unsure(self, plan: Plan, profile: Profile) -> bool:
         """Whether some more items should be watched before a verdict that is easily wrong."""
@@ -300,6 +308,7 @@ class Run:
             ordered=self.options.ordered,
             deadline=self._deadline,
             gil=judge.machine.gil,
+            undelivered=sum(map(len, self._early_blocks)),
         )
 
     def _replan(self, profile: Profile) -> Plan | None:
@@ -308,6 +317,8 @@ class Run:
         old = self.plan
         if old is None or plan.backend == old.backend:
             return None
+        if plan.backend == "serial" and plan.seconds < 10 * TRIFLE_S:
+            return None  # the workers will be done before it matters
         plan = replace(plan, reason=f"planned again: {plan.reason}")
         _note(f"{old.backend} -> {plan}")
         self.plan, self.profile = plan, profile
@@ -322,29 +333,34 @@ class Run:
         """
         complete = False
         try:
-            while self._early_blocks:
-                yield self._count(self._early_blocks.pop(0))
-            while self._error is None:
-                if self._loop.taken and self._stream is not None:
-                    self._rejoin()
-                    for values in self._stream.blocks():
-                        yield self._count(values)
-                    if not self._back_to_caller():
-                        break
-                block = self._next_block()
-                if block is None:
-                    if self._stream is None or not self._loop.taken:
-                        break
-                    continue
-                yield self._count(block.out)
-                self._check_deadline()
-            complete = self._error is None and self.feed.error is None
-            if self._error is not None:
-                raise self._error
-            if self.feed.error is not None:
-                raise self.feed.error
+            yield []  # once begun, the generator cleans up even if nobody asks for a result
+            yield from map(self._count, self._blocks())
+            error = self._error or self.feed.error
+            complete = error is None
+            if error is not None:
+                raise error
         finally:
             self.finish(early=not complete)
+
+    def _blocks(self) -> Iterator[list[Any]]:
+        """Results up to the end or the first error: what is there, then what runs here or elsewhere."""
+        while self._early_blocks:
+            values = self._early_blocks.pop(0)
+            yield values
+            if self._stream is not None:
+                self._stream.delivered(len(values))
+        while self._error is None:
+            if self._loop.taken and self._stream is not None:
+                self._rejoin()
+                yield from self._stream.blocks()
+                if not self._back_to_caller():
+                    return
+            block = self._next_block()
+            if block is not None:
+                yield block.out
+                self._check_deadline()
+            elif self._stream is None or not self._loop.taken:
+                return
 
     def _back_to_caller(self) -> bool:
         """Whether the stream ended because the rest is for the caller's own thread."""

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from ..backends.base import Backend, Chunk, Deliver, Finished
 from ..decide import sizing
 from ..decide.drift import Drift
-from ..errors import blame
+from ..errors import blame, unpacked
 from ..records import Plan, Profile
 from .feed import Feed
 
@@ -46,6 +46,7 @@ class Stream:
         ordered: whether results go out in the order of the items.
         deadline: `time.monotonic()` by which every result must be there, or None.
         gil: whether the interpreter has one.
+        undelivered: results that wait for the consumer already.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Stream:
         ordered: bool = True,
         deadline: float | None = None,
         gil: bool = True,
+        undelivered: int = 0,
     ) -> None:
         self._feed, self._call = feed, call
         self._open, self._replan = open_backend, replan
@@ -70,7 +72,7 @@ class Stream:
         self._inbox: SimpleQueue[Finished | None] = SimpleQueue()
         self._ready: dict[int, Finished] = {}
         self._next = feed.first()
-        self._in_flight = 0  # items handed out and not yet delivered
+        self._in_flight = undelivered  # items run or handed out, and not yet delivered
         self._under_way = 0  # tasks handed out and not yet finished
         self._backends: list[Backend] = []
         self._to_caller = False
@@ -101,11 +103,12 @@ class Stream:
             size = min(self._size(), window - self._in_flight)
             if at_hand:
                 size = min(size, self._feed.at_hand())
-            elif not self._feed.at_hand() and self._ready:
-                # Results wait: a slow iterator must not keep them, once the workers have something to do.
+            elif not self._feed.at_hand():
+                # A slow iterator must not keep back results, nor the caller once the workers are busy.
                 now = time.perf_counter()
                 until = until or now + PULL_S
-                if now > until and self._under_way >= 2 * self._plan.max_workers:
+                self._absorb_all()
+                if now > until and (self._ready or self._under_way >= 2 * self._plan.max_workers):
                     return
             start, items = self._feed.take(size) if size else (0, ())
             if not len(items):
@@ -150,6 +153,10 @@ class Stream:
         if self._ramp is not None and busy < RAMP_BUSY and self._plan.backend == "threads":
             self._ramp = None if self._ramp > self._window else 2 * self._ramp
 
+    def delivered(self, count: int) -> None:
+        """The consumer took results that were there before."""
+        self._in_flight -= count
+
     def wake(self) -> None:
         """End a `pump` that waits, from another thread."""
         self._inbox.put(None)
@@ -170,11 +177,17 @@ class Stream:
         """
         try:
             self._absorb(self._inbox.get(timeout=self._patience()))
-            while True:
-                self._absorb(self._inbox.get_nowait())
         except Empty:
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 raise TimeoutError("the results were not complete within timeout=") from None
+        self._absorb_all()
+
+    def _absorb_all(self) -> None:
+        while True:
+            try:
+                self._absorb(self._inbox.get_nowait())
+            except Empty:
+                return
 
     def _patience(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
@@ -215,7 +228,7 @@ class Stream:
     def _blamed(self, finished: Finished) -> BaseException:
         place = len(finished.values)
         item = finished.chunk.items[place] if place < len(finished.chunk.items) else ()
-        args = tuple(item) if finished.chunk.star else (item,)
+        args = unpacked(item, finished.chunk.star)
         assert finished.error is not None
         return blame(finished.error, finished.chunk.start + place, args, finished.where)
 
@@ -257,12 +270,17 @@ class Stream:
         item = self._drift.item_s
         if self._chunksize is not None or item <= 0.0:
             return
-        if self._chunk > 1 or item < sizing.TASK_S / 10:
-            wanted = max(1, int(sizing.TASK_S / item))
-            heavy = (self._profile.bytes_in or 0) + (self._profile.bytes_out or 0)
-            if heavy:
-                wanted = max(1, min(wanted, (4 << 20) // heavy))
-            self._chunk = max(1, min(wanted, 4 * self._chunk, self._window // (2 * self._plan.max_workers)))
+        if self._chunk == 1 and item > sizing.TASK_S / 10:
+            return
+        wanted = min(sizing.MOST, int(sizing.TASK_S / item), 4 * self._chunk)
+        heavy = (self._profile.bytes_in or 0) + (self._profile.bytes_out or 0)
+        if heavy:
+            wanted = min(wanted, (4 << 20) // heavy)
+        if self._fixed_window is not None:
+            wanted = min(wanted, self._fixed_window // (2 * self._plan.max_workers))
+        self._chunk = max(1, wanted)
+        if self._fixed_window is None:
+            self._window = max(self._window, 3 * self._plan.max_workers * self._chunk)
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:
         """End the backends.
@@ -272,7 +290,5 @@ class Stream:
             kill: cancel what has not begun, and end what can be ended.
         """
         for backend in self._backends:
-            if kill:
-                backend.withdraw()
             backend.close(wait=wait, kill=kill)
         self._ready.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..errors import OptionError, blame
+from ..errors import OptionError, blame, unpacked
 from ..options import Options
 from ..records import Plan, Profile
 from .director import Director
@@ -78,4 +78,4 @@ def _raise(block: Block, star: bool) -> None:
         return
     place = len(block.out)
     item = block.items[place]
-    raise blame(block.error, block.start + place, tuple(item) if star else (item,), "the caller's thread")
+    raise blame(block.error, block.start + place, unpacked(item, star), "the caller's thread")

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-__all__ = ["NativeShare", "ThreadClock", "children_cpu", "has_running_children", "native_cpu"]
+__all__ = ["NativeShare", "ThreadClock", "children_cpu", "native_cpu"]
 
 
 class ThreadClock:
@@ -59,22 +59,17 @@ class ThreadClock:
         except (OSError, ValueError, IndexError):
             return 0.0
 
-    def has_children(self) -> bool:
-        """Whether the thread has child processes that have not been waited for."""
-        return has_running_children(self._native_id)
+    def children(self) -> frozenset[bytes]:
+        """The child processes that the thread started and nobody has waited for yet."""
+        if sys.platform == "linux":
+            try:
+                with open(f"/proc/self/task/{self._native_id}/children", "rb") as file:
+                    return frozenset(file.read().split())
+            except OSError:  # a kernel without that file
+                pass
+        import psutil
 
-
-def has_running_children(native_id: int) -> bool:
-    """Whether the thread `native_id` has started child processes that are still there."""
-    if sys.platform == "linux":
-        try:
-            with open(f"/proc/self/task/{native_id}/children", "rb") as file:
-                return bool(file.read().strip())
-        except OSError:  # a kernel without that file
-            pass
-    import psutil
-
-    return bool(psutil.Process().children())
+        return frozenset(str(child.pid).encode() for child in psutil.Process().children())
 
 
 def children_cpu() -> float:

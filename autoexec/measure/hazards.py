@@ -326,7 +326,7 @@ def _dump(obj: Any) -> bytes:
 def _importable(func: Any) -> bool:
     """Whether another process finds this very object under its name."""
     name, path = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
-    if name == "__main__" or not isinstance(name, str) or not isinstance(path, str):
+    if name in ("__main__", "__mp_main__") or not isinstance(name, str) or not isinstance(path, str):
         return False
     found: Any = sys.modules.get(name)
     for part in path.split("."):

@@ -77,13 +77,7 @@ def test_interrupts_raised_inside_workers_come_out(error: type[BaseException]) -
         list(autoexec.map(work, range(4), backend="processes", max_workers=2))
 
 
-SLOW_INPUT = pytest.mark.xfail(
-    strict=True,
-    reason="Stream.fill looks at what is ready, not into the inbox, while it pulls a slow iterator",
-)
-
-
-@pytest.mark.parametrize("backend", ["threads", pytest.param("processes", marks=SLOW_INPUT)])
+@pytest.mark.parametrize("backend", ["threads", "processes"])
 def test_a_slow_input_does_not_keep_results(backend: str) -> None:
     """Results are delivered while a slow iterator still gives items, not when the window is full."""
     received = threading.Event()

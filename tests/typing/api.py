@@ -1,5 +1,7 @@
 """Read by mypy, never run: what the doors promise to a type checker."""
 
+# ruff: noqa: D103 (only signatures matter)
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

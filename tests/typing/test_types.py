@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def check(path: Path, cache: Path) -> subprocess.CompletedProcess[str]:
+    """Let mypy judge a file."""
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={cache}"]
     skip = ["--ignore-missing-imports", "--follow-imports=silent"]
     return subprocess.run(
