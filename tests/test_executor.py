@@ -353,7 +353,7 @@ def test_the_number_of_workers_is_kept(journal: Any) -> None:
         {"max_workers": 1.5},
         {"max_workers": True},
         {"backend": "thread"},
-        {"backend": object()},
+        {"backend": 7},
         {"n_jobs": 0},
         {"n_jobs": 2, "max_workers": 2},
         {"workers": 3},
