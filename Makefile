@@ -21,7 +21,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python -m autoexec demo $(ARGS)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 4 $(ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor as BaseExecutor
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -54,6 +55,7 @@ class Executor(BaseExecutor):
         self._router = Router(self._options, _open_routers.discard)
         self._lock = threading.Lock()
         self._shut_down = False
+        self._given: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
         _open_routers.add(self._router)
         weakref.finalize(self, _let_go, self._router).atexit = False
 
@@ -71,6 +73,10 @@ class Executor(BaseExecutor):
         with self._lock:
             if self._shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
+            if isinstance(self._options.backend, BaseExecutor):  # the caller's own: its future says it best
+                future = self._options.backend.submit(call.func, *call.args, **call.kwargs)
+                self._given.add(future)
+                return future
             self._router.submit(call)
         return call.future
 
@@ -120,6 +126,10 @@ class Executor(BaseExecutor):
             first, self._shut_down = not self._shut_down, True
         if cancel_futures:
             self._router.cancel()
+            for future in list(self._given):
+                future.cancel()
+        if wait:
+            wait_for(list(self._given))
         if first or wait:
             self._router.close(wait=wait)
 

@@ -44,7 +44,11 @@ def test_whole_numbers(name: str, value: Any, number: int | None) -> None:
 
 
 @pytest.mark.parametrize("name", ["max_workers", "chunksize", "buffersize"])
-@pytest.mark.parametrize("value", [0, -1, -(10**9), 1.0, 2.5, math.inf, "2", True, False, [1], int], ids=lambda value: repr(value).split(" at 0x")[0])
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, -(10**9), 1.0, 2.5, math.inf, "2", True, False, [1], int],
+    ids=lambda value: repr(value).split(" at 0x")[0],
+)
 def test_not_whole_numbers(name: str, value: Any) -> None:
     """Everything else is an error that names the option and shows the value."""
     with pytest.raises(OptionError, match=f"^{name} must be") as caught:
@@ -59,7 +63,9 @@ def test_timeouts(value: Any, seconds: float) -> None:
     assert isinstance(resolve({"timeout": value}).timeout, float)
 
 
-@pytest.mark.parametrize("value", [-1, -0.001, math.nan, "soon", [1], 1j], ids=lambda value: repr(value).split(" at 0x")[0])
+@pytest.mark.parametrize(
+    "value", [-1, -0.001, math.nan, "soon", [1], 1j], ids=lambda value: repr(value).split(" at 0x")[0]
+)
 def test_bad_timeouts(value: Any) -> None:
     """Negative, not a number, or no number at all."""
     with pytest.raises(OptionError, match=r"^timeout must"):
@@ -94,7 +100,9 @@ def test_n_jobs_may_be_none() -> None:
     assert resolve({"n_jobs": 2, "max_workers": None}).max_workers == 2
 
 
-@pytest.mark.parametrize("value", [0, 1.5, "2", True, False, [1]], ids=lambda value: repr(value).split(" at 0x")[0])
+@pytest.mark.parametrize(
+    "value", [0, 1.5, "2", True, False, [1]], ids=lambda value: repr(value).split(" at 0x")[0]
+)
 def test_bad_n_jobs(value: Any) -> None:
     """Zero has no meaning, and neither have fractions, text and truth."""
     with pytest.raises(OptionError, match=r"^n_jobs must"):
@@ -122,7 +130,9 @@ def test_an_executor_as_backend() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "Threads", "dask", None, 1, concurrent.futures.ThreadPoolExecutor, object()], ids=lambda value: repr(value).split(" at 0x")[0]
+    "value",
+    ["", "Threads", "dask", None, 1, concurrent.futures.ThreadPoolExecutor, object()],
+    ids=lambda value: repr(value).split(" at 0x")[0],
 )
 def test_unknown_backends(value: Any) -> None:
     """A wrong name, a class instead of an instance, anything else: the error lists what there is."""

@@ -92,7 +92,15 @@ class FuturesBackend:
     def _send(self, chunk: Chunk) -> None:
         try:
             future = self._submit(*self._packed(chunk))
-        except Exception as error:  # shut down, broken, or its queue cannot take it
+        except RuntimeError as error:
+            if not self._owned or isinstance(error, BrokenExecutor):
+                self._deliver(Finished(chunk, [], error, 0.0, 0.0, self.name))
+                return
+            # The interpreter is about to exit, and loky takes no more work: what is pending is done here.
+            ran = run_items(chunk.call, chunk.items, chunk.star)
+            self._deliver(Finished(chunk, *ran, "the caller: the interpreter is about to exit"))
+            return
+        except Exception as error:  # its queue cannot take it
             self._deliver(Finished(chunk, [], error, 0.0, 0.0, self.name))
             return
         with self._lock:

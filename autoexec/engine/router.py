@@ -94,9 +94,8 @@ class Router:
         """Take a call."""
         backend = self._options.backend
         if backend != "auto":
-            name = backend if isinstance(backend, str) else "executor"
             plan, _ = self._judge.forced(None)
-            self.dispatch(call, plan if name != "serial" else Plan("serial"))
+            self.dispatch(call, Plan("serial") if backend == "serial" else plan)
             return
         learner = self._learner(call.about)
         if learner.plan is None and learner.take(call):
