@@ -109,6 +109,9 @@ def parallel(**options: Unpack[Wishes]) -> Callable[[Callable[P, R]], Parallel[P
 def parallel(func: Callable[P, R] | None = None, /, **options: Unpack[Wishes]) -> Any:
     """Give a function `map`, `starmap`, `submit` and `explain`.
 
+    On class methods it stands above `@classmethod`; since CPython 3.13 that decorator no longer lets what is
+    below it bind to the class.
+
     Args:
         func: the function, when the decorator is used without parentheses.
         **options: defaults for its calls; see `autoexec.Options`.

