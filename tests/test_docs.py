@@ -1,0 +1,32 @@
+"""The pages say what the code does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from autoexec.decide import classify
+from autoexec.engine import director, run
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_every_rule_is_on_the_page_in_its_order() -> None:
+    """The table of classes lists the rules of `classify.RULES`, one line each."""
+    page = (DOCS / "how-it-decides.md").read_text()
+    lines = [line for line in page.splitlines() if line.startswith("| ")][1:]
+    assert [line.split("|")[1].strip() for line in lines] == [rule.kind.value for rule in classify.RULES]
+    for line, rule in zip(lines, classify.RULES, strict=True):
+        said = line.split("|")[3].strip()
+        for part in said.split("…"):
+            assert part.strip() in rule.words, (said, rule.words)
+
+
+def test_the_figures_on_the_page_are_the_codes() -> None:
+    """Budgets and thresholds that the page names."""
+    page = (DOCS / "how-it-decides.md").read_text()
+    assert f"**used no CPU for {director.WAITING_S * 1e3:g} ms**" in page
+    assert f"**has computed for {director.LONG_S * 1e3:g} ms**" in page
+    assert f"about {run.BUDGET_S * 1e3:g} ms of work" in page
+    assert f"for {director.PRESS_ROUNDS} × {director.PRESS_S * 1e3:g} ms" in page
+    assert f"used < {classify.PRESSED} cores" in page
+    assert f"{run.RAMP} calls first".replace("8", "eight") in page
