@@ -35,7 +35,7 @@ types: $(VENV)/.test $(VENV)/.lint
 	$(BIN)/mypy
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks --plot docs/benchmarks.svg --markdown docs/benchmarks.md $(ARGS)
 
 nox: $(VENV)/.dev
 	$(BIN)/nox $(ARGS)
