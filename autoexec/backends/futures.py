@@ -169,7 +169,7 @@ class FuturesBackend:
         """Shut the executor down if it is ours; cancel what has not begun, when ending early.
 
         Args:
-            wait: until running tasks are done; loky's own thread is always waited for.
+            wait: until running tasks are done.
             kill: cancel; a running task of somebody else's executor is not ended.
         """
         if kill:
@@ -177,7 +177,7 @@ class FuturesBackend:
         while self._waiting:
             self._drain()
         if self._owned:
-            self._executor.shutdown(wait=wait or self.name == "joblib")
+            self._executor.shutdown(wait=wait)
         elif wait:
             self._drain()
 

@@ -50,6 +50,10 @@ class ThreadBackend:
         with self._lock:
             if len(self._threads) < self._max_workers and not self._closed:
                 self._start_thread()
+            alone = not self._threads
+        if alone:  # not even one, as at interpreter shutdown: the task is done here
+            for waiting in self.withdraw():
+                self._run(waiting, "the submitting thread")
 
     def _start_thread(self) -> None:
         began = time.perf_counter()
@@ -62,10 +66,8 @@ class ThreadBackend:
         self._threads.append(thread)
         try:
             thread.start()
-        except RuntimeError:  # no more threads to be had; those that run will do the work
+        except RuntimeError:  # no more threads to be had: those that run will do the work
             self._threads.pop()
-            if not self._threads:
-                raise
         self._started_s += time.perf_counter() - began
 
     def _work(self) -> None:
@@ -80,9 +82,12 @@ class ThreadBackend:
                 chunk = self._tasks.get()
             if chunk is None:
                 return
-            if chunk.begin is None or chunk.begin():
-                self._deliver(Finished(chunk, *run_items(chunk.call, chunk.items, chunk.star), where))
+            self._run(chunk, where)
             del chunk  # an idle thread must not keep the items alive
+
+    def _run(self, chunk: Chunk, where: str) -> None:
+        if chunk.begin is None or chunk.begin():
+            self._deliver(Finished(chunk, *run_items(chunk.call, chunk.items, chunk.star), where))
 
     def withdraw(self) -> list[Chunk]:
         """Give back the tasks that no thread has begun."""

@@ -22,7 +22,9 @@ ENOUGH_S = 0.008  # seconds of probing below which the GIL share is noise, and C
 QUIET = 0.15  # a probe on a busy machine calls up to this share of GIL-free time held (measured)
 PRESSED = 1.45  # cores: a holder of the GIL and a busy thread take turns on one (measured: 0.8 to 1.3), so
 # does code that takes and releases the GIL every few microseconds; native code makes it 1.6 to 2.0
-SURE = 0.90  # and misses up to this much of the held time: a holder at 0.90 holds all the time
+SURE = (
+    0.5  # a probe on a crowded machine misses up to half of the held time; more held than free counts as held
+)
 
 
 @dataclass(frozen=True, slots=True)

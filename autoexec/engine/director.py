@@ -92,7 +92,10 @@ class Director:
             self._thread = threading.Thread(
                 target=context.run, args=(self._run,), name="autoexec-director", daemon=True
             )
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError:  # no threads at interpreter shutdown: nobody watches, then
+                self._thread = None
 
     def _baseline(self) -> None:
         self._children, self._queued = children_cpu(), self._clock.queued()

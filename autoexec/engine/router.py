@@ -145,7 +145,11 @@ class Router:
         if backend is None:
             if plan.backend == "serial":
                 plan = replace(plan, backend="threads", max_workers=1)
-            backend = self._backends[name] = self._judge.open(plan, self._deliver, fork=False)
+            try:
+                backend = self._judge.open(plan, self._deliver, fork=False)
+            except RuntimeError:  # no new threads at interpreter shutdown: this one does what is pending
+                backend = self._judge.open(replace(plan, backend="threads"), self._deliver, fork=False)
+            self._backends[name] = backend
         return backend
 
     def _deliver(self, finished: Finished) -> None:
@@ -179,7 +183,11 @@ class Router:
         """
         if not wait:
             self._closer = threading.Thread(target=self._finish, name="autoexec-closer", daemon=True)
-            self._closer.start()
+            try:
+                self._closer.start()
+            except RuntimeError:  # no new threads at interpreter shutdown
+                self._closer = None
+                self._finish()
         elif self._closer is not None:
             self._closer.join()
         else:
