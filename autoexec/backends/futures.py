@@ -66,6 +66,7 @@ class FuturesBackend:
         self.name = name or type(executor).__name__
         self._executor, self._owned = executor, owned or renew is not None
         self._renew = renew
+        self._broken = False
         self._deliver = deliver
         self._serialise = serialise
         self._bytes: dict[int, bytes] = {}
@@ -141,6 +142,7 @@ class FuturesBackend:
     def _explain(self, error: BaseException, chunk: Chunk) -> BaseException:
         if not isinstance(error, BrokenExecutor):
             return error
+        self._broken = True
         dead = WorkerDied(
             f"the workers of {self.name} broke while they held items from index {chunk.start} on: {error}"
         )
@@ -177,7 +179,7 @@ class FuturesBackend:
         while self._waiting:
             self._drain()
         if self._owned:
-            self._executor.shutdown(wait=wait)
+            self._executor.shutdown(wait=wait or self._broken)  # a broken one has nothing to wait for
         elif wait:
             self._drain()
 
