@@ -6,7 +6,10 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-__all__ = ["limited"]
+__all__ = ["VARIABLES", "limited"]
+
+# Read by native libraries when they are loaded.
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
 
 
 @contextlib.contextmanager

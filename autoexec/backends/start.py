@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 
+from .native import VARIABLES
 from .wire import Pipe, open_pipes
 
 TYPE_CHECKING = False
@@ -181,11 +182,10 @@ def spawn_worker(native_threads: int | None) -> Worker:
         "from autoexec.backends.worker import serve_descriptors; "
         f"serve_descriptors({read}, {write}, {native_threads})"
     )
-    flags = ["-O" * min(1, sys.flags.optimize)] if sys.flags.optimize else []
+    flags = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
     environment = None
     if native_threads is not None:
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
-        environment = {**os.environ, **dict.fromkeys(names, str(native_threads))}
+        environment = {**os.environ, **dict.fromkeys(VARIABLES, str(native_threads))}
     try:
         process = subprocess.Popen(
             [sys.executable, *flags, "-c", code],

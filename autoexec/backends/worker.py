@@ -5,9 +5,8 @@ script needs an `if __name__ == "__main__"` guard. A worker ends when its pipe e
 closes it or is gone, however it went.
 
 Messages to the worker are pickled tuples: (function id, function or None, star, start, items), where the
-function itself comes once, and items is None for a slice of the input that a forked worker inherited,
-given by (start, stop). Answers are (values, error, wall seconds, CPU seconds), or one error alone when
-even that could not be sent.
+function itself comes once, and items is the index after the last one where a forked worker inherited the
+input. Answers are (values, error with its traceback as text or None, wall seconds, CPU seconds).
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 from .. import role
 from .base import run_items
+from .native import VARIABLES
 from .wire import Pipe
 
 TYPE_CHECKING = False
@@ -150,8 +150,7 @@ def become_worker() -> None:
 
 
 def _limit_native(threads: int) -> None:
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"):
-        os.environ[name] = str(threads)  # for libraries that are loaded later
+    os.environ.update(dict.fromkeys(VARIABLES, str(threads)))  # for libraries that are loaded later
     if "numpy" in sys.modules:
         import threadpoolctl
 
