@@ -10,6 +10,7 @@ from ..decide.classify import profile_of
 from ..frozen import replace
 from ..measure import calibration, machine, pickling
 from ..records import Forecast, Hazard, Machine, Plan, Profile, Sample, WorkKind
+from .measured import Measured, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ..options import Options
     from .feed import Feed
     from .loop import Block
-    from .measured import Measured
 
 __all__ = ["Judge"]
 
@@ -73,7 +73,7 @@ class Judge:
         workers = self._options.max_workers or sizing.cpu_workers(self.machine, remaining)
         plan = Plan(name, workers, self._options.chunksize or 1, reason="the caller asked for this backend")
         profile = Profile(
-            _name(self._call), 0, 0.0, 0.0, 0.0, 0.0, remaining=remaining, evidence="not sampled"
+            name_of(self._call), 0, 0.0, 0.0, 0.0, 0.0, remaining=remaining, evidence="not sampled"
         )
         return plan, profile
 
@@ -139,7 +139,7 @@ class Judge:
         if there is None or back is None:
             what = "argument" if there is None else "result"
             kind = type(args[0] if there is None and args else value).__qualname__
-            return profile, f"its {what} cannot be pickled: {kind} ({_name(self._call)})"
+            return profile, f"its {what} cannot be pickled: {kind} ({name_of(self._call)})"
         return replace(
             profile, bytes_in=there.size, bytes_out=back.size, crossing_s=there.seconds + back.seconds
         ), ""
@@ -149,7 +149,7 @@ class Judge:
             return profile, ""
         there = pickling.crossing(block.items[min(len(block.out), len(block.items) - 1)])
         if there is None:
-            return profile, f"its argument cannot be pickled ({_name(self._call)})"
+            return profile, f"its argument cannot be pickled ({name_of(self._call)})"
         return replace(profile, bytes_in=there.size, crossing_s=there.seconds), ""
 
     def _may_fork(self, *, director: bool = False) -> bool:
@@ -194,7 +194,3 @@ class Judge:
             seen = getattr(backend, "costs", None)
             if seen is not None and (found := seen()):
                 calibration.learn(**found)
-
-
-def _name(call: Callable[..., Any]) -> str:
-    return str(getattr(call, "__qualname__", None) or type(call).__qualname__)

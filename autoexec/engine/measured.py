@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from .feed import Feed
     from .loop import Block
 
-__all__ = ["Measured"]
+__all__ = ["Measured", "name_of"]
 
 ATOMS = (int, float, str, bytes, bool, type(None))
 FOOTPRINTS = 2  # items around which the function's surroundings are compared
+
+
+def name_of(call: Callable[..., Any]) -> str:
+    """What people call a function."""
+    return str(getattr(call, "__qualname__", None) or type(call).__qualname__)
 
 
 class Measured:
@@ -125,7 +130,7 @@ class Measured:
             cpus.append(seen.cpu_s / seen.items)
             counts.append(seen.items)
         self._sample = Sample(
-            function=str(getattr(self._call, "__qualname__", None) or type(self._call).__qualname__),
+            function=name_of(self._call),
             walls=tuple(walls),
             cpus=tuple(cpus),
             counts=tuple(counts),
@@ -150,7 +155,7 @@ class Measured:
             item, sum(c * n for c, n in zip(self._cpus, self._counts, strict=True)) / max(1, self.items)
         )
         return Profile(
-            function=str(getattr(self._call, "__qualname__", None) or type(self._call).__qualname__),
+            function=name_of(self._call),
             items=self.items,
             wall_s=item,
             held_s=cpu,

@@ -19,7 +19,7 @@ from ..records import Plan, Profile, WorkKind
 from .director import Director, Seen
 from .judge import Judge
 from .loop import Loop
-from .measured import Measured
+from .measured import Measured, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -248,11 +248,10 @@ class Learner:
     """
 
     def __init__(self, func: Callable[..., Any], router: Router) -> None:
-        self.name = str(getattr(func, "__qualname__", None) or type(func).__qualname__)
+        self.name = name_of(func)
         self.plan: Plan | None = None
         self.profile: Profile | None = None
         self._func, self._router = func, router
-        self._forbids_threads = False
         self._judge = Judge(func, router.options)
         self._queue = _Queue()
         self._loop = Loop(Call.run, self._queue)  # type: ignore[arg-type]
@@ -295,8 +294,7 @@ class Learner:
         assert self._director is not None
         sample = self._measured.sample(self._director, None, seen)
         plan, profile = self._judge.plan(sample, self._measured, fork=False)
-        self._forbids_threads = any(not hazard.threads_ok for hazard in plan.hazards)
-        if plan.backend == "threads" or not self._forbids_threads:
+        if plan.backend == "threads" or all(hazard.threads_ok for hazard in plan.hazards):
             # Nobody waits for an executor's call in the caller's thread: even what gains nothing has to
             # run somewhere, and calls that wait for each other must be able to.
             plan = self._in_threads(plan, profile) if plan.backend in ("serial", "threads") else plan

@@ -74,7 +74,6 @@ class Run:
         self._sampling = False
         self._size = 1
         self._expected_s = 0.0  # per item of a serial run
-        self._began = time.perf_counter()
         self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
         self._bar: Bar | None = None
 
@@ -101,9 +100,7 @@ class Run:
             self._start_sampling()
             self._sample()
         else:
-            self._open_stream(*self._the_judge().forced(self.feed.remaining()), fork=True)
-            assert self._stream is not None
-            self._stream.fill()
+            self._open_stream(*self._the_judge().forced(self.feed.remaining()), fork=True).fill()
 
     def _start_sampling(self) -> None:
         self._sampling = True
@@ -205,9 +202,7 @@ class Run:
             self._go_serial(self.feed.remaining())
         else:
             self._director.stop()  # a process that has threads must not fork
-            self._open_stream(plan, profile, fork=True)
-            assert self._stream is not None
-            self._stream.fill()
+            self._open_stream(plan, profile, fork=True).fill()
 
     def _unsure(self, plan: Plan, profile: Profile) -> bool:
         """Whether some more items should be watched before a verdict that is easily wrong."""
@@ -249,14 +244,13 @@ class Run:
             self._loop.take_over()
             self._sampling = False
             try:
-                self._open_stream(plan, profile, fork=False)
+                stream = self._open_stream(plan, profile, fork=False)
             except Exception:
                 self._loop.taken = False  # the caller's thread goes on by itself
                 raise
-            assert self._stream is not None
             # The caller's thread keeps a core busy; and one waiting call is little evidence.
-            self._stream.ramp_up(RAMP if seen.waiting else max(1, judge.machine.usable - 1))
-            self._stream.fill(at_hand=True)
+            stream.ramp_up(RAMP if seen.waiting else max(1, judge.machine.usable - 1))
+            stream.fill(at_hand=True)
             return True
 
     def _pump(self) -> None:
@@ -290,7 +284,7 @@ class Run:
             self._judge = Judge(self.call, self.options, self.feed)
         return self._judge
 
-    def _open_stream(self, plan: Plan, profile: Profile, *, fork: bool) -> None:
+    def _open_stream(self, plan: Plan, profile: Profile, *, fork: bool) -> Stream:
         from .stream import Stream
 
         judge = self._the_judge()
@@ -310,6 +304,7 @@ class Run:
             gil=judge.machine.gil,
             undelivered=sum(map(len, self._early_blocks)),
         )
+        return self._stream
 
     def _replan(self, profile: Profile) -> Plan | None:
         judge = self._the_judge()
