@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["AutoexecError", "MissingExtra", "OptionError", "WorkerDied", "blame", "unpacked"]
+__all__ = [
+    "AutoexecError",
+    "BrokenWorker",
+    "ItemTimeout",
+    "JournalError",
+    "MissingExtra",
+    "OptionError",
+    "Refused",
+    "WorkerDied",
+    "blame",
+    "unpacked",
+]
 
 
 class AutoexecError(Exception):
@@ -22,6 +33,34 @@ class WorkerDied(AutoexecError, RuntimeError):
 
     The message names the items that it held; the next call starts with fresh workers.
     """
+
+
+class ItemTimeout(AutoexecError, TimeoutError):
+    """One call took longer than `item_timeout=`.
+
+    A call of an async function was cancelled. A thread cannot be: the call was given up, its thread runs on
+    without anybody waiting for it, and another thread took its place.
+    """
+
+
+class Refused(AutoexecError):
+    """An item was not called: its host asked, by a `Retry-After` too long to wait for, to be left alone."""
+
+
+class BrokenWorker(AutoexecError, RuntimeError):
+    """The `initializer` raised in a worker; its error is the `__cause__`, and no item ran there."""
+
+
+class JournalError(AutoexecError):
+    """The journal cannot be used, or a result cannot be kept in it; what it holds already is safe.
+
+    Attributes:
+        value: the result that could not be kept, where there is one.
+    """
+
+    def __init__(self, *args: object, value: object = None) -> None:
+        super().__init__(*args)
+        self.value = value
 
 
 def unpacked(item: object, star: bool) -> tuple[object, ...]:
