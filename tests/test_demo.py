@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import subprocess
 import sys
 import urllib.request
 from contextlib import nullcontext
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from autoexec.demo import extra, nuclei, run, service, work
+from autoexec.demo import api, extra, nuclei, run, service, work
 from autoexec.errors import AutoexecError, MissingExtra
 from autoexec.records import Plan, Profile, WorkKind
 
@@ -32,7 +39,7 @@ def processes(monkeypatch):
     """Collect the service processes that a test starts."""
     started = []
     start = service._start
-    monkeypatch.setattr(service, "_start", lambda: started.append(start()) or started[-1])
+    monkeypatch.setattr(service, "_start", lambda *a, **k: started.append(start(*a, **k)) or started[-1])
     return started
 
 
@@ -91,7 +98,7 @@ class TestService:
         child = subprocess.Popen(
             [sys.executable, "-c", ""], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        monkeypatch.setattr(service, "_start", lambda: child)
+        monkeypatch.setattr(service, "_start", lambda *_, **__: child)
         with pytest.raises(AutoexecError, match="did not start"), service.httpbin_service():
             pass
         assert child.returncode is not None
@@ -101,6 +108,161 @@ class TestService:
         needs("httpbin", "waitress", "requests")
         with service.httpbin_service() as address:
             assert work.fetch(f"{address}/delay/0?item=7") == "7"
+
+    def test_the_api_stands_beside_httpbin(self):
+        """Both answer at one address."""
+        needs("httpbin", "waitress")
+        with service.httpbin_service() as address:
+            assert json.load(open_directly(f"{address}/api/articles?page=2"))["page"] == 2
+            assert json.load(open_directly(f"{address}/get?item=7"))["args"] == {"item": "7"}
+
+
+class Client:
+    """Calls the API as a WSGI server would, with time made up."""
+
+    def __init__(self):
+        self.now, self.waits = 0.0, []
+        self.application = validator(api.Api(lambda: self.now, self.waits.append))
+
+    def call(self, path, posted=None):
+        """Return the status, the headers and the body."""
+        path, _, query = path.partition("?")
+        environ = {"SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": query}
+        if posted is not None:
+            body = posted if isinstance(posted, bytes) else json.dumps(posted).encode()
+            environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+            environ["REQUEST_METHOD"] = "POST"
+        setup_testing_defaults(environ)
+        begun = []
+        parts = self.application(environ, lambda status, headers, *_: begun.extend((status, headers)))
+        body = b"".join(parts)
+        parts.close()
+        return int(begun[0].split()[0]), dict(begun[1]), body
+
+    def json(self, path, posted=None):
+        """Return the status and what the JSON says."""
+        status, _, body = self.call(path, posted)
+        return status, json.loads(body)
+
+
+@pytest.fixture
+def client():
+    """A client of a fresh API."""
+    return Client()
+
+
+class TestArticles:
+    """Pages of articles, up to a rate."""
+
+    def test_all_pages_hold_different_articles(self, client):
+        """Forty pages of 25, each article once, each call after 50 ms."""
+        pages = [client.json(f"/api/articles?page={page}")[1] for page in range(1, 41)]
+        assert [page["page"] for page in pages] == list(range(1, 41))
+        assert {page["pages"] for page in pages} == {40}
+        articles = [article for page in pages for article in page["articles"]]
+        assert [article["id"] for article in articles] == list(range(1, 1001))
+        assert len({article["title"] for article in articles}) == 1000
+        assert all(article.keys() == {"id", "title", "words"} for article in articles)
+        assert client.waits == [0.05] * 40
+
+    @pytest.mark.parametrize(("page", "status"), [("0", 404), ("41", 404), ("two", 400), ("-1", 400)])
+    def test_other_pages_are_errors(self, page, status, client):
+        """A page that is not there, and a page that is no number."""
+        assert client.json(f"/api/articles?page={page}")[0] == status
+
+    def test_more_than_a_hundred_a_second_are_refused(self, client):
+        """The 101st call within a second gets a 429 that says when to come again, and then is answered."""
+        assert {client.json("/api/articles")[0] for _ in range(100)} == {200}
+        status, headers, _ = client.call("/api/articles")
+        assert (status, headers["Retry-After"]) == (429, "1")
+        client.now = 1.0
+        assert client.json("/api/articles")[0] == 200
+
+    @given(st.lists(st.floats(0, 0.4), max_size=60), st.integers(1, 6))
+    def test_no_second_holds_more_than_the_rate(self, gaps, rate):
+        """Whenever calls come: any second has at most that many admitted, and none is refused for nothing."""
+        now, admitted = 0.0, []
+        limit = api.RateLimit(rate, lambda: now)
+        for gap in gaps:
+            now += gap
+            recent = [moment for moment in admitted if now - moment < 1.0]
+            assert limit.admit() == (len(recent) < rate)
+            admitted += [now] * (len(recent) < rate)
+
+
+class TestFiles:
+    """Downloads."""
+
+    def test_a_file_depends_on_its_name_alone(self, client):
+        """Two services give the same bytes, other names give others, all of 10 to 200 kB."""
+        names = [f"picture-{number}.bin" for number in range(80)]
+        first = {name: client.call(f"/files/{name}") for name in names}
+        shaky = [name for name, (status, _, _) in first.items() if status == 503]
+        assert 2 <= len(shaky) <= 20
+        bodies = [client.call(f"/files/{name}")[2] for name in names]
+        assert bodies == [api.content(name) for name in names]
+        assert len(set(bodies)) == 80
+        assert all(10_000 <= len(body) <= 200_000 for body in bodies)
+        assert {Client().call(f"/files/{name}")[0] for name in shaky} == {503}
+
+
+class TestAnnotate:
+    """Five steps, each with the token of the one before."""
+
+    IMAGE = base64.b64encode(b"an image").decode()
+
+    def annotate(self, client):
+        """Take the five steps and return the last answer."""
+        given = {"image": self.IMAGE}
+        for step in range(1, 6):
+            status, given = client.json(f"/annotate/{step}", given)
+            assert status == 200
+            assert given["token"].startswith(f"{step}-")
+        return given
+
+    def test_five_steps_make_a_label(self, client):
+        """The label depends on the image alone."""
+        assert self.annotate(client) == self.annotate(Client())
+        assert self.annotate(client)["label"] in api.LABELS
+        assert set(client.waits) == {0.02}
+
+    @pytest.mark.parametrize(
+        ("step", "posted"),
+        [
+            (1, {"image": "no base64!"}),
+            (1, {}),
+            (1, b"no JSON"),
+            (1, [1]),
+            (2, {"token": "2-0123"}),
+            (2, {"token": 7}),
+            (2, {"image": IMAGE}),
+        ],
+    )
+    def test_what_a_step_cannot_use_is_an_error(self, step, posted, client):
+        """A 400 that names the step."""
+        status, answer = client.json(f"/annotate/{step}", posted)
+        assert status == 400
+        assert f"step {step}" in answer["error"]
+
+    @pytest.mark.parametrize("step", ["0", "6", "two", ""])
+    def test_there_are_five_steps(self, step, client):
+        """Others are not there."""
+        assert client.json(f"/annotate/{step}", {})[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "posted", "allowed"), [("/api/articles", {}, "GET"), ("/annotate/1", None, "POST")]
+)
+def test_the_wrong_method_is_told_the_right_one(path, posted, allowed, client):
+    """A 405 with what is allowed."""
+    status, headers, _ = client.call(path, posted)
+    assert (status, headers["Allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize("path", ["/api/", "/api/nothing", "/files/"])
+def test_other_paths_are_not_there(path, client):
+    """A 404, as JSON."""
+    assert client.json(path)[0] == 404
 
 
 class TestNuclei:
