@@ -11,33 +11,55 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .api import explain, machine, map, profile, starmap
+    from .api import amap, explain, machine, map, profile, starmap
+    from .async_results import AsyncResults
     from .decorator import Parallel, parallel
-    from .errors import AutoexecError, MissingExtra, OptionError, WorkerDied
+    from .errors import (
+        AutoexecError,
+        BrokenWorker,
+        ItemTimeout,
+        JournalError,
+        MissingExtra,
+        OptionError,
+        Refused,
+        WorkerDied,
+    )
     from .executor import Executor
     from .options import Options
-    from .records import Forecast, Hazard, Machine, Plan, Profile, WorkKind
+    from .records import Failures, Forecast, Hazard, HostStats, Machine, Plan, Profile, Stats, WorkKind
+    from .resources import PerWorker, per_worker
     from .results import Results
 
 __all__ = [
+    "AsyncResults",
     "AutoexecError",
+    "BrokenWorker",
     "Executor",
+    "Failures",
     "Forecast",
     "Hazard",
+    "HostStats",
+    "ItemTimeout",
+    "JournalError",
     "Machine",
     "MissingExtra",
     "OptionError",
     "Options",
     "Parallel",
+    "PerWorker",
     "Plan",
     "Profile",
+    "Refused",
     "Results",
+    "Stats",
     "WorkKind",
     "WorkerDied",
+    "amap",
     "explain",
     "machine",
     "map",
     "parallel",
+    "per_worker",
     "profile",
     "starmap",
 ]
@@ -46,12 +68,33 @@ __version__ = "0.1.0"
 
 # Importing autoexec costs next to nothing; a name brings its module when it is first used.
 _HOME = {
-    "api": ("explain", "machine", "map", "profile", "starmap"),
+    "api": ("amap", "explain", "machine", "map", "profile", "starmap"),
     "decorator": ("Parallel", "parallel"),
-    "errors": ("AutoexecError", "MissingExtra", "OptionError", "WorkerDied"),
+    "errors": (
+        "AutoexecError",
+        "BrokenWorker",
+        "ItemTimeout",
+        "JournalError",
+        "MissingExtra",
+        "OptionError",
+        "Refused",
+        "WorkerDied",
+    ),
+    "async_results": ("AsyncResults",),
     "executor": ("Executor",),
     "options": ("Options",),
-    "records": ("Forecast", "Hazard", "Machine", "Plan", "Profile", "WorkKind"),
+    "records": (
+        "Failures",
+        "Forecast",
+        "Hazard",
+        "HostStats",
+        "Machine",
+        "Plan",
+        "Profile",
+        "Stats",
+        "WorkKind",
+    ),
+    "resources": ("PerWorker", "per_worker"),
     "results": ("Results",),
 }
 

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 
 from . import options as _options
+from .checks import is_async
 from .errors import OptionError
 from .options import Options
 from .results import Results
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeVar, Unpack
+    from asyncio import AbstractEventLoop
+    from typing import Any, TypeVar, Unpack, overload
 
+    from .async_results import AsyncResults
     from .options import Wishes
     from .records import Machine, Profile
 
     R = TypeVar("R")
 
-__all__ = ["explain", "machine", "map", "profile", "starmap"]
-
-CO_ASYNC = 0x80 | 0x200  # inspect.CO_COROUTINE and CO_ASYNC_GENERATOR; importing inspect takes 11 ms
+__all__ = ["amap", "explain", "machine", "map", "profile", "starmap"]
 
 
-def map(func: Callable[..., R], *iterables: Iterable[Any], **options: Unpack[Wishes]) -> Results[R]:
+if TYPE_CHECKING:
+
+    @overload
+    def map(
+        func: Callable[..., Coroutine[Any, Any, R]], *iterables: Iterable[Any], **options: Unpack[Wishes]
+    ) -> Results[R]: ...
+    @overload
+    def map(func: Callable[..., R], *iterables: Iterable[Any], **options: Unpack[Wishes]) -> Results[R]: ...
+
+
+def map(func: Callable[..., Any], *iterables: Iterable[Any], **options: Unpack[Wishes]) -> Results[Any]:
     """Apply `func` to every item, in the way that suits it, and iterate over the results.
+
+    Calls that wait run as many at once as the other side turns out to bear; calls of an async function do
+    so in an event loop in a thread of its own.
 
     The first items run here and are watched; their results are kept. What they cost decides whether the
     rest runs in threads, in processes, or stays in this thread, and with how many workers. Nothing runs
@@ -33,8 +47,7 @@ def map(func: Callable[..., R], *iterables: Iterable[Any], **options: Unpack[Wis
     Args:
         func: called with one item, or with one item of each iterable, as the built-in `map` does.
         *iterables: the items; several end with the shortest.
-        **options: see `autoexec.Options`: max_workers (or n_jobs), chunksize, buffersize, timeout,
-            backend, ordered, progress.
+        **options: see `autoexec.Options`: how many workers and where, limits, retries, a journal.
 
     Returns:
         An iterator over the results, in the order of the items unless `ordered=False`. Its `plan` and
@@ -52,9 +65,23 @@ def map(func: Callable[..., R], *iterables: Iterable[Any], **options: Unpack[Wis
     return start(func, iterables, resolved(options))
 
 
+if TYPE_CHECKING:
+
+    @overload
+    def starmap(
+        func: Callable[..., Coroutine[Any, Any, R]],
+        iterable: Iterable[Iterable[Any]],
+        **options: Unpack[Wishes],
+    ) -> Results[R]: ...
+    @overload
+    def starmap(
+        func: Callable[..., R], iterable: Iterable[Iterable[Any]], **options: Unpack[Wishes]
+    ) -> Results[R]: ...
+
+
 def starmap(
-    func: Callable[..., R], iterable: Iterable[Iterable[Any]], **options: Unpack[Wishes]
-) -> Results[R]:
+    func: Callable[..., Any], iterable: Iterable[Iterable[Any]], **options: Unpack[Wishes]
+) -> Results[Any]:
     """Like `map`, with each item unpacked into the arguments, as `itertools.starmap` does.
 
     >>> import autoexec
@@ -64,22 +91,96 @@ def starmap(
     return start(func, (iterable,), resolved(options), star=True)
 
 
+if TYPE_CHECKING:
+
+    @overload
+    def amap(
+        func: Callable[..., Coroutine[Any, Any, R]],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        **options: Unpack[Wishes],
+    ) -> AsyncResults[R]: ...
+    @overload
+    def amap(
+        func: Callable[..., R], *iterables: Iterable[Any] | AsyncIterable[Any], **options: Unpack[Wishes]
+    ) -> AsyncResults[R]: ...
+
+
+def amap(
+    func: Callable[..., Any], *iterables: Iterable[Any] | AsyncIterable[Any], **options: Unpack[Wishes]
+) -> AsyncResults[Any]:
+    """`map` for code that runs in an event loop: iterate over the results with `async for`.
+
+    Calls of an async function are tasks in the running loop; any other function goes where `map` would
+    send it, and never holds up the loop. The run begins when the first result is asked for.
+
+    Args:
+        func: an async function, or an ordinary one.
+        *iterables: the items, from iterables or async iterables.
+        **options: see `autoexec.Options`.
+
+    Raises:
+        OptionError: if an argument cannot be meant, or no event loop runs here.
+
+    >>> import asyncio, autoexec
+    >>> async def double(x):
+    ...     await asyncio.sleep(0.001)
+    ...     return 2 * x
+    >>> async def main():
+    ...     return [value async for value in autoexec.amap(double, range(3))]
+    >>> asyncio.run(main())
+    [0, 2, 4]
+    """
+    import asyncio
+
+    from .async_results import AsyncResults, pulled
+
+    checked = resolved(options)
+    check_function(func, checked)
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise OptionError("amap needs a running event loop; in ordinary code use autoexec.map") from None
+    items: tuple[Any, ...] = tuple(pulled(i, loop) if isinstance(i, AsyncIterable) else i for i in iterables)
+    check_items(items)
+    return AsyncResults(lambda: start(func, items, checked, loop=loop))
+
+
 def start(
-    func: Callable[..., R], iterables: tuple[Iterable[Any], ...], options: Options, *, star: bool = False
+    func: Callable[..., R],
+    iterables: tuple[Iterable[Any], ...],
+    options: Options,
+    *,
+    star: bool = False,
+    loop: AbstractEventLoop | None = None,
 ) -> Results[R]:
-    """Check what was given and start a run."""
+    """Check what was given and start a run; calls of async functions go to `loop`, if one is given."""
     from .engine.feed import Feed
     from .engine.run import Run
 
-    check_function(func)
-    run = Run(func, Feed(check_items(iterables), star), options)
+    check_function(func, options)
+    check_items(iterables)
+    if options.journal is None:
+        run = Run(func, Feed(iterables, star), options, loop=loop)
+    else:
+        from .engine.bookkeeping import open_journal
+
+        run = open_journal(func, iterables, options, star, loop)
     run.begin()
     return Results(run)
 
 
 def resolved(wishes: Wishes, base: Options | None = None) -> Options:
     """The options of a call, checked; every door comes by here."""
-    return _options.resolve(wishes, base, cores=_usable_cores)
+    options = _options.resolve(wishes, base, cores=_usable_cores)
+    if options.rate is not None:
+        from .decide.rates import Rate
+
+        Rate.of(options.rate, options.burst)
+    if options.retries:
+        from .decide.retries import Retries
+
+        Retries.of(options.retries, options.retry_on)
+    return options
 
 
 def _usable_cores() -> int:
@@ -88,23 +189,18 @@ def _usable_cores() -> int:
     return look().usable
 
 
-def check_function(func: object) -> None:
+def check_function(func: object, options: Options | None = None) -> None:
+    """Refuse what cannot be called, and async functions where they cannot run.
+
+    Raises:
+        OptionError: in these cases.
+    """
     if not callable(func):
         raise OptionError(
             f"the function must be callable, not {func!r}; the function comes first, the items after it"
         )
-    if _is_async(func):
-        raise OptionError(
-            f"{func!r} is an async function, which is not supported yet; wrap it: "
-            "autoexec.map(lambda x: asyncio.run(func(x)), items)"
-        )
-
-
-def _is_async(func: Any) -> bool:
-    if hasattr(func, "__code__"):
-        return bool(func.__code__.co_flags & CO_ASYNC)
-    inner = getattr(func, "func", None) or getattr(func, "__func__", None) or type(func).__call__
-    return bool(getattr(getattr(inner, "__code__", None), "co_flags", 0) & CO_ASYNC)
+    if is_async(func) and options is not None and options.backend != "auto":
+        raise OptionError(f"{func!r} is async: its calls run in an event loop; leave backend= out")
 
 
 def check_items(iterables: tuple[Iterable[Any], ...]) -> tuple[Iterable[Any], ...]:

@@ -15,13 +15,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .api import check_function, resolved
+from .checks import is_async
 from .engine.router import Call, Router
 from .errors import OptionError
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from .options import Wishes
+    from .options import Options, Wishes
     from .records import Plan
 
 __all__ = ["Executor"]
@@ -34,7 +35,8 @@ class Executor(BaseExecutor):
     """An executor that learns each function from its first submissions and routes the rest.
 
     Functions that wait go to many threads, functions that release the GIL to as many threads as there
-    are cores, functions that hold it to processes, and what must stay in this process to threads.
+    are cores, functions that hold it to processes, what must stay in this process to threads, and async
+    functions to an event loop.
 
     Args:
         **options: see `autoexec.Options`; `max_workers` and `backend` matter here.
@@ -52,6 +54,7 @@ class Executor(BaseExecutor):
         if workers is not None:  # the first positional argument, as in the standard library
             options = {"max_workers": workers, **options}
         self._options = resolved(options)
+        _check(self._options)
         self._router = Router(self._options, _open_routers.discard)
         self._lock = threading.Lock()
         self._shut_down = False
@@ -64,9 +67,9 @@ class Executor(BaseExecutor):
 
         Raises:
             RuntimeError: after `shutdown`.
-            OptionError: if `fn` is not callable, or async.
+            OptionError: if `fn` is not callable, or async where the executor has a `backend`.
         """
-        check_function(fn)
+        check_function(fn, self._options)
         return self._submit(Call(fn, args, kwargs))
 
     def _submit(self, call: Call) -> Future[Any]:
@@ -103,12 +106,12 @@ class Executor(BaseExecutor):
             RuntimeError: after `shutdown`.
         """
         resolved({"timeout": timeout, "chunksize": chunksize, "buffersize": buffersize})
-        check_function(fn)
+        check_function(fn, self._options)
         if not iterables:
             raise OptionError("no items: give at least one iterable after the function")
         deadline = None if timeout is None else time.monotonic() + timeout
         rows = zip(*iterables, strict=False)
-        if chunksize == 1:
+        if chunksize == 1 or is_async(fn):
             tasks: Iterator[Future[Any]] = (self.submit(fn, *row) for row in rows)
             return _results(tasks, deadline, buffersize)
         chunks = iter(lambda: list(islice(rows, chunksize)), [])
@@ -141,6 +144,17 @@ class Executor(BaseExecutor):
     def __repr__(self) -> str:
         plans = ", ".join(f"{name}: {plan.backend}" for name, plan in self.plans.items())
         return f"<autoexec.Executor {plans or 'nothing learned yet'}>"
+
+
+def _check(options: Options) -> None:
+    """Refuse what means something for a whole map only."""
+    for name, usual in (("journal", None), ("on_error", "raise")):
+        if getattr(options, name) != usual:
+            raise OptionError(f"{name}= belongs to map; a future holds its own result or error")
+    if options.attended and isinstance(options.backend, BaseExecutor):
+        raise OptionError(
+            "rate=, per= and retries= do not reach into an executor of yours; leave backend= out"
+        )
 
 
 def _run_chunk(fn: Callable[..., R], rows: list[tuple[Any, ...]]) -> list[R]:

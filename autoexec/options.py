@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 
-from .errors import MissingExtra, OptionError
+from .checks import BACKENDS, CHECKS, from_n_jobs
+from .errors import OptionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from concurrent.futures import Executor
     from dataclasses import dataclass
-    from typing import Any, TypedDict
+    from typing import Any, Literal, TypedDict
+
+    from tenacity import BaseRetrying
+
+    RetryOn = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
     class Wishes(TypedDict, total=False):
         """The keywords that every door takes; see `Options` for their meaning."""
@@ -21,15 +26,26 @@ if TYPE_CHECKING:
         chunksize: int | None
         buffersize: int | None
         timeout: float | None
+        item_timeout: float | None
         backend: str | Executor
         ordered: bool
         progress: bool
+        rate: str | float | None
+        burst: int | None
+        per: str | Callable[[Any], object] | None
+        retries: int | BaseRetrying
+        retry_on: RetryOn | None
+        retry_budget: float
+        on_error: Literal["raise", "return", "skip"]
+        initializer: Callable[..., object] | None
+        initargs: tuple[Any, ...]
+        journal: str | os.PathLike[str] | None
+        key: Callable[..., object] | None
+        codec: Literal["pickle", "json"]
 else:
     from .frozen import dataclass
 
 __all__ = ["BACKENDS", "Options", "resolve"]
-
-BACKENDS = ("auto", "serial", "threads", "processes", "joblib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +53,73 @@ class Options:
     """How a call may run. Everything has a default that lets autoexec decide.
 
     Attributes:
-        max_workers: threads or processes at most; None lets the plan say. `n_jobs` is its alias with
-            joblib's meaning: -1 all usable cores, -2 all but one, and so on.
+        max_workers: threads, processes or concurrent calls at most; None lets the plan say. `n_jobs` is its
+            alias with joblib's meaning: -1 all usable cores, -2 all but one, and so on.
         chunksize: items per task; None follows the measured item time.
         buffersize: items that may be pulled from the input and not yet be delivered; None bounds them
             by what the results weigh.
         timeout: seconds from the call until all results must have been delivered; None waits for ever.
             Items that run in the caller's own thread are not interrupted.
+        item_timeout: seconds that one call may take; None waits for ever. A call of an async function is
+            cancelled then; a thread cannot be: the call is given up and replaced, and `ItemTimeout` stands
+            in its place. Items do not run in the caller's own thread or in processes with this option.
         backend: "auto", "serial", "threads", "processes", "joblib", or any `concurrent.futures.Executor`.
         ordered: False delivers results as they complete.
         progress: True shows a progress bar on standard error (needs tqdm, the extra `progress`).
+        rate: calls per time that may begin, such as "10/s", "100/min", "1000/h" or a number per second,
+            for each host apart (needs the extra `io`).
+        burst: calls that may begin at once under `rate`; None allows what 50 ms of the rate hold, at least 1.
+        per: what `rate`, concurrency and back-off are kept apart by: a function of the item or the name of
+            one of its attributes; None takes the host where items are URLs or requests.
+        retries: how often a call that failed may run again, or a `tenacity.Retrying` policy (needs the extra
+            `io`). The waits grow exponentially with full jitter, or are what `Retry-After` asks for.
+        retry_on: which errors are worth it: an exception class, a tuple of them, or a function of the error;
+            None means lost connections, timeouts and the statuses 429, 502, 503 and 504.
+        retry_budget: retries that each good answer earns, beside 100 to start with, for each host; it keeps
+            an outage from being multiplied.
+        on_error: "raise" an item's error in its place, "return" it there as a value, or "skip" the item.
+        initializer: called with `initargs` once in every worker before its first item; the caller's own
+            thread counts as one where items run in it.
+        initargs: the arguments of `initializer`.
+        journal: path of an SQLite file that keeps finished results, so that a run that was cut off goes on
+            where it was. It holds pickles unless `codec="json"`: only open files you trust.
+        key: a function of the item that returns its name in the journal, for items that do not hash.
+        codec: how the journal writes results: "pickle" or "json".
     """
 
     max_workers: int | None = None
     chunksize: int | None = None
     buffersize: int | None = None
     timeout: float | None = None
+    item_timeout: float | None = None
     backend: str | Executor = "auto"
     ordered: bool = True
     progress: bool = False
+    rate: str | float | None = None
+    burst: int | None = None
+    per: str | Callable[[Any], object] | None = None
+    retries: int | BaseRetrying = 0
+    retry_on: RetryOn | None = None
+    retry_budget: float = 1.0
+    on_error: str = "raise"
+    initializer: Callable[..., object] | None = None
+    initargs: tuple[Any, ...] = ()
+    journal: str | None = None
+    key: Callable[..., object] | None = None
+    codec: str = "pickle"
+
+    @property
+    def attended(self) -> bool:
+        """Whether single calls need attention: limits, retries, a journal, errors that do not end the run."""
+        return bool(self.rate or self.per or self.retries or self.journal or self.on_error != "raise")
+
+    @property
+    def in_process(self) -> str:
+        """The option that keeps calls in this process, or "" if none does."""
+        return "rate" if self.rate is not None else "item_timeout" if self.item_timeout is not None else ""
+
+
+_DEFAULTS = Options()
 
 
 def resolve(wishes: Wishes, base: Options | None = None, *, cores: Callable[[], int] = lambda: 1) -> Options:
@@ -85,72 +149,25 @@ def resolve(wishes: Wishes, base: Options | None = None, *, cores: Callable[[], 
     if n_jobs is not None:
         if given.get("max_workers") is not None:
             raise OptionError("give max_workers or n_jobs, not both: they mean the same")
-        given["max_workers"] = _from_n_jobs(n_jobs, cores)
-    for name in ("max_workers", "chunksize", "buffersize"):
-        if given.get(name) is not None:
-            given[name] = _at_least_one(name, given[name])
-    if given.get("timeout") is not None:
-        given["timeout"] = _seconds(given["timeout"])
-    if "backend" in given:
-        _check_backend(given["backend"])
+        given["max_workers"] = from_n_jobs(n_jobs, cores)
+    for name, check in CHECKS.items():
+        if name in given:
+            value = given[name]
+            unset = value is None and name != "backend"
+            given[name] = getattr(_DEFAULTS, name) if unset else check(name, value)
     merged: dict[str, Any] = {name: getattr(base, name) for name in known} if base else {}
     options = Options(**(merged | given))
-    if options.progress:
-        _need("tqdm", "progress=True", "progress")
+    _check_together(options)
     return options
 
 
-def _at_least_one(name: str, value: object) -> int:
-    if isinstance(value, bool):
-        raise OptionError(f"{name} must be a whole number, not {value!r}")
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise OptionError(f"{name} must be a whole number, not {value!r}") from None
-    if number < 1:
-        raise OptionError(f"{name} must be at least 1, not {number}")
-    return number
-
-
-def _from_n_jobs(value: object, cores: Callable[[], int]) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise OptionError(f"n_jobs must be a whole number, not {value!r}")
-    number = operator.index(value)
-    if number == 0:
-        raise OptionError("n_jobs must not be 0; -1 means all usable cores")
-    return number if number > 0 else max(1, cores() + 1 + number)
-
-
-def _seconds(value: object) -> float:
-    try:
-        seconds = float("no" if isinstance(value, (str, bytes)) else value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        raise OptionError(f"timeout must be a number of seconds, not {value!r}") from None
-    if not seconds >= 0:
-        raise OptionError(f"timeout must not be negative, got {value!r}; None waits for ever")
-    return seconds
-
-
-def _check_backend(backend: object) -> None:
-    if isinstance(backend, str):
-        if backend not in BACKENDS:
-            raise OptionError(
-                f"unknown backend {backend!r}; choose from {', '.join(BACKENDS)}, or pass a "
-                "concurrent.futures.Executor"
-            )
-        if backend == "joblib":
-            _need("joblib", "backend='joblib'", "joblib")
-        return
-    from concurrent.futures import Executor
-
-    if not isinstance(backend, Executor):
-        raise OptionError(
-            f"backend must be one of {', '.join(BACKENDS)} or a concurrent.futures.Executor, not {backend!r}"
-        )
-
-
-def _need(package: str, wish: str, extra: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec(package) is None:
-        raise MissingExtra(f"{wish} needs {package}: pip install 'autoexec-futures[{extra}]'")
+def _check_together(options: Options) -> None:
+    """Refuse what each could be meant alone, but not together."""
+    if options.burst is not None and options.rate is None:
+        raise OptionError("burst= belongs to rate=; give both")
+    if options.key is not None and options.journal is None:
+        raise OptionError("key= names items in a journal; give journal= too")
+    where, backend = options.in_process, options.backend
+    if where and backend not in ("auto", "threads"):
+        shown = repr(backend) if isinstance(backend, str) else type(backend).__name__
+        raise OptionError(f"{where}= works in threads and with async functions, not with backend={shown}")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Generic, TypeVar
 
     from .engine.run import Run
-    from .records import Plan, Profile
+    from .records import Plan, Profile, Stats
 
     R = TypeVar("R")
 
@@ -64,6 +64,15 @@ class Results(_Iterator["R"]):
         self._blocks.close()  # type: ignore[attr-defined]
         self._run.finish(early=True)
 
+    @property
+    def blocks(self) -> Iterator[list[R]]:
+        """The results in lists, as they come: for a consumer that pays for every step."""
+        return self._blocks
+
+    def interrupt(self) -> None:
+        """End the iteration from another thread than the one that waits in it; `close` must follow."""
+        self._run.interrupt()
+
     def __enter__(self) -> Results[R]:
         return self
 
@@ -81,6 +90,10 @@ class Results(_Iterator["R"]):
     def profile(self) -> Profile | None:
         """What one item costs; None while that is being measured, and where the backend was given."""
         return self._run.profile
+
+    def stats(self) -> Stats:
+        """What happened so far: calls, retries, refusals, latencies, concurrency, host by host."""
+        return self._run.stats()
 
     def __repr__(self) -> str:
         plan = self.plan

@@ -5,13 +5,47 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from ..errors import BrokenWorker
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 else:
     Protocol = object
 
-__all__ = ["Backend", "Chunk", "Deliver", "Finished", "run_items"]
+__all__ = ["Backend", "Capturing", "Chunk", "Deliver", "Failure", "Finished", "run_items"]
+
+
+class Failure:
+    """An item's error as a value, standing in its place among results."""
+
+    __slots__ = ("error", "where")
+
+    def __init__(self, error: BaseException, where: str = "") -> None:
+        self.error, self.where = error, where
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from .portable import portable, restored
+
+        return restored, (Failure, *portable(self.error))
+
+
+class Capturing:
+    """A function whose errors are values, so that one of them does not end its whole task."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self.call = call
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the function; what it raises is returned in a `Failure`."""
+        try:
+            return self.call(*args)
+        except BrokenWorker:
+            raise
+        except Exception as error:
+            return Failure(error)
 
 
 class Chunk:

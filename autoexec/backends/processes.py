@@ -18,9 +18,9 @@ from queue import Empty, SimpleQueue
 
 from ..errors import WorkerDied
 from .base import Chunk, Deliver, Finished, run_items
+from .portable import RemoteTraceback
 from .start import Worker, fork_worker, spawn_worker
 from .wire import loads
-from .worker import RemoteTraceback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

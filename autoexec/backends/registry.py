@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ..records import Plan
-from .base import Backend, Deliver
+from .base import Backend, Chunk, Deliver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["installed", "open_backend"]
+__all__ = ["installed", "open_backend", "open_loop"]
 
 
 def open_backend(
@@ -56,6 +56,20 @@ def open_backend(
             most=2 * plan.max_workers,
         )
     return FuturesBackend(executor, deliver, serialise=None if in_this_process(executor) else serialise)
+
+
+def open_loop(plan: Plan, deliver: Deliver, *, loop: Any, blocked: Callable[[Chunk, float], None]) -> Backend:
+    """The backend for async functions.
+
+    Args:
+        plan: the plan.
+        deliver: receives finished tasks.
+        loop: the caller's running event loop, or None for one of our own.
+        blocked: told of calls that kept the loop from all others.
+    """
+    from .aio import AioBackend
+
+    return AioBackend(plan.max_workers, deliver, loop=loop, blocked=blocked)
 
 
 def _processes(

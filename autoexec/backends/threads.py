@@ -8,6 +8,7 @@ import threading
 import time
 from queue import Empty, SimpleQueue
 
+from ..resources import Scope, current
 from .base import Chunk, Deliver, Finished, run_items
 from .native import limited
 
@@ -32,20 +33,23 @@ class ThreadBackend:
         self._max_workers = max_workers
         self._deliver = deliver
         self._context = contextvars.copy_context()
-        self._tasks: SimpleQueue[Chunk | None] = SimpleQueue()
+        self._tasks: SimpleQueue[tuple[Chunk, bool] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = threading.Semaphore(0)
         self._closed = False
         self._lock = threading.Lock()
+        self._started = 0
         self._started_s = 0.0
+        self._running: dict[Chunk, threading.Thread] = {}
         self._limits = contextlib.ExitStack()
         if native_threads is not None:
             self._limits.enter_context(limited(native_threads))
 
     def submit(self, chunk: Chunk) -> None:
         """Queue a task; start a thread for it unless one is idle or enough run."""
-        self._tasks.put(chunk)
-        if self._idle.acquire(blocking=False):
+        claimed = self._idle.acquire(blocking=False)
+        self._tasks.put((chunk, claimed))
+        if claimed:
             return
         with self._lock:
             if len(self._threads) < self._max_workers and not self._closed:
@@ -60,7 +64,7 @@ class ThreadBackend:
         thread = threading.Thread(
             target=self._context.copy().run,
             args=(self._work,),
-            name=f"autoexec-{len(self._threads)}",
+            name=f"autoexec-{self._started}",
             daemon=True,
         )
         self._threads.append(thread)
@@ -68,39 +72,85 @@ class ThreadBackend:
             thread.start()
         except RuntimeError:  # no more threads to be had: those that run will do the work
             self._threads.pop()
+        self._started += 1
         self._started_s += time.perf_counter() - began
 
     def _work(self) -> None:
+        scope = Scope()
+        current.set(scope)
         where = f"thread {threading.current_thread().name}"
-        while True:
-            try:
-                chunk = self._tasks.get_nowait()
-            except Empty:
-                if self._closed:
+        announced = False
+        try:
+            while (chunk := self._next(announced)) is not None:
+                announced = self._run(chunk, where)
+                del chunk  # an idle thread must not keep the items alive
+                if not announced:
                     return
-                self._idle.release()
-                chunk = self._tasks.get()
-            if chunk is None:
-                return
-            self._run(chunk, where)
-            del chunk  # an idle thread must not keep the items alive
+        finally:
+            scope.close()
 
-    def _run(self, chunk: Chunk, where: str) -> None:
-        if chunk.begin is None or chunk.begin():
-            self._deliver(Finished(chunk, *run_items(chunk.call, chunk.items, chunk.star), where))
+    def _next(self, announced: bool) -> Chunk | None:
+        """The next task; waits for it. None when the thread is to end.
+
+        `_idle` counts the threads that wait or are about to, less those that a queued task has claimed;
+        whoever takes a task that another thread was claimed for puts that right.
+        """
+        try:
+            entry = self._tasks.get_nowait()
+        except Empty:
+            if self._closed:
+                return None
+            if not announced:
+                self._idle.release()
+                announced = True
+            entry = self._tasks.get()
+        if entry is None:
+            return None
+        chunk, claimed = entry
+        if claimed and not announced:
+            self._idle.release()
+        elif announced and not claimed:
+            self._idle.acquire(blocking=False)
+        return chunk
+
+    def _run(self, chunk: Chunk, where: str) -> bool:
+        """Run a task; False when its thread was given up meanwhile, and replaced."""
+        self._running[chunk] = threading.current_thread()
+        if chunk.begin is not None and not chunk.begin():
+            self._running.pop(chunk, None)
+            self._idle.release()
+            return True
+        finished = Finished(chunk, *run_items(chunk.call, chunk.items, chunk.star), where)
+        if self._running.pop(chunk, None) is None:
+            return False
+        self._idle.release()  # before others hear of it: the task that follows may be this thread's
+        self._deliver(finished)
+        return True
+
+    def abandon(self, chunk: Chunk) -> None:
+        """Do not wait for a task any more: its thread ends after it, and another one takes its place."""
+        thread = self._running.pop(chunk, None)
+        if thread is None:
+            return
+        with self._lock:
+            self._threads.remove(thread)
+            if not self._tasks.empty() and not self._closed:
+                self._start_thread()
 
     def withdraw(self) -> list[Chunk]:
         """Give back the tasks that no thread has begun."""
         back: list[Chunk] = []
         while True:
             try:
-                chunk = self._tasks.get_nowait()
+                entry = self._tasks.get_nowait()
             except Empty:
                 return back
-            if chunk is None:
+            if entry is None:
                 self._tasks.put(None)
                 return back
-            back.append(chunk)
+            if entry[1]:
+                self._idle.release()
+            back.append(entry[0])
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:
         """End the threads after the queued tasks; running items cannot be ended.
@@ -124,4 +174,4 @@ class ThreadBackend:
 
     def costs(self) -> dict[str, float]:
         """Measured seconds, by the names of `Calibration`."""
-        return {"thread_start": self._started_s / len(self._threads)} if self._threads else {}
+        return {"thread_start": self._started_s / self._started} if self._started else {}

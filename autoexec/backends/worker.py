@@ -16,27 +16,17 @@ import pickle
 import sys
 from collections.abc import Callable, Sequence
 
-from .. import role
+from .. import resources, role
 from .base import run_items
 from .native import VARIABLES
+from .portable import portable
 from .wire import Pipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["RemoteTraceback", "become_worker", "serve", "serve_descriptors"]
-
-
-class RemoteTraceback(Exception):
-    """The traceback of an error inside a worker process, as text; it is the error's `__cause__`."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'
+__all__ = ["become_worker", "serve", "serve_descriptors"]
 
 
 def serve_descriptors(read: int, write: int, native_threads: int | None = None) -> None:
@@ -67,6 +57,7 @@ def serve(
         try:
             message = pipe.receive()
         except (EOFError, OSError):
+            resources.close_here()
             return
         try:
             answer = _answer(message, functions, inherited)
@@ -77,6 +68,7 @@ def serve(
         try:
             pipe.send(answer)
         except OSError:
+            resources.close_here()
             return
 
 
@@ -93,7 +85,7 @@ def _answer(
 
 
 def _encode(values: list[Any], error: BaseException | None, wall: float, cpu: float) -> bytes:
-    sent = _portable(error) if error is not None else None
+    sent = portable(error) if error is not None else None
     try:
         return pickle.dumps((values, sent, wall, cpu), protocol=5)
     except Exception:
@@ -121,30 +113,12 @@ def _encode_by_value(values: list[Any], sent: Any, wall: float, cpu: float) -> b
         raise
 
 
-def _portable(error: BaseException) -> tuple[BaseException, str]:
-    """The error and its traceback as text; an error that does not survive pickling becomes a plain one."""
-    import traceback
-
-    text = "".join(traceback.format_exception(error))
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        try:
-            import cloudpickle
-
-            cloudpickle.loads(cloudpickle.dumps(error))
-        except Exception:
-            from ..errors import AutoexecError
-
-            error = AutoexecError(f"{type(error).__qualname__}: {error} (the error itself cannot be pickled)")
-    return error, text
-
-
 def become_worker() -> None:
     """Take the role: no children of its own, and Ctrl-C is the caller's business."""
     import signal
 
     role.in_worker = True
+    resources.forget()  # what the caller's thread made stays the caller's
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the caller, which ends its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

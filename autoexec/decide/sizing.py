@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 from ..records import Machine, Profile, WorkKind
 
-__all__ = ["chunk_size", "cpu_workers", "io_workers", "window_size"]
+__all__ = ["chunk_size", "cpu_workers", "io_cap", "io_workers", "window_size"]
 
-IO_CAP = 64  # threads for waiting work; the best fixed count for calls of 10 to 100 ms without a limit
+IO_CAP = 256  # calls that wait at once at most, unless `max_workers` says so; the limit below it adapts
+CALL_DESCRIPTORS = 2  # a socket, and another one while a name is looked up
+CALL_BYTES = 1 << 20  # of a waiting thread: the pages of its stack that are in use, and a response
 WORKER_BYTES = 64 << 20  # of a fresh Python worker with numpy imported (measured: 30 to 60 MB)
 TASK_S = 0.02  # a task this long makes a pool's cost per task (0.1 to 0.3 ms) about 1 %
 MOST = 8192  # items per task: beyond that nothing gets cheaper, and an endless input is read far ahead
@@ -27,22 +27,27 @@ def process_workers(machine: Machine, profile: Profile, items: int | None) -> in
     return max(1, min(cpu_workers(machine, items), int(0.8 * machine.memory_available / each)))
 
 
+def io_cap(machine: Machine, max_workers: int | None = None) -> int:
+    """Calls that may wait at once at most: the caller's number, else as descriptors and memory allow."""
+    if max_workers is not None:
+        return max_workers
+    descriptors = (machine.descriptors - 64) // CALL_DESCRIPTORS
+    return max(1, min(IO_CAP, descriptors, int(0.5 * machine.memory_available / CALL_BYTES)))
+
+
 def io_workers(machine: Machine, profile: Profile, items: int | None, cap: int = IO_CAP) -> int:
     """Threads for work that waits: enough that some core or the GIL is busy, up to `cap`.
 
     With h seconds of GIL-held CPU and c CPU seconds in items of w seconds, w/h threads keep the GIL
-    busy and C w/c threads the cores; half as many again covers the unevenness. All waves are as wide
-    as the last one: 70 items and a cap of 64 give 35 threads twice, not 64 and 6.
+    busy and C w/c threads the cores; half as many again covers the unevenness.
     """
     wanted = float(cap)
     if profile.held_s > 0 and not profile.partial:
         wanted = min(wanted, 2.0 + 1.5 * profile.wall_s / profile.held_s)
     if profile.cpu_s > 0 and not profile.partial:
         wanted = min(wanted, 2.0 + 1.5 * machine.usable * profile.wall_s / profile.cpu_s)
-    workers = max(1, min(int(wanted), cap, max(1, machine.descriptors // 4)))
-    if items is not None and items > 0:
-        workers = math.ceil(items / math.ceil(items / workers))
-    return workers
+    workers = max(1, min(int(wanted), cap, io_cap(machine)))
+    return workers if items is None else max(1, min(workers, items))
 
 
 def chunk_size(

@@ -33,13 +33,21 @@ class Judge:
         call: the function.
         options: the caller's.
         feed: the items; forked workers may inherit them.
+        sent: what workers call, where that is more than the function.
 
     Attributes:
         machine: what may be used.
     """
 
-    def __init__(self, call: Callable[..., Any], options: Options, feed: Feed | None = None) -> None:
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        options: Options,
+        feed: Feed | None = None,
+        sent: Callable[..., Any] | None = None,
+    ) -> None:
         self._call, self._options, self._feed = call, options, feed
+        self._sent = call if sent is None else sent
         self.machine: Machine = machine.look()
         self._calibration = calibration.load()
         self._hazards: tuple[Hazard, ...] | None = None
@@ -72,21 +80,46 @@ class Judge:
         name = backend if isinstance(backend, str) else type(backend).__name__
         workers = self._options.max_workers or sizing.cpu_workers(self.machine, remaining)
         plan = Plan(name, workers, self._options.chunksize or 1, reason="the caller asked for this backend")
-        profile = Profile(
-            name_of(self._call), 0, 0.0, 0.0, 0.0, 0.0, remaining=remaining, evidence="not sampled"
-        )
-        return plan, profile
+        return plan, self._unsampled(remaining)
+
+    def direct(self, remaining: int | None, backend: str = "threads") -> tuple[Plan, Profile]:
+        """The plan for async functions, and for calls that are given up after a while: none runs here."""
+        unsafe = backend == "threads" and next((h for h in self.hazards() if not h.threads_ok), None)
+        cap = 1 if unsafe else sizing.io_cap(self.machine, self._options.max_workers)
+        reason = "item_timeout= keeps calls out of the caller's thread"
+        if backend == "asyncio":
+            reason = "an async function, whose calls share one event loop"
+        plan = Plan(backend, cap, reason=f"{reason}; {unsafe}" if unsafe else reason, adaptive=True)
+        return plan, self._unsampled(remaining, WorkKind.IO)
+
+    def _unsampled(self, remaining: int | None, kind: WorkKind = WorkKind.TINY) -> Profile:
+        name = name_of(self._call)
+        return Profile(name, 0, 0.0, 0.0, 0.0, 0.0, kind=kind, remaining=remaining, evidence="not sampled")
 
     def _choose(self, profile: Profile, measured: Measured, *, fork: bool, stays: str) -> Plan:
         ways = self._forecasts(profile, fork)
         if self._options.backend == "threads":
             ways = (ways[0], replace(ways[1], seconds=min(ways[1].seconds, 0.5 * ways[0].seconds - 1.0)))
         plan = planner.choose(ways, profile)
-        if plan.backend == "serial" or self._options.backend == "threads":
-            return self._with_budget(plan, profile)
-        hazards = tuple(dict.fromkeys(measured.hazards + self.hazards()))
-        ways = planner.refuse(ways, hazards=hazards, daemon=self.machine.daemon, stays=stays)
-        return self._with_budget(planner.choose(ways, profile, hazards), profile)
+        if plan.backend != "serial" and self._options.backend != "threads":
+            hazards = tuple(dict.fromkeys(measured.hazards + self.hazards()))
+            stays = stays or self._kept_here()
+            ways = planner.refuse(ways, hazards=hazards, daemon=self.machine.daemon, stays=stays)
+            plan = planner.choose(ways, profile, hazards)
+        return self._adaptive(self._with_budget(plan, profile), profile)
+
+    def _kept_here(self) -> str:
+        """The option that keeps calls in this process, in words, or ""."""
+        name = self._options.in_process
+        return f"{name}= works in threads only" if name else ""
+
+    def _adaptive(self, plan: Plan, profile: Profile) -> Plan:
+        """Calls that wait are as many at once as the other side, the GIL and the machine turn out to bear."""
+        if plan.backend != "threads" or profile.kind not in (WorkKind.IO, WorkKind.MIXED):
+            return plan
+        return replace(
+            plan, max_workers=sizing.io_cap(self.machine, self._options.max_workers), adaptive=True
+        )
 
     def _forecasts(self, profile: Profile, fork: bool) -> tuple[Forecast, ...]:
         if profile.remaining == 0:
@@ -170,7 +203,7 @@ class Judge:
         backend = registry.open_backend(
             plan,
             deliver,
-            call=self._call,
+            call=self._sent,
             executor=self._options.backend,
             fork=forks,
             inherited=self._inherited() if forks else None,

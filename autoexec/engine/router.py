@@ -10,13 +10,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from types import MethodType
 
-from ..backends.base import Backend, Chunk, Finished
+from ..backends.base import Backend, Chunk, Deliver, Failure, Finished
+from ..backends.registry import open_loop
+from ..checks import is_async
 from ..decide import sizing
 from ..frozen import replace
 from ..records import Plan, Profile, WorkKind
 from .director import Director, Seen
+from .front import Attended, open_desk
+from .hosts import Hosts
 from .judge import Judge
 from .loop import Loop
 from .measured import Measured, name_of
@@ -31,6 +36,7 @@ __all__ = ["Router", "apply"]
 
 LEARN_S = 0.020  # seconds of a function's calls to watch before it is routed
 LEARN_CALLS = 256  # calls after which even a tiny function is known
+POOL = 64  # threads for calls that neither wait nor gain: they may wait for each other
 LEAST_S = 50e-6  # seconds of a call below which the number of threads is no matter of cores
 
 
@@ -56,17 +62,28 @@ class Call:
         self.func, self.args, self.kwargs = func, args, kwargs
         self.about = about or func  # the user's own function, inside what carries it
 
-    def run(self) -> Any:
+    def run(self, hosts: Hosts | None = None) -> Any:
         """Run here, resolve the future; return the result, for whoever measures."""
         if not self.future.set_running_or_notify_cancel():
             return None
         try:
-            value = self.func(*self.args, **self.kwargs)
+            value = self._attended(hosts) if hosts is not None else self.func(*self.args, **self.kwargs)
         except BaseException as error:
             self.future.set_exception(error)
             return None
         self.future.set_result(value)
         return value
+
+    def _attended(self, hosts: Hosts) -> Any:
+        """The result of a call that waits its turn and runs again where that is allowed."""
+        value = Attended(partial(self.func, **self.kwargs), hosts, star=True)(*self.args)
+        if isinstance(value, Failure):
+            raise value.error
+        return value
+
+
+def _subject(chunk: Chunk) -> tuple[Any, bool]:
+    return chunk.items[0][1], True
 
 
 class Router:
@@ -75,6 +92,9 @@ class Router:
     Args:
         options: the executor's.
         closed: told when all work is done and the workers are gone.
+
+    Attributes:
+        hosts: what is known of the other side, where single calls need attention; else None.
     """
 
     def __init__(self, options: Options, closed: Callable[[Router], None] = lambda router: None) -> None:
@@ -82,10 +102,11 @@ class Router:
         self._closed = closed
         self._lock = threading.Lock()
         self._learners: dict[Hashable, Learner] = {}
-        self._backends: dict[str, Backend] = {}
+        self._backends: dict[Hashable, Backend] = {}
         self._calls: dict[int, Call] = {}
         self._ticket = 0
         self._judge = Judge(apply, options)
+        self.hosts = Hosts(options) if options.attended else None  # shared by all functions: so are rates
         self._closer: threading.Thread | None = None
         self._cancelling = False
 
@@ -94,6 +115,12 @@ class Router:
     def submit(self, call: Call) -> None:
         """Take a call."""
         backend = self._options.backend
+        if is_async(call.about):
+            self.dispatch(call, self._judge.direct(None, "asyncio")[0])
+            return
+        if self._options.item_timeout is not None:
+            self.dispatch(call, self._judge.direct(None)[0])
+            return
         if backend != "auto":
             plan, _ = self._judge.forced(None)
             self.dispatch(call, Plan("serial") if backend == "serial" else plan)
@@ -119,7 +146,7 @@ class Router:
             self._ticket += 1
             ticket = self._ticket
             self._calls[ticket] = call
-            backend = self._backend(plan)
+            backend = self._backend(plan, call.about)
         backend.submit(
             Chunk(
                 ticket,
@@ -139,28 +166,49 @@ class Router:
             del self._calls[ticket]
         return False
 
-    def _backend(self, plan: Plan) -> Backend:
-        name = f"{plan.backend}-{plan.max_workers}" if plan.backend == "threads" else plan.backend
+    def _backend(self, plan: Plan, func: Callable[..., Any]) -> Backend:
+        name: Hashable = plan.backend
+        if plan.adaptive and self.hosts is None:
+            name = plan.backend, identity(func)  # what is learned of one function's other side is its own
+        elif plan.backend == "threads":
+            name = plan.backend, plan.max_workers
         backend = self._backends.get(name)
         if backend is None:
             if plan.backend == "serial":
                 plan = replace(plan, backend="threads", max_workers=1)
             try:
-                backend = self._judge.open(plan, self._deliver, fork=False)
+                backend = self._open(plan, func)
             except RuntimeError:  # no new threads at interpreter shutdown: this one does what is pending
-                backend = self._judge.open(replace(plan, backend="threads"), self._deliver, fork=False)
+                backend = self._open(replace(plan, backend="threads"), func)
             self._backends[name] = backend
         return backend
+
+    def _open(self, plan: Plan, func: Callable[..., Any]) -> Backend:
+        if not plan.adaptive and self.hosts is None:
+            return self._judge.open(plan, self._deliver, fork=False)
+        hosts = self.hosts or Hosts(self._options)
+
+        def inner(deliver: Deliver) -> Backend:
+            if plan.backend == "asyncio":
+                return open_loop(
+                    plan, deliver, loop=None, blocked=lambda _, s: hosts.blocked(name_of(func), s)
+                )
+            return self._judge.open(plan, deliver, fork=False)
+
+        return open_desk(hosts, plan, None, self._deliver, inner, subject=_subject)
 
     def _deliver(self, finished: Finished) -> None:
         with self._lock:
             call = self._calls.pop(finished.chunk.start, None)
         if call is None:
             return
+        value = finished.values[0] if finished.values else None
         if finished.error is not None:
             call.future.set_exception(finished.error)
+        elif isinstance(value, Failure):
+            call.future.set_exception(value.error)
         else:
-            call.future.set_result(finished.values[0])
+            call.future.set_result(value)
 
     # Ending -----------------------------------------------------------------------------------------------
 
@@ -254,7 +302,8 @@ class Learner:
         self._func, self._router = func, router
         self._judge = Judge(func, router.options)
         self._queue = _Queue()
-        self._loop = Loop(Call.run, self._queue)  # type: ignore[arg-type]
+        hosts = router.hosts
+        self._loop = Loop(lambda call: call.run(hosts), self._queue)  # type: ignore[arg-type]
         self._measured = Measured(func)
         self._director: Director | None = None
         self._thread: threading.Thread | None = None
@@ -311,10 +360,13 @@ class Learner:
 
     def _in_threads(self, plan: Plan, profile: Profile) -> Plan:
         workers = self._router.options.max_workers
+        if profile.kind in (WorkKind.IO, WorkKind.MIXED):
+            cap = sizing.io_cap(self._judge.machine, workers)
+            return replace(plan, backend="threads", max_workers=cap, adaptive=True)
         if workers is None:
-            computes = profile.kind not in (WorkKind.IO, WorkKind.MIXED, WorkKind.TINY) and profile.items > 1
+            computes = profile.kind is not WorkKind.TINY and profile.items > 1
             computes = computes and profile.wall_s > 20 * LEAST_S
-            workers = sizing.cpu_workers(self._judge.machine, None) if computes else sizing.IO_CAP
+            workers = sizing.cpu_workers(self._judge.machine, None) if computes else POOL
         return replace(plan, backend="threads", max_workers=workers)
 
     def plan_for(self, func: Callable[..., Any]) -> Plan:

@@ -21,10 +21,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..options import Options
+
 __all__ = ["Stream"]
 
 RAMP_S = 0.001  # seconds between two steps when more and more waiting calls are let out
 RAMP_BUSY = 0.9  # cores: starting threads takes most of one for a moment, computing items more for longer
+TOGETHER = 64  # single results that are handed on in one list
 PULL_S = 0.002  # seconds the caller's iterator may take while results wait to be delivered
 
 Open = Callable[[Plan, Deliver], Backend]
@@ -41,9 +44,7 @@ class Stream:
         profile: what the plan rests on.
         open_backend: makes the backend of a plan.
         replan: asked when the work contradicts the profile; a plan to change to, or None.
-        window: items that may be under way or undelivered, or None for a size that follows the profile.
-        chunksize: the caller's own, or None.
-        ordered: whether results go out in the order of the items.
+        options: the caller's: buffersize, chunksize, ordered.
         deadline: `time.monotonic()` by which every result must be there, or None.
         gil: whether the interpreter has one.
         undelivered: results that wait for the consumer already.
@@ -58,31 +59,29 @@ class Stream:
         *,
         open_backend: Open,
         replan: Replan,
-        window: int | None = None,
-        chunksize: int | None = None,
-        ordered: bool = True,
+        options: Options,
         deadline: float | None = None,
         gil: bool = True,
         undelivered: int = 0,
     ) -> None:
         self._feed, self._call = feed, call
         self._open, self._replan = open_backend, replan
-        self._fixed_window, self._chunksize = window, chunksize
-        self._ordered, self._deadline, self._gil = ordered, deadline, gil
+        self._fixed_window, self._chunksize = options.buffersize, options.chunksize
+        self._ordered, self._deadline, self._gil = options.ordered, deadline, gil
         self._inbox: SimpleQueue[Finished | None] = SimpleQueue()
         self._ready: dict[int, Finished] = {}
         self._next = feed.first()
         self._in_flight = undelivered  # items run or handed out, and not yet delivered
         self._under_way = 0  # tasks handed out and not yet finished
         self._backends: list[Backend] = []
-        self._to_caller = False
+        self._to_caller = self._interrupted = False
         self._ramp: int | None = None
         self._ramp_cpu = self._ramp_time = 0.0
         self._adopt(plan, profile)
 
     def _adopt(self, plan: Plan, profile: Profile) -> None:
         self._plan, self._profile = plan, profile
-        self._chunk = self._chunksize or plan.chunksize
+        self._chunk = 1 if plan.adaptive else self._chunksize or plan.chunksize
         self._window = self._fixed_window or sizing.window_size(profile, plan.max_workers, self._chunk)
         self._drift = Drift(plan, profile, time.perf_counter())
         self._backends.append(self._open(plan, self._inbox.put))
@@ -153,9 +152,20 @@ class Stream:
         if self._ramp is not None and busy < RAMP_BUSY and self._plan.backend == "threads":
             self._ramp = None if self._ramp > self._window else 2 * self._ramp
 
+    def profiled(self, profile: Profile) -> None:
+        """The first item, which ran in the caller's own thread while this began, has ended."""
+        tell = getattr(self._backends[-1], "profiled", None)
+        if tell is not None:
+            tell(profile.wall_s, profile.held_s)
+
     def delivered(self, count: int) -> None:
         """The consumer took results that were there before."""
         self._in_flight -= count
+
+    def interrupt(self) -> None:
+        """End `blocks`, from another thread."""
+        self._interrupted = True
+        self.wake()
 
     def wake(self) -> None:
         """End a `pump` that waits, from another thread."""
@@ -202,7 +212,7 @@ class Stream:
             Exception: what an item raised, in its place.
             TimeoutError: if the deadline passes.
         """
-        while True:
+        while not self._interrupted:
             self.fill()
             finished = self._pick()
             if finished is None:
@@ -213,12 +223,25 @@ class Stream:
                 self._await_one()
                 self._reconsider()
                 continue
-            self._next = finished.chunk.start + len(finished.chunk.items)
-            if finished.values:
-                yield finished.values
-            self._in_flight -= len(finished.chunk.items)
-            if finished.error is not None:
-                raise self._blamed(finished)
+            yield from self._out(finished)
+
+    def _out(self, finished: Finished | None) -> Iterator[list[Any]]:
+        """What is finished, single results that are ready together in one list."""
+        values: list[Any] = []
+        gone = 0
+        while finished is not None:
+            count = len(finished.chunk.items)
+            self._next = finished.chunk.start + count
+            gone += count
+            values = values + finished.values if values else finished.values
+            if finished.error is not None or count > 1 or len(values) >= TOGETHER:
+                break
+            finished = self._pick()
+        if values:
+            yield values
+        self._in_flight -= gone
+        if finished is not None and finished.error is not None:
+            raise self._blamed(finished)
 
     def _pick(self) -> Finished | None:
         if self._ordered:
@@ -268,7 +291,7 @@ class Stream:
     def _follow_item_time(self) -> None:
         """Let the size of tasks follow what items really take."""
         item = self._drift.item_s
-        if self._chunksize is not None or item <= 0.0:
+        if self._chunksize is not None or item <= 0.0 or self._plan.adaptive:
             return
         if self._chunk == 1 and item > sizing.TASK_S / 10:
             return

@@ -15,6 +15,9 @@ class Bar(Protocol):
     def update(self, n: float = 1) -> bool | None:
         """So many more results were delivered."""
 
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+        """What stands behind the counts: concurrency now, and what went wrong."""
+
     def close(self) -> None:
         """The run is over."""
 

@@ -1,0 +1,245 @@
+"""Calls of async functions: tasks in one event loop, in a thread of its own or in the caller's running loop.
+
+Tasks are made only when they are let begin, so there are never more of them than calls at once. Every step of
+a task is timed: what it computes between two waits keeps the loop from all other tasks, and is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Generator
+
+from ..errors import BrokenWorker
+from ..resources import Scope, current, note_closing
+from .base import Chunk, Deliver, Failure, Finished
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["AioBackend"]
+
+BLOCKED_S = 0.05  # a step this long is noticed: at 20 steps per second nothing else in the loop moves
+
+LOOK_S = 1.0  # between two looks whether the caller's own loop was closed under the tasks
+
+
+class AioBackend:
+    """Runs each task's only item as an asyncio task.
+
+    Args:
+        max_workers: calls at once at most; clients made by `per_worker` get a pool of that size.
+        deliver: receives each finished task.
+        loop: the caller's running loop; None starts one in a thread.
+        blocked: told of an item whose step kept the loop for so many seconds.
+    """
+
+    name = "asyncio"
+
+    def __init__(
+        self,
+        max_workers: int,
+        deliver: Deliver,
+        *,
+        loop: asyncio.AbstractEventLoop | None = None,
+        blocked: Callable[[Chunk, float], None] = lambda chunk, seconds: None,
+    ) -> None:
+        self._deliver, self._blocked = deliver, blocked
+        self._scope = Scope(max_workers)
+        self._context = contextvars.copy_context()
+        self._context.run(current.set, self._scope)
+        self._tasks: dict[Chunk, asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()  # cancelled, and not yet gone
+        self._closing = False
+        self._gone = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._end: asyncio.Event | None = None
+        if loop is not None:
+            self._loop = loop
+        else:
+            self._start_loop()
+
+    def _start_loop(self) -> None:
+        started = threading.Event()
+
+        async def live() -> None:
+            self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+            started.set()
+            await self._end.wait()
+            await self._wind_up()
+
+        def run() -> None:
+            try:
+                asyncio.run(live())
+            finally:
+                self._gone.set()
+
+        self._thread = threading.Thread(
+            target=self._context.copy().run, args=(run,), name="autoexec-loop", daemon=True
+        )
+        self._thread.start()
+        started.wait()
+
+    # From any thread --------------------------------------------------------------------------------------
+
+    def submit(self, chunk: Chunk) -> None:
+        """Start the task's item; never blocks."""
+        if self._inside():
+            self._launch(chunk)
+        else:
+            self._call_soon(self._launch, chunk)
+
+    def _inside(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
+    def _call_soon(self, function: Callable[..., object], *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:  # the loop is closed: nobody waits for this any more
+            return
+
+    def withdraw(self) -> list[Chunk]:
+        """Nothing waits here: every task begins at once."""
+        return []
+
+    def abandon(self, chunk: Chunk) -> None:
+        """Cancel a running task; nobody waits for what becomes of it."""
+        self._call_soon(self._cancel, chunk)
+
+    def close(self, *, wait: bool = True, kill: bool = False) -> None:
+        """End the loop, or leave the caller's, when the tasks are done.
+
+        Args:
+            wait: return only then.
+            kill: cancel the tasks first.
+        """
+        if not self._closing:
+            self._closing = True
+            self._call_soon(self._begin_end, kill)
+        elif kill:
+            self._call_soon(self._cancel_all)
+        if wait and not self._inside():
+            while not self._gone.wait(LOOK_S) and not self._loop.is_closed():
+                pass
+            if self._thread is not None:
+                self._thread.join()
+
+    # In the loop ------------------------------------------------------------------------------------------
+
+    def _launch(self, chunk: Chunk) -> None:
+        if chunk.begin is not None and not chunk.begin():
+            return
+        task = self._loop.create_task(self._run(chunk), context=self._context.copy())
+        self._tasks[chunk] = task
+
+    async def _run(self, chunk: Chunk) -> None:
+        began, steps = time.perf_counter(), _Steps()
+        values: list[Any] = []
+        error: BaseException | None = None
+        item = chunk.items[0]
+        try:
+            steps.of = chunk.call(*item) if chunk.star else chunk.call(item)
+            values.append(await steps)
+        except asyncio.CancelledError as cancelled:
+            if chunk not in self._tasks:
+                raise  # from this side: its outcome is no longer wanted
+            error = cancelled
+        except BrokenWorker as raised:
+            error = raised
+        except Exception as raised:
+            values.append(Failure(raised))
+        except BaseException as raised:  # it would end the loop; it belongs to the item
+            error = raised
+        self._tasks.pop(chunk, None)
+        wall = time.perf_counter() - began
+        if steps.longest_s > BLOCKED_S:
+            self._blocked(chunk, steps.longest_s)
+        self._deliver(Finished(chunk, values, error, wall, steps.busy_s, "the event loop"))
+
+    def _cancel(self, chunk: Chunk) -> None:
+        task = self._tasks.pop(chunk, None)
+        if task is not None:
+            task.cancel()
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    def _cancel_all(self) -> None:
+        for chunk in list(self._tasks):
+            self._cancel(chunk)
+
+    def _begin_end(self, kill: bool) -> None:
+        if kill:
+            self._cancel_all()
+        if self._end is not None:
+            self._end.set()
+        else:
+            self._ending = self._loop.create_task(self._leave(), context=self._context.copy())
+
+    async def _leave(self) -> None:
+        try:
+            await self._wind_up()
+        finally:
+            self._gone.set()
+
+    async def _wind_up(self) -> None:
+        """Wait for the tasks, then close what they shared."""
+        while pending := [*self._tasks.values(), *self._leaving]:
+            await asyncio.wait(pending, timeout=1.0)
+            for task in self._leaving:  # some swallow the first cancellation
+                task.cancel()
+        for thing in self._scope.take_all():
+            await _close(thing)
+
+
+class _Steps:
+    """Awaits something step by step and times each step.
+
+    Attributes:
+        of: what is awaited.
+        busy_s: seconds of all steps.
+        longest_s: seconds of the longest one.
+    """
+
+    __slots__ = ("busy_s", "longest_s", "of")
+
+    def __init__(self) -> None:
+        self.of: Any = None
+        self.busy_s = self.longest_s = 0.0
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps = self.of.__await__()
+        value: Any = None
+        error: BaseException | None = None
+        while True:
+            began = time.perf_counter()
+            try:
+                wish = steps.send(value) if error is None else steps.throw(error)
+            except StopIteration as end:
+                return end.value
+            finally:
+                took = time.perf_counter() - began
+                self.busy_s += took
+                self.longest_s = max(self.longest_s, took)
+            value = error = None
+            try:
+                value = yield wish
+            except BaseException as raised:
+                error = raised
+
+
+async def _close(thing: Any) -> None:
+    close = getattr(thing, "aclose", None) or getattr(thing, "close", None)
+    if close is None:
+        return
+    try:
+        closing = close()
+        if hasattr(closing, "__await__"):
+            await closing
+    except Exception as error:
+        note_closing(thing, error)

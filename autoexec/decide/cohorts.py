@@ -1,0 +1,111 @@
+"""Calls that begin together are judged together: one number for their latency, and how sure it is."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["Base", "Cohort", "Ticket"]
+
+SMALLEST, LARGEST = 6, 64  # calls in a cohort: even latencies need few, uneven ones many
+PER_VARIANCE = 100.0  # calls per unit of the variance of log latencies; 64 of them from a sigma of 0.8
+PER_FLIGHT = 1 / 8  # ... and at least this share of those in flight, lest all hang on a few of them
+QUICKER = 0.6  # the share that is awaited: no straggler holds up the judgment, no slow kind of item swings it
+TRUNCATED = 0.65  # standard deviation of the quicker 60 % of a normal sample, in units of the whole
+SURE = 1.8 * 1.25  # standard errors that pass for noise, times what a mean of 60 % is less exact than of all
+REMEMBERED = 96.0  # calls that the base and the spread remember
+FLOOR_S = (
+    0.0003  # seconds by which calls in threads vary by themselves: the client's own CPU and its scheduler
+)
+UNSURE, DOUBTED = 0.15, 4.0  # sigma assumed before anything is known, worth so many calls
+UNSETTLED = 8.0
+LATE = 1.4  # latencies, and a standard deviation more, by which half a cohort should have ended
+
+
+class Cohort:
+    """Calls that began one after another; only their number and sums are kept."""
+
+    __slots__ = ("area", "begun", "ended", "opening", "quick", "size", "squares", "started", "total", "void")
+
+    def __init__(self, size: int, begun: float, area: float, opening: bool) -> None:
+        self.size, self.begun, self.area, self.opening = size, begun, area, opening
+        self.started = self.ended = 0
+        self.total = self.squares = 0.0
+        self.quick = math.ceil(QUICKER * size)
+        self.void = False  # whether nobody waits for its judgment any more
+
+    def late(self, now: float, due_s: float) -> bool:
+        """Whether half of the calls still run when they should have ended."""
+        return now - self.begun > due_s and 2 * self.ended < self.started
+
+    def without_one(self) -> None:
+        """One of its calls says nothing about latency (it failed or was refused)."""
+        self.size -= 1
+        self.started -= 1
+        self.quick = math.ceil(QUICKER * self.size)
+
+    @property
+    def ripe(self) -> bool:
+        """Whether all have begun and enough have ended."""
+        return self.started >= self.size and self.ended >= self.quick > 0
+
+
+class Ticket:
+    """One call in flight, and what was known when it began.
+
+    Attributes:
+        begun: when.
+        in_flight: calls in flight, this one included.
+        serial: its number, from 1.
+        ended: calls that had ended, refusals left out.
+        accepted: calls that had begun, refusals left out.
+        cohort: the cohort it is in, or None.
+    """
+
+    __slots__ = ("accepted", "begun", "cohort", "ended", "in_flight", "serial")
+
+    def __init__(
+        self, begun: float, in_flight: int, serial: int, ended: int, accepted: int, cohort: Cohort | None
+    ) -> None:
+        self.begun, self.in_flight, self.serial = begun, in_flight, serial
+        self.ended, self.accepted, self.cohort = ended, accepted, cohort
+
+
+class Base:
+    """The log latency of calls that do not queue, pooled from cohorts, and the spread between calls."""
+
+    __slots__ = ("_seen", "due_s", "latency_s", "value", "variance", "weight")
+
+    def __init__(self) -> None:
+        self.value = self.weight = 0.0
+        self.variance, self._seen = UNSURE**2, DOUBTED
+        self.latency_s = self.due_s = math.inf
+
+    def cohort_size(self, in_flight: float) -> int:
+        """How many calls to judge together."""
+        return int(min(LARGEST, max(SMALLEST, PER_VARIANCE * self.variance, PER_FLIGHT * in_flight)))
+
+    def noise(self, size: int) -> float:
+        """By how much the value of such a cohort may differ from the base for no reason."""
+        error = math.sqrt(self.variance * (1 / size + 1 / max(1.0, self.weight)))
+        return SURE * error * (1 + UNSETTLED / self._seen) + min(1.0, FLOOR_S / self.latency_s)
+
+    def spread(self, cohort: Cohort) -> None:
+        """Learn from a cohort how much calls differ."""
+        if cohort.ended < 2:
+            return
+        mean = cohort.total / cohort.ended
+        seen = max(0.0, cohort.squares / cohort.ended - mean * mean) / TRUNCATED**2
+        seen *= cohort.ended / (cohort.ended - 1)
+        self.variance += cohort.size / (cohort.size + self._seen) * (seen - self.variance)
+        self._seen = min(self._seen + cohort.size, REMEMBERED)
+
+    def pool(self, value: float, size: int) -> None:
+        """One more cohort that did not queue."""
+        kept = min(self.weight, REMEMBERED)
+        self.become((kept * self.value + size * value) / (kept + size), kept + size)
+
+    def become(self, value: float, weight: float) -> None:
+        """Replace the base."""
+        self.value, self.weight = value, weight
+        self.latency_s = math.exp(value)
+        self.due_s = LATE * math.exp(value + math.sqrt(self.variance))

@@ -1,0 +1,302 @@
+"""How many calls may wait at once: an adaptive limit as a pure state machine.
+
+With n calls in flight and no queue a call takes L0 seconds; with a queue it takes L, and by Little's law the
+other side serves n L0 / L of them at once. So learn L0, and hold n just above that capacity. Beside that
+there are refusals, which are not latency, the GIL, and runs that end before an answer can teach. The rules:
+
+1. **Opening by the clock** (`opening`): a few calls at once, more by the clock until the fourth good answer
+   or, when a latency is known, for one latency. Up to 64 items go nearly at once.
+2. **Opening by answers** (`judging`): each good answer lets out its successor and a part of a call more, so
+   that a queue slows growth by itself; none is added while a cohort is late.
+3. **Cohorts** (`cohorts`): calls that begin together are judged together, by the mean log latency of their
+   quicker 60 %, against the noise that their spread explains; in the opening all calls, later some.
+4. **Free or queueing** (`judging`): cohorts as quick as the base let the number grow; slower ones give the
+   capacity. If latency does not fall with the number, the other side is slower by itself: a new base.
+5. **Refusals** (`refusals`) halve the number once per burst and leave a roof or a rate behind; starts are
+   paced by the rate. After a pause they are spread over one latency.
+6. **The GIL** (`gil_bound`) feeds only so many calls that also compute.
+
+Measured latencies contain 100 to 400 µs of the client's own CPU and scheduling per call; rises of that size
+are allowed for, and for calls of about a millisecond the limit therefore says little more than that more
+threads do not help this process.
+
+Ideas: Little (1961), "A proof for the queuing formula L = λW"; the gradient and Vegas limits of Netflix's
+concurrency-limits, which compare latency with a base in the way of TCP Vegas (Brakmo and Peterson, 1995);
+slow start and multiplicative decrease (Jacobson, 1988). A smallest latency as base, as in Vegas, was tried:
+with uneven latencies every call then looks slow.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ..records import Ending, spell
+from .cohorts import Cohort, Ticket
+from .gil_bound import GilBound
+from .judging import Judge
+from .opening import STEP_S, UNKNOWN_S, Opening
+from .refusals import Refusals
+
+__all__ = ["Controller", "Ticket"]
+
+ENOUGH = 4  # good answers that stop the opening's clock: one may be lucky
+MEMORY = 1 / 32  # weight of one call in the mean latency, which only spreads starts after a pause
+STALE = 10  # times overdue, a cohort no longer keeps others from beginning
+SLACK = 2.0  # the number may exceed the bounds by so much: what is not in use must not grow unseen
+
+
+class Controller:
+    """Sets how many calls to one service may be in flight.
+
+    Tell it of every start and end, and ask `limit` after each and when `next_change` says. It has no clock
+    and no lock: times are seconds of one monotonic clock, and calls to it must not overlap.
+
+    Args:
+        cap: most calls at once.
+        items: calls there will be, or None if unknown.
+        latency_s: seconds of one call if one was profiled, or None if that is not known yet.
+        held_s: GIL seconds of that call.
+
+    Attributes:
+        in_flight: calls in flight.
+        gil: the bound that this controller's calls put on themselves.
+
+    >>> controller = Controller(256, items=60, latency_s=0.1)
+    >>> controller.limit(0.0)
+    8
+    >>> tickets = [controller.started(0.0) for _ in range(8)]
+    >>> controller.limit(0.02)
+    64
+    >>> controller.ended(tickets[0], 0.1, Ending.REFUSED)
+    >>> controller.pause(1.1)
+    >>> controller.limit(0.2), controller.next_change(0.2)
+    (0, 1.1)
+    """
+
+    __slots__ = (
+        "_answers", "_area", "_cap", "_cohorts", "_ended", "_filling", "_first", "_items", "_judge", "_last",
+        "_mean", "_now", "_opening", "_refusals", "_refused", "_serial", "_until", "_whole", "gil",
+        "in_flight",
+    )  # fmt: skip
+
+    def __init__(
+        self, cap: int, *, items: int | None = None, latency_s: float | None = None, held_s: float = 0.0
+    ) -> None:
+        self._cap, self._items = max(1, cap), items
+        self.in_flight = 0
+        self.gil = GilBound()
+        self._opening: Opening | None = Opening(self._cap, items, latency_s)
+        self._judge = Judge(self._cap, self._opening.width(0.0))
+        self._refusals = Refusals()
+        self._answers = self._serial = self._ended = self._refused = 0
+        self._first: float | None = None
+        self._area = self._last = self._mean = 0.0  # the area is that under `in_flight` over time
+        self._now = self._until = -math.inf
+        self._cohorts: list[Cohort] = []  # those that are awaited
+        self._filling: Cohort | None = None
+        self._whole = 0  # the limit without pause, pace and clock
+        if latency_s is not None:
+            self.gil.note(latency_s, held_s)
+        self._settle()
+
+    def started(self, now: float) -> Ticket:
+        """One more call is in flight."""
+        if self._first is None:
+            self._first = self._last = now
+        self._area += self.in_flight * (now - self._last)
+        self._last = now
+        if not self.in_flight and self._filling is not None:
+            self._drop(self._filling)  # there was a lull: what comes now did not begin with what came before
+        self.in_flight += 1
+        self._serial += 1
+        accepted = self._serial - self._refused
+        self._refusals.started(now, accepted)
+        cohort = self._filling or self._new_cohort(now)
+        if cohort is not None:
+            cohort.started += 1
+            if cohort.started >= cohort.size:
+                self._filling = None
+        return Ticket(now, self.in_flight, self._serial, self._ended, accepted, cohort)
+
+    def ended(self, ticket: Ticket, now: float, ending: Ending, *, held_s: float = 0.0) -> None:
+        """A call has ended; `held_s`: GIL seconds that it took.
+
+        A timeout counts as an answer that took so long. Other errors say nothing about latency.
+        """
+        self._area += self.in_flight * (now - self._last)
+        self._last = now
+        used = self.in_flight >= self._whole - 1
+        self.in_flight -= 1
+        cohort = ticket.cohort
+        if ending is Ending.REFUSED:
+            self._leave(cohort, now)
+            self._refuse(ticket)
+            return
+        self._ended += 1
+        bounded = self._judge.number > self._whole + SLACK
+        self._refusals.ended(ticket)
+        if bounded and used and self._refusals.roof.refused:
+            self._refusals.roof.used()
+        elif self._refusals.rate.refused and not used:
+            self._refusals.rate.used()
+        if ending is Ending.ERROR:
+            self._leave(cohort, now)
+            return
+        latency = max(now - ticket.begun, 1e-6)
+        self.gil.note(latency, held_s, now)
+        self._mean += (latency - self._mean) * max(MEMORY, 1 / self._ended)
+        if self._opening is not None:
+            self._answered(self._opening, now)
+        if used and not bounded:
+            self._judge.answered(self._late(now))
+        if cohort is not None and not cohort.void:
+            value = math.log(latency)
+            cohort.ended += 1
+            cohort.total += value
+            cohort.squares += value * value
+            if cohort.ended >= cohort.quick and cohort is not self._filling:
+                self._judged(cohort, now)
+        self._settle()
+
+    def profiled(self, latency_s: float, held_s: float) -> None:
+        """The item that was profiled in the caller's thread has ended: its latency, learned late."""
+        self.gil.note(latency_s, held_s)
+        if self._opening is not None and self._opening.latency_s is None:
+            self._opening = Opening(self._cap, self._items, latency_s)
+        self._settle()
+
+    def pause(self, until: float) -> None:
+        """Start nothing until then: a `Retry-After` is obeyed."""
+        self._until = max(self._until, until)
+
+    def limit(self, now: float) -> int:
+        """How many calls may be in flight now."""
+        self._now = now
+        if self._opening is not None:
+            self._widen(self._opening, now)
+        if now < self._until:
+            return 0
+        whole = self._whole
+        if now < self._until + self._spread:
+            whole = min(whole, 1 + int(whole * (now - self._until) / self._spread))
+        if now < self._refusals.ready:
+            return min(whole, self.in_flight)
+        return whole
+
+    def next_change(self, now: float) -> float | None:
+        """When to ask again although no call begins or ends; None if only that can change the limit."""
+        if now < self._until:
+            return self._until
+        changes = []
+        if now < self._until + self._spread:
+            changes.append(now + max(STEP_S, self._spread / self._whole))
+        if now < self._refusals.ready:
+            changes.append(max(now + STEP_S, self._refusals.ready))
+        if self._opening is not None and self._first is not None:
+            step = self._opening.next_step(now - self._first)
+            if step is not None:
+                changes.append(self._first + step)
+        return min(changes, default=None)
+
+    @property
+    def reason(self) -> str:
+        """What holds the limit now, in a few words."""
+        judge, refusals, gil = self._judge, self._refusals, self.gil.limit()
+        if self._now < self._until:
+            return f"paused for {spell(self._until - self._now)} by Retry-After"
+        if self._last < refusals.ready and self.in_flight < self._whole:
+            return f"refused above {refusals.rate.refused:.0f} calls per second"
+        if gil < min(judge.number, refusals.roof.value, self._cap):
+            return f"the GIL: calls hold it {self.gil.share:.0%} of their time".replace("%", " %")
+        if refusals.roof.value < min(judge.number, self._cap):
+            return f"refused above {refusals.roof.refused:.0f} at once"
+        if judge.number >= self._cap:
+            return "free: nothing holds it back but the cap"
+        if judge.capacity:
+            return f"the service queues above about {max(1.0, judge.capacity):.0f} at once"
+        return "opening" if judge.opening else "growing: nothing queues yet"
+
+    @property
+    def _spread(self) -> float:
+        """Seconds over which starts are spread after a pause, lest the whole number come at once."""
+        return self._mean or UNKNOWN_S
+
+    def _settle(self) -> None:
+        """The limit follows from the number and its bounds."""
+        judge = self._judge
+        bound = min(self._refusals.roof.value, self.gil.limit(), self._cap)
+        if judge.number > bound + SLACK and (judge.opening or judge.number > 2 * bound + SLACK):
+            judge.settle(bound + SLACK + 1)
+        self._whole = max(1, int(min(judge.number, bound)))
+
+    def _widen(self, opening: Opening, now: float) -> None:
+        """Let the opening's clock widen the limit."""
+        if self._first is not None and self._judge.opening and self._judge.number <= self._whole + SLACK:
+            width = opening.width(now - self._first)
+            if width > self._judge.number:
+                self._judge.number = width
+                self._settle()
+
+    def _answered(self, opening: Opening, now: float) -> None:
+        """Good answers stop the opening's clock, except in runs so short that it has let all out."""
+        self._widen(opening, now)
+        self._answers += 1
+        if not self._judge.opening or (self._answers >= ENOUGH and not opening.short):
+            self._opening = None
+
+    def _refuse(self, ticket: Ticket) -> None:
+        self._refused += 1
+        if self._refusals.refused(ticket, self._serial):
+            self._judge.cut(ticket.in_flight / 2, come_back=self._refusals.outage)
+            self._opening = None
+            self._anew()
+            self._settle()
+
+    def _new_cohort(self, now: float) -> Cohort | None:
+        """A new cohort, if one may begin: in the opening always, later one at a time at the full limit."""
+        judge, cohorts = self._judge, self._cohorts
+        if not judge.opening:
+            if not 0.9 * self._whole - 1 <= self.in_flight <= self._whole:
+                return None
+            if cohorts and now - cohorts[-1].begun < STALE * judge.base.due_s:
+                return None
+        cohort = Cohort(judge.base.cohort_size(self.in_flight), now, self._area, judge.opening)
+        cohorts.append(cohort)
+        self._filling = cohort
+        return cohort
+
+    def _leave(self, cohort: Cohort | None, now: float) -> None:
+        """A call that says nothing about latency leaves its cohort."""
+        if cohort is None or cohort.void:
+            return
+        cohort.without_one()
+        if cohort.size < 3:
+            self._drop(cohort)
+        elif cohort is not self._filling and cohort.ripe:
+            self._judged(cohort, now)
+            self._settle()
+
+    def _judged(self, cohort: Cohort, now: float) -> None:
+        level = (self._area - cohort.area) / max(1e-9, now - cohort.begun)
+        self._drop(cohort)
+        self._judge.base.spread(cohort)
+        if self._judge.judge(cohort.total / cohort.ended, cohort.size, level, cohort.opening):
+            self._anew()
+
+    def _drop(self, cohort: Cohort) -> None:
+        cohort.void = True
+        self._cohorts.remove(cohort)
+        if cohort is self._filling:
+            self._filling = None
+
+    def _anew(self) -> None:
+        """The limit has moved at once: calls under way say nothing about the new one."""
+        for cohort in self._cohorts:
+            cohort.void = True
+        self._cohorts.clear()
+        self._filling = None
+
+    def _late(self, now: float) -> bool:
+        """Whether a cohort of the opening is late."""
+        cohorts = self._cohorts
+        return bool(cohorts) and self._judge.opening and cohorts[0].late(now, self._judge.base.due_s)

@@ -1,0 +1,80 @@
+"""Finished results into the journal, from whichever thread they come."""
+
+from __future__ import annotations
+
+from ..backends.base import Failure
+from ..errors import JournalError
+from .feed import Feed
+from .run import Run
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+    from ..journal.resume import Resume
+    from ..journal.store import Journal
+    from ..options import Options
+
+__all__ = ["Keep", "open_journal"]
+
+
+class Keep:
+    """Keeps results under the names of their items.
+
+    Args:
+        journal: where to.
+        resume: knows the items that this run calls.
+    """
+
+    def __init__(self, journal: Journal, resume: Resume) -> None:
+        self._journal, self._resume = journal, resume
+
+    def __call__(self, start: int, values: list[Any]) -> None:
+        """Keep the results of the items from `start` on; one that cannot be kept becomes a failure."""
+        for place, value in enumerate(values):
+            if isinstance(value, Failure):
+                continue
+            try:
+                self._journal.keep(self._resume.row_key(start + place), value)
+            except JournalError as error:
+                values[place] = Failure(error)
+            else:
+                self._resume.forget(start + place)
+
+    def merge(self, blocks: Iterator[list[Any]], *, ordered: bool) -> Iterator[list[Any]]:
+        """The results of this run and those kept before, as if there had been one run."""
+        return self._resume.merge(blocks) if ordered else self._resume.merge_unordered(blocks)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._journal.close()
+
+
+def open_journal(
+    func: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+    options: Options,
+    star: bool,
+    loop: AbstractEventLoop | None = None,
+) -> Run:
+    """A run that calls what its journal does not hold yet.
+
+    Raises:
+        JournalError: if the journal cannot be used; nothing has run then.
+    """
+    from ..journal.resume import Resume
+    from ..journal.store import Journal
+
+    assert options.journal is not None
+    several = len(iterables) > 1
+    items = zip(*iterables, strict=False) if several else iterables[0]
+    journal = Journal.open(options.journal, func, codec=options.codec, key=options.key)
+    try:
+        resume = Resume(journal, items, star or several)
+        run = Run(func, Feed((resume.pending,), star or several), options, Keep(journal, resume), loop)
+    except BaseException:
+        journal.close()
+        raise
+    return run

@@ -1,0 +1,188 @@
+"""What each worker makes once for itself: a session, a client, a connection.
+
+A worker is a thread, a process, or an event loop with all its tasks. It opens a *scope* when it begins and
+closes it when it ends; what was made in between is closed then, last first. The scope travels in a context
+variable, so that threads and tasks find their own by the same line. The caller's own thread has a scope of
+its own while items run in it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Generic, ParamSpec, TypeVar
+
+    T = TypeVar("T")
+    P = ParamSpec("P")
+
+    class _Generic(Generic[T]):
+        """`PerWorker` is generic for type checkers; at run time that would cost the import of typing."""
+else:
+
+    class _Generic:
+        __slots__ = ()
+
+        def __class_getitem__(cls, item: object) -> type:
+            return cls
+
+
+__all__ = ["PerWorker", "Scope", "close_here", "current", "forget", "here", "note_closing", "per_worker"]
+
+
+class Scope:
+    """What one worker has made.
+
+    Args:
+        concurrency: calls that may share it: 1 in a thread or process, many in an event loop.
+    """
+
+    __slots__ = ("concurrency", "made")
+
+    def __init__(self, concurrency: int = 1) -> None:
+        self.concurrency = concurrency
+        self.made: dict[object, Any] = {}
+
+    def take_all(self) -> list[Any]:
+        """Everything made, last first; the scope forgets it."""
+        made, self.made = list(self.made.values()), {}
+        return made[::-1]
+
+    def close(self) -> None:
+        """Close everything made, last first; an error in one does not keep the others open."""
+        for thing in self.take_all():
+            close = getattr(thing, "close", None)
+            if close is not None:
+                try:
+                    close()
+                except Exception as error:
+                    note_closing(thing, error)
+
+
+class _Threads(threading.local):
+    """Threads that are no workers of ours (the caller's own) have a scope each, made when wanted."""
+
+    scope: Scope | None = None
+
+
+_threads = _Threads()
+current: ContextVar[Scope | None] = ContextVar("autoexec_scope", default=None)
+
+
+def here() -> Scope:
+    """The scope of the worker that runs this."""
+    scope = current.get()
+    if scope is None:
+        scope = _threads.scope
+        if scope is None:
+            scope = _threads.scope = Scope()
+    return scope
+
+
+def close_here() -> None:
+    """Close what items made in this thread while it was no worker of ours."""
+    scope = _threads.scope
+    if scope is not None and scope.made:
+        scope.close()
+
+
+def forget() -> None:
+    """Start afresh, without closing anything: in a forked process all that belongs to its parent."""
+    current.set(None)
+    _threads.scope = None
+
+
+class PerWorker(_Generic["T"]):
+    """One object for each worker; call it to get this worker's own.
+
+    It pickles by what makes it, so that functions that use it can go to processes.
+    """
+
+    __slots__ = ("_args", "_factory", "_kwargs", "_token")
+
+    def __init__(
+        self, factory: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any], token: str
+    ) -> None:
+        self._factory, self._args, self._kwargs, self._token = factory, args, kwargs, token
+
+    def __call__(self) -> T:
+        """This worker's own object, made now if it is wanted for the first time.
+
+        Raises:
+            Exception: what making it raised; the next call tries again.
+        """
+        scope = here()
+        found: Any = scope.made.get(self._token)
+        if found is None:
+            found = self._factory(*self._args, **self._kwargs, **_pool_for(self._factory, scope.concurrency))
+            scope.made[self._token] = found
+        return found  # type: ignore[no-any-return]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PerWorker, (self._factory, self._args, self._kwargs, self._token)
+
+    def __repr__(self) -> str:
+        return f"autoexec.per_worker({getattr(self._factory, '__qualname__', self._factory)})"
+
+
+def per_worker(factory: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> PerWorker[T]:
+    """An object that every worker makes once for itself, such as a session with its connections.
+
+    Call what is returned inside the function to get the worker's own. It is closed (by its `close`, or
+    `aclose` in an event loop) when the worker ends. An event loop counts as one worker: a
+    `aiohttp.ClientSession` or `httpx.AsyncClient` made here gets a connection pool as large as the number
+    of calls that may run at once; any other factory can have a parameter named `concurrency`, which is
+    given that number.
+
+    Args:
+        factory: makes the object.
+        *args: its arguments.
+        **kwargs: its keyword arguments.
+
+    >>> import autoexec
+    >>> numbers = autoexec.per_worker(list, (1, 2))
+    >>> list(autoexec.map(lambda i: numbers()[i], [0, 1]))
+    [1, 2]
+    """
+    import uuid
+
+    return PerWorker(factory, args, kwargs, uuid.uuid4().hex)
+
+
+def _pool_for(factory: Callable[..., Any], concurrency: int) -> dict[str, Any]:
+    """Keyword arguments that make a client's connection pool as large as the concurrency."""
+    name = f"{getattr(factory, '__module__', '')}.{getattr(factory, '__qualname__', '')}"
+    if concurrency > 1 and name in _POOLS:
+        return _POOLS[name](concurrency)
+    code = getattr(factory, "__code__", None)
+    if code is not None and "concurrency" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+        return {"concurrency": concurrency}
+    return {}
+
+
+def _aiohttp_pool(concurrency: int) -> dict[str, Any]:
+    import aiohttp
+
+    return {"connector": aiohttp.TCPConnector(limit=concurrency)}
+
+
+def _httpx_pool(concurrency: int) -> dict[str, Any]:
+    import httpx
+
+    return {"limits": httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)}
+
+
+_POOLS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "aiohttp.client.ClientSession": _aiohttp_pool,
+    "httpx.AsyncClient": _httpx_pool,
+}
+
+
+def note_closing(thing: object, error: Exception) -> None:
+    """Log that something could not be closed; the work it was for is done."""
+    import logging
+
+    logging.getLogger("autoexec").warning("closing %s of a worker: %r", type(thing).__qualname__, error)
