@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     )
     from .executor import Executor
     from .options import Options
-    from .records import Failures, Forecast, Hazard, HostStats, Machine, Plan, Profile, Stats, WorkKind
+    from .records import Forecast, Hazard, Machine, Plan, Profile, WorkKind
     from .resources import PerWorker, per_worker
     from .results import Results
+    from .statistics import Failures, HostStats, Stats
 
 __all__ = [
     "AsyncResults",
@@ -84,18 +85,16 @@ _HOME = {
     "executor": ("Executor",),
     "options": ("Options",),
     "records": (
-        "Failures",
         "Forecast",
         "Hazard",
-        "HostStats",
         "Machine",
         "Plan",
         "Profile",
-        "Stats",
         "WorkKind",
     ),
     "resources": ("PerWorker", "per_worker"),
     "results": ("Results",),
+    "statistics": ("Failures", "HostStats", "Stats"),
 }
 
 

@@ -6,14 +6,15 @@ import asyncio
 import contextvars
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .results import Results
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .records import Plan, Profile, Stats
+    from .records import Plan, Profile
+    from .statistics import Stats
 
 R = TypeVar("R")
 
@@ -35,7 +36,7 @@ class AsyncResults(AsyncIterator[R], Generic[R]):
         self._results: Results[R] | None = None
         self._values = self._iterate()
 
-    def __aiter__(self) -> AsyncIterator[R]:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> R:
@@ -98,7 +99,7 @@ class AsyncResults(AsyncIterator[R], Generic[R]):
 
     def stats(self) -> Stats:
         """What happened so far: calls, retries, refusals, latencies, concurrency, host by host."""
-        from .records import Stats
+        from .statistics import Stats
 
         return self._results.stats() if self._results is not None else Stats()
 

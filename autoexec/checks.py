@@ -166,6 +166,10 @@ def _tuple(name: str, value: object) -> object:
         raise OptionError(f"{name} must be a tuple of arguments, not {value!r}") from None
 
 
+def _ordered(_: str, value: object) -> bool:
+    return bool(value)
+
+
 def _progress(_: str, value: object) -> object:
     if value:
         need("tqdm", "progress=True", "progress")
@@ -233,5 +237,6 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "journal": _path,
     "key": _callable,
     "codec": _one_of(CODECS),
+    "ordered": _ordered,
     "progress": _progress,
 }

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from typing import Generic, TypeVar
 
     from .engine.run import Run
-    from .records import Plan, Profile, Stats
+    from .records import Plan, Profile
+    from .statistics import Stats
 
     R = TypeVar("R")
 

@@ -139,7 +139,7 @@ class AioBackend:
         self._tasks[chunk] = task
 
     async def _run(self, chunk: Chunk) -> None:
-        began, steps = time.perf_counter(), _Steps()
+        began, steps = time.perf_counter(), _Steps(self._scope)
         values: list[Any] = []
         error: BaseException | None = None
         item = chunk.items[0]
@@ -198,7 +198,10 @@ class AioBackend:
 
 
 class _Steps:
-    """Awaits something step by step and times each step.
+    """Awaits something step by step and times each step, without what is made once for all tasks.
+
+    Args:
+        scope: knows how long that took.
 
     Attributes:
         of: what is awaited.
@@ -206,9 +209,10 @@ class _Steps:
         longest_s: seconds of the longest one.
     """
 
-    __slots__ = ("busy_s", "longest_s", "of")
+    __slots__ = ("_scope", "busy_s", "longest_s", "of")
 
-    def __init__(self) -> None:
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
         self.of: Any = None
         self.busy_s = self.longest_s = 0.0
 
@@ -217,13 +221,13 @@ class _Steps:
         value: Any = None
         error: BaseException | None = None
         while True:
-            began = time.perf_counter()
+            began, made = time.perf_counter(), self._scope.making_s
             try:
                 wish = steps.send(value) if error is None else steps.throw(error)
             except StopIteration as end:
                 return end.value
             finally:
-                took = time.perf_counter() - began
+                took = time.perf_counter() - began - (self._scope.making_s - made)
                 self.busy_s += took
                 self.longest_s = max(self.longest_s, took)
             value = error = None

@@ -99,7 +99,9 @@ class Finished:
         self.wall_s, self.cpu_s, self.where = wall_s, cpu_s, where
 
 
-Deliver = Callable[[Finished], None]
+# Receives a finished task, from any thread; may return a task for the worker that brought it, if that
+# worker's backend is `hands_on`.
+Deliver = Callable[[Finished], "Chunk | None"]
 
 
 class Backend(Protocol):

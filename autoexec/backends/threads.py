@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 import threading
 import time
+from collections import deque
 from queue import Empty, SimpleQueue
 
 from ..resources import Scope, current
@@ -13,6 +14,10 @@ from .base import Chunk, Deliver, Finished, run_items
 from .native import limited
 
 __all__ = ["ThreadBackend"]
+
+
+class _GivenUp(Exception):
+    """The task of this thread was given up meanwhile: the thread ends."""
 
 
 class ThreadBackend:
@@ -28,6 +33,7 @@ class ThreadBackend:
     """
 
     name = "threads"
+    hands_on = True  # a worker runs the task that it is handed for the one it delivers
 
     def __init__(self, max_workers: int, deliver: Deliver, *, native_threads: int | None = None) -> None:
         self._max_workers = max_workers
@@ -35,7 +41,7 @@ class ThreadBackend:
         self._context = contextvars.copy_context()
         self._tasks: SimpleQueue[tuple[Chunk, bool] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._idle = threading.Semaphore(0)
+        self._idle: deque[None] = deque()  # one entry for each idle thread that no task has claimed
         self._closed = False
         self._lock = threading.Lock()
         self._started = 0
@@ -47,7 +53,7 @@ class ThreadBackend:
 
     def submit(self, chunk: Chunk) -> None:
         """Queue a task; start a thread for it unless one is idle or enough run."""
-        claimed = self._idle.acquire(blocking=False)
+        claimed = self._claim()
         self._tasks.put((chunk, claimed))
         if claimed:
             return
@@ -57,7 +63,17 @@ class ThreadBackend:
             alone = not self._threads
         if alone:  # not even one, as at interpreter shutdown: the task is done here
             for waiting in self.withdraw():
-                self._run(waiting, "the submitting thread")
+                following: Chunk | None = waiting
+                while following is not None:
+                    following = self._run(following, "the submitting thread")
+
+    def _claim(self) -> bool:
+        """Count on an idle thread, if there is one."""
+        try:
+            self._idle.pop()
+        except IndexError:
+            return False
+        return True
 
     def _start_thread(self) -> None:
         began = time.perf_counter()
@@ -79,53 +95,49 @@ class ThreadBackend:
         scope = Scope()
         current.set(scope)
         where = f"thread {threading.current_thread().name}"
-        announced = False
         try:
-            while (chunk := self._next(announced)) is not None:
-                announced = self._run(chunk, where)
-                del chunk  # an idle thread must not keep the items alive
-                if not announced:
-                    return
+            chunk = self._next()
+            while chunk is not None:
+                chunk = self._run(chunk, where) or self._next()
+        except _GivenUp:
+            return
         finally:
             scope.close()
 
-    def _next(self, announced: bool) -> Chunk | None:
+    def _next(self) -> Chunk | None:
         """The next task; waits for it. None when the thread is to end.
 
-        `_idle` counts the threads that wait or are about to, less those that a queued task has claimed;
-        whoever takes a task that another thread was claimed for puts that right.
+        A task that was queued for an idle thread may be taken by one that just became free: then the idle
+        one is still there to be counted on.
         """
         try:
             entry = self._tasks.get_nowait()
         except Empty:
             if self._closed:
                 return None
-            if not announced:
-                self._idle.release()
-                announced = True
+            self._idle.append(None)
             entry = self._tasks.get()
-        if entry is None:
-            return None
-        chunk, claimed = entry
-        if claimed and not announced:
-            self._idle.release()
-        elif announced and not claimed:
-            self._idle.acquire(blocking=False)
-        return chunk
+            if entry is not None and not entry[1]:
+                self._claim()
+        else:
+            if entry is not None and entry[1]:
+                self._idle.append(None)
+        return entry[0] if entry is not None else None
 
-    def _run(self, chunk: Chunk, where: str) -> bool:
-        """Run a task; False when its thread was given up meanwhile, and replaced."""
+    def _run(self, chunk: Chunk, where: str) -> Chunk | None:
+        """Run a task; returns one that was handed over in exchange, if any.
+
+        Raises:
+            _GivenUp: if nobody waited for this thread any more.
+        """
         self._running[chunk] = threading.current_thread()
         if chunk.begin is not None and not chunk.begin():
             self._running.pop(chunk, None)
-            self._idle.release()
-            return True
+            return None
         finished = Finished(chunk, *run_items(chunk.call, chunk.items, chunk.star), where)
         if self._running.pop(chunk, None) is None:
-            return False
-        self._idle.release()  # before others hear of it: the task that follows may be this thread's
-        self._deliver(finished)
-        return True
+            raise _GivenUp
+        return self._deliver(finished)
 
     def abandon(self, chunk: Chunk) -> None:
         """Do not wait for a task any more: its thread ends after it, and another one takes its place."""
@@ -149,7 +161,7 @@ class ThreadBackend:
                 self._tasks.put(None)
                 return back
             if entry[1]:
-                self._idle.release()
+                self._idle.append(None)
             back.append(entry[0])
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["Base", "Cohort", "Ticket"]
+__all__ = ["Base", "Cohort", "Cohorts", "Ticket"]
 
+FEWEST = 3  # calls that a cohort must keep when others have failed
 SMALLEST, LARGEST = 6, 64  # calls in a cohort: even latencies need few, uneven ones many
 PER_VARIANCE = 100.0  # calls per unit of the variance of log latencies; 64 of them from a sigma of 0.8
 PER_FLIGHT = 1 / 8  # ... and at least this share of those in flight, lest all hang on a few of them
@@ -13,11 +14,10 @@ QUICKER = 0.6  # the share that is awaited: no straggler holds up the judgment, 
 TRUNCATED = 0.65  # standard deviation of the quicker 60 % of a normal sample, in units of the whole
 SURE = 1.8 * 1.25  # standard errors that pass for noise, times what a mean of 60 % is less exact than of all
 REMEMBERED = 96.0  # calls that the base and the spread remember
-FLOOR_S = (
-    0.0003  # seconds by which calls in threads vary by themselves: the client's own CPU and its scheduler
-)
+FLOOR_S = 0.001  # seconds by which calls in threads vary together: the client's own CPU, its scheduler
 UNSURE, DOUBTED = 0.15, 4.0  # sigma assumed before anything is known, worth so many calls
-UNSETTLED = 8.0
+UNSETTLED = 8.0  # a spread that rests on so many calls may as well be twice as large
+STALE = 10  # times overdue, a cohort no longer keeps the next one from beginning
 LATE = 1.4  # latencies, and a standard deviation more, by which half a cohort should have ended
 
 
@@ -37,16 +37,20 @@ class Cohort:
         """Whether half of the calls still run when they should have ended."""
         return now - self.begun > due_s and 2 * self.ended < self.started
 
-    def without_one(self) -> None:
-        """One of its calls says nothing about latency (it failed or was refused)."""
+    def answered(self, latency_s: float) -> bool:
+        """One of its calls was answered; whether the cohort is ripe to be judged."""
+        value = math.log(latency_s)
+        self.ended += 1
+        self.total += value
+        self.squares += value * value
+        return self.ended >= self.quick and self.started >= self.size
+
+    def without_one(self) -> bool:
+        """One of its calls says nothing about latency; whether the cohort is ripe to be judged."""
         self.size -= 1
         self.started -= 1
         self.quick = math.ceil(QUICKER * self.size)
-
-    @property
-    def ripe(self) -> bool:
-        """Whether all have begun and enough have ended."""
-        return self.started >= self.size and self.ended >= self.quick > 0
+        return self.ended >= self.quick and self.started >= self.size
 
 
 class Ticket:
@@ -109,3 +113,59 @@ class Base:
         self.value, self.weight = value, weight
         self.latency_s = math.exp(value)
         self.due_s = LATE * math.exp(value + math.sqrt(self.variance))
+
+
+class Cohorts:
+    """The cohorts that are awaited: in the opening all calls are in one, later one cohort runs at a time."""
+
+    __slots__ = ("_awaited", "_base", "_filling")
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+        self._awaited: list[Cohort] = []
+        self._filling: Cohort | None = None
+
+    def join(self, now: float, area: float, in_flight: int, limit: int, opening: bool) -> Cohort | None:
+        """A call begins, the last of so many in flight: the cohort that it is in, if any.
+
+        `area` is that under the number in flight over time.
+        """
+        cohort = self._filling
+        if cohort is None:
+            if not opening:  # only at the full limit: what begins narrower or wider is judged by neither
+                if not 0.9 * limit - 1 <= in_flight <= limit:
+                    return None
+                if self._awaited and now - self._awaited[-1].begun < STALE * self._base.due_s:
+                    return None
+            cohort = self._filling = Cohort(self._base.cohort_size(in_flight), now, area, opening)
+            self._awaited.append(cohort)
+        cohort.started += 1
+        if cohort.started >= cohort.size:
+            self._filling = None
+        return cohort
+
+    def leave(self, cohort: Cohort) -> bool:
+        """A call that failed or was refused leaves its cohort; whether that is ripe to be judged now."""
+        ripe = cohort.without_one() and cohort is not self._filling
+        if cohort.size < FEWEST:
+            self.drop(cohort)
+            return False
+        return ripe
+
+    def drop(self, cohort: Cohort) -> None:
+        """Nobody waits for it any more."""
+        cohort.void = True
+        self._awaited.remove(cohort)
+        if cohort is self._filling:
+            self._filling = None
+
+    def void(self) -> None:
+        """The limit has moved at once: no call under way says anything about the new one."""
+        for cohort in self._awaited:
+            cohort.void = True
+        self._awaited.clear()
+        self._filling = None
+
+    def late(self, now: float) -> bool:
+        """Whether the oldest cohort is late."""
+        return bool(self._awaited) and self._awaited[0].late(now, self._base.due_s)

@@ -31,7 +31,7 @@ from __future__ import annotations
 import math
 
 from ..records import Ending, spell
-from .cohorts import Cohort, Ticket
+from .cohorts import Cohort, Cohorts, Ticket
 from .gil_bound import GilBound
 from .judging import Judge
 from .opening import STEP_S, UNKNOWN_S, Opening
@@ -41,7 +41,6 @@ __all__ = ["Controller", "Ticket"]
 
 ENOUGH = 4  # good answers that stop the opening's clock: one may be lucky
 MEMORY = 1 / 32  # weight of one call in the mean latency, which only spreads starts after a pause
-STALE = 10  # times overdue, a cohort no longer keeps others from beginning
 SLACK = 2.0  # the number may exceed the bounds by so much: what is not in use must not grow unseen
 
 
@@ -74,7 +73,7 @@ class Controller:
     """
 
     __slots__ = (
-        "_answers", "_area", "_cap", "_cohorts", "_ended", "_filling", "_first", "_items", "_judge", "_last",
+        "_answers", "_area", "_cap", "_cohorts", "_ended", "_first", "_items", "_judge", "_last",
         "_mean", "_now", "_opening", "_refusals", "_refused", "_serial", "_until", "_whole", "gil",
         "in_flight",
     )  # fmt: skip
@@ -92,8 +91,7 @@ class Controller:
         self._first: float | None = None
         self._area = self._last = self._mean = 0.0  # the area is that under `in_flight` over time
         self._now = self._until = -math.inf
-        self._cohorts: list[Cohort] = []  # those that are awaited
-        self._filling: Cohort | None = None
+        self._cohorts = Cohorts(self._judge.base)
         self._whole = 0  # the limit without pause, pace and clock
         if latency_s is not None:
             self.gil.note(latency_s, held_s)
@@ -103,19 +101,15 @@ class Controller:
         """One more call is in flight."""
         if self._first is None:
             self._first = self._last = now
+        if not self.in_flight and now - self._last > self._mean / 2:
+            self._cohorts.void()  # there was a lull: what comes now did not begin with what came before
         self._area += self.in_flight * (now - self._last)
         self._last = now
-        if not self.in_flight and self._filling is not None:
-            self._drop(self._filling)  # there was a lull: what comes now did not begin with what came before
         self.in_flight += 1
         self._serial += 1
         accepted = self._serial - self._refused
         self._refusals.started(now, accepted)
-        cohort = self._filling or self._new_cohort(now)
-        if cohort is not None:
-            cohort.started += 1
-            if cohort.started >= cohort.size:
-                self._filling = None
+        cohort = self._cohorts.join(now, self._area, self.in_flight, self._whole, self._judge.opening)
         return Ticket(now, self.in_flight, self._serial, self._ended, accepted, cohort)
 
     def ended(self, ticket: Ticket, now: float, ending: Ending, *, held_s: float = 0.0) -> None:
@@ -127,20 +121,17 @@ class Controller:
         self._last = now
         used = self.in_flight >= self._whole - 1
         self.in_flight -= 1
-        cohort = ticket.cohort
+        cohort = None if ticket.cohort is None or ticket.cohort.void else ticket.cohort
+        if cohort is not None and ending in (Ending.REFUSED, Ending.ERROR) and self._cohorts.leave(cohort):
+            self._judged(cohort, now)
         if ending is Ending.REFUSED:
-            self._leave(cohort, now)
             self._refuse(ticket)
             return
         self._ended += 1
         bounded = self._judge.number > self._whole + SLACK
-        self._refusals.ended(ticket)
-        if bounded and used and self._refusals.roof.refused:
-            self._refusals.roof.used()
-        elif self._refusals.rate.refused and not used:
-            self._refusals.rate.used()
+        self._refusals.ended(ticket, full=used, bounded=bounded)
         if ending is Ending.ERROR:
-            self._leave(cohort, now)
+            self._settle()
             return
         latency = max(now - ticket.begun, 1e-6)
         self.gil.note(latency, held_s, now)
@@ -148,14 +139,9 @@ class Controller:
         if self._opening is not None:
             self._answered(self._opening, now)
         if used and not bounded:
-            self._judge.answered(self._late(now))
-        if cohort is not None and not cohort.void:
-            value = math.log(latency)
-            cohort.ended += 1
-            cohort.total += value
-            cohort.squares += value * value
-            if cohort.ended >= cohort.quick and cohort is not self._filling:
-                self._judged(cohort, now)
+            self._judge.answered(self._judge.opening and self._cohorts.late(now))
+        if cohort is not None and cohort.answered(latency):
+            self._judged(cohort, now)
         self._settle()
 
     def profiled(self, latency_s: float, held_s: float) -> None:
@@ -249,54 +235,12 @@ class Controller:
         if self._refusals.refused(ticket, self._serial):
             self._judge.cut(ticket.in_flight / 2, come_back=self._refusals.outage)
             self._opening = None
-            self._anew()
-            self._settle()
-
-    def _new_cohort(self, now: float) -> Cohort | None:
-        """A new cohort, if one may begin: in the opening always, later one at a time at the full limit."""
-        judge, cohorts = self._judge, self._cohorts
-        if not judge.opening:
-            if not 0.9 * self._whole - 1 <= self.in_flight <= self._whole:
-                return None
-            if cohorts and now - cohorts[-1].begun < STALE * judge.base.due_s:
-                return None
-        cohort = Cohort(judge.base.cohort_size(self.in_flight), now, self._area, judge.opening)
-        cohorts.append(cohort)
-        self._filling = cohort
-        return cohort
-
-    def _leave(self, cohort: Cohort | None, now: float) -> None:
-        """A call that says nothing about latency leaves its cohort."""
-        if cohort is None or cohort.void:
-            return
-        cohort.without_one()
-        if cohort.size < 3:
-            self._drop(cohort)
-        elif cohort is not self._filling and cohort.ripe:
-            self._judged(cohort, now)
+            self._cohorts.void()
             self._settle()
 
     def _judged(self, cohort: Cohort, now: float) -> None:
+        """Enough of a cohort has ended: let it be judged."""
         level = (self._area - cohort.area) / max(1e-9, now - cohort.begun)
-        self._drop(cohort)
-        self._judge.base.spread(cohort)
-        if self._judge.judge(cohort.total / cohort.ended, cohort.size, level, cohort.opening):
-            self._anew()
-
-    def _drop(self, cohort: Cohort) -> None:
-        cohort.void = True
-        self._cohorts.remove(cohort)
-        if cohort is self._filling:
-            self._filling = None
-
-    def _anew(self) -> None:
-        """The limit has moved at once: calls under way say nothing about the new one."""
-        for cohort in self._cohorts:
-            cohort.void = True
-        self._cohorts.clear()
-        self._filling = None
-
-    def _late(self, now: float) -> bool:
-        """Whether a cohort of the opening is late."""
-        cohorts = self._cohorts
-        return bool(cohorts) and self._judge.opening and cohorts[0].late(now, self._judge.base.due_s)
+        self._cohorts.drop(cohort)
+        if self._judge.judge(cohort, level, now):
+            self._cohorts.void()

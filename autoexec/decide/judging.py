@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .cohorts import Base
+from .cohorts import Base, Cohort
 
 __all__ = ["Judge"]
 
@@ -15,7 +15,9 @@ DOUBTFUL = 2.2  # a rise of up to so many times the noise needs a second cohort 
 ABOVE, MORE = 1.05, 1.2  # share of the capacity, and calls, in flight: a service just full shows no queue
 STEPS = (1.10, 1.20, 1.40, 1.80, 2.0)  # growth while nothing queues: most limits are stable, so careful first
 NEAR = 1.5  # up to so many times the known capacity growth is by `ABOVE` and `MORE` only
-SHY, CALM = 0.9, 6  # after a queue, cohorts spent at this share of the number that queued
+SHY, CALM, CALM_MOST = 0.9, 2, 16  # after a queue, cohorts spent at this share of the number that queued, ...
+AGAIN = 1.25  # ... twice as many if it queues again within 25 % of that number
+HICCUP_S = 0.010  # a rise that two switch intervals explain may be this process's own: one cohort is no proof
 UNEXPLAINED = 0.35  # of the fall in latency that fewer calls should have brought; less says it was no queue
 FEWER = 0.75  # a number that much smaller should show
 BACK = 0.8  # of the number before, when the queue turned out to be none
@@ -34,7 +36,8 @@ class Judge:
     __slots__ = (
         "_back",
         "_calm",
-        "_doubt",
+        "_calm_for",
+        "_doubted",
         "_look_after",
         "_over",
         "_patience",
@@ -57,7 +60,8 @@ class Judge:
         self._over = 0.0  # the number that queued last
         self._calm = self._step = self._queues = self._look_after = 0
         self._patience = PATIENCE
-        self._doubt = False
+        self._calm_for = CALM
+        self._doubted: float | None = None  # when a rise was seen that may be chance
         self._then: tuple[float, float, float] | None = None  # level, value and number before a squeeze
         self._back = 0.0  # the number to come back to after a look
 
@@ -65,7 +69,7 @@ class Judge:
         """A call that was needed has ended well; `late`: a cohort of the opening is late."""
         if not self.opening:
             self.number = min(self.goal, self.number + 1.0)
-        elif not late:
+        elif not late and self._doubted is None:
             growth = GROWTH if self.number < CROWDED else GROWTH_CROWDED
             self.number = min(self.cap, self.number + growth)
             if self.number >= self.cap:
@@ -83,19 +87,19 @@ class Judge:
         if come_back:
             self.goal = goal
 
-    def judge(self, value: float, size: int, level: float, in_opening: bool) -> bool:
+    def judge(self, cohort: Cohort, level: float, now: float) -> bool:
         """A cohort has been answered.
 
         Args:
-            value: its log latency.
-            size: its calls.
+            cohort: its sums.
             level: mean number of calls in flight meanwhile.
-            in_opening: whether it began in the opening, when number and latency still move.
+            now: when.
 
         Returns:
             Whether the number has moved at once, so that calls under way say nothing about it.
         """
-        base = self.base
+        base, size, value = self.base, cohort.size, cohort.total / cohort.ended
+        base.spread(cohort)
         if not base.weight:
             base.pool(value, size)
             return False
@@ -110,28 +114,37 @@ class Judge:
             if rise <= 0 or not near:  # else the base would drift up with its own queue
                 base.pool(value, size)
             self._free(near)
-        elif not self._doubt and rise < TOLERATED + DOUBTFUL * noise:
-            self._doubt = True
+        elif self._doubtful(cohort.begun, now, rise, noise):
             return False
-        elif not in_opening and self._not_ours(value):
+        elif not cohort.opening and self._not_ours(value):
             self._slower_by_itself(value, size)
             return True
         else:
-            self._queue(value, level, rise - noise / 2, in_opening)
+            self._queue(value, level, rise - noise / 2, cohort.opening)
             self._consider_a_look(value)
             return True
         return near and self._consider_a_look(value)
 
+    def _doubtful(self, begun: float, now: float, rise: float, noise: float) -> bool:
+        """Whether a rise is so small that it takes a second cohort, begun after the first was judged."""
+        extra_s = self.base.latency_s * math.expm1(min(rise, 50.0))
+        if rise >= TOLERATED + DOUBTFUL * noise and extra_s >= HICCUP_S:
+            return False
+        if self._doubted is None:
+            self._doubted = now
+            return True
+        return begun < self._doubted
+
     def _free(self, near: bool) -> None:
         """Nothing queues: grow, shyly where a queue is known to begin."""
-        self._doubt, self._queues, self._then = False, 0, None
+        self._doubted, self._queues, self._then = None, 0, None
         if self.opening:
             return
         if near:
             self.goal = ABOVE * self.number + MORE
             self._step = 0
             self._calm += 1
-            if self._calm <= CALM:
+            if self._calm <= self._calm_for:
                 self.goal = min(self.goal, max(self.number, SHY * self._over))
         else:
             self.capacity = 0.0
@@ -141,12 +154,14 @@ class Judge:
 
     def _queue(self, value: float, level: float, rise: float, in_opening: bool) -> None:
         """Little's law: of `level` calls in flight, all but the capacity queue."""
-        self._doubt = False
+        self._doubted = None
         if not self._then and not in_opening:
             self._then = level, value, self.number
         then = self._then
         self._queues += 1
         self._step = self._calm = 0
+        again = self._over / AGAIN < level < self._over * AGAIN
+        self._calm_for = min(CALM_MOST, 2 * self._calm_for) if again else CALM
         self._over = level
         self.capacity = level * math.exp(-rise)
         self.settle(max(level / 2, ABOVE * self.capacity + MORE))
@@ -163,7 +178,7 @@ class Judge:
     def _slower_by_itself(self, value: float, size: int) -> None:
         assert self._then is not None
         self.base.become(value, size)
-        self.capacity, self._queues, self._doubt = 0.0, 0, False
+        self.capacity, self._queues, self._doubted = 0.0, 0, None
         self.settle(max(self.number, BACK * self._then[2]))
 
     def _consider_a_look(self, value: float) -> bool:

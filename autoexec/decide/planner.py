@@ -75,7 +75,8 @@ def reason_for(best: Forecast, forecasts: Sequence[Forecast], profile: Profile) 
     work = f"{profile.kind.value} ({profile.evidence})" if profile.evidence else profile.kind.value
     serial = forecasts[0]
     if best.backend != "serial":
-        text = f"{work}; {spell(best.seconds)} forecast, {spell(serial.seconds)} in a loop"
+        least = "at least " if profile.partial else ""  # the item that was watched had not ended yet
+        text = f"{work}; {least}{spell(best.seconds)} forecast, {least}{spell(serial.seconds)} in a loop"
         faster = [f for f in forecasts[1:] if f.refused and f.seconds < MARGIN * best.seconds]
         return f"{text}; not {faster[0].backend}: {faster[0].refused}" if faster else text
     cheaper = [f for f in forecasts[1:] if f.seconds < MARGIN * serial.seconds]

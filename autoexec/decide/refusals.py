@@ -116,8 +116,18 @@ class Refusals:
         if self.rate.refused:
             self.ready = max(self.ready, now - CATCH_UP_S) + 1 / self.rate.value
 
-    def ended(self, ticket: Ticket) -> None:
-        """A call was not refused."""
+    def ended(self, ticket: Ticket, *, full: bool, bounded: bool) -> None:
+        """A call was not refused.
+
+        Args:
+            ticket: the call.
+            full: whether as many calls were in flight as were allowed; if not, the rate may have held them.
+            bounded: whether more would be in flight, were it not for a bound such as the roof.
+        """
+        if full and bounded and self.roof.refused:
+            self.roof.used()
+        elif self.rate.refused and not full:
+            self.rate.used()
         self._accepted += 1
         self._turn += 1
         self._least = min(self._least, ticket.in_flight)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..records import Machine, Profile, WorkKind
 
-__all__ = ["chunk_size", "cpu_workers", "io_cap", "io_workers", "window_size"]
+__all__ = ["chunk_size", "cpu_workers", "io_cap", "io_workers", "waiting_window", "window_size"]
 
 IO_CAP = 256  # calls that wait at once at most, unless `max_workers` says so; the limit below it adapts
 CALL_DESCRIPTORS = 2  # a socket, and another one while a name is looked up
@@ -13,6 +15,9 @@ WORKER_BYTES = 64 << 20  # of a fresh Python worker with numpy imported (measure
 TASK_S = 0.02  # a task this long makes a pool's cost per task (0.1 to 0.3 ms) about 1 %
 MOST = 8192  # items per task: beyond that nothing gets cheaper, and an endless input is read far ahead
 WINDOW = 1024  # results that may wait for the consumer when they are small
+WAITING_WINDOW = 16_384  # the same for waiting work, once some results were weighed
+WAITING_BYTES = 64 << 20  # and what they may weigh together
+SOME = 8  # results that are weighed before that
 WINDOW_BYTES = 256 << 20  # and what they may weigh together
 
 
@@ -70,6 +75,19 @@ def chunk_size(
     if heavy:
         size = min(size, (4 << 20) / heavy)
     return max(1, min(MOST, int(size)))
+
+
+def waiting_window(weights: Sequence[int]) -> int:
+    """Items of waiting work that may be under way or wait for the consumer.
+
+    Calls whose times vary widely end far out of order: the slowest of thousands must not hold up the rest.
+
+    Args:
+        weights: bytes of some results.
+    """
+    if len(weights) < SOME:
+        return WINDOW
+    return max(WINDOW, min(WAITING_WINDOW, WAITING_BYTES * len(weights) // max(1, sum(weights))))
 
 
 def window_size(profile: Profile, workers: int, chunk: int) -> int:

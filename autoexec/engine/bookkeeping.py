@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..backends.base import Failure
+from ..decide.answers import judge_value
 from ..errors import JournalError
 from .feed import Feed
 from .run import Run
@@ -32,9 +33,12 @@ class Keep:
         self._journal, self._resume = journal, resume
 
     def __call__(self, start: int, values: list[Any]) -> None:
-        """Keep the results of the items from `start` on; one that cannot be kept becomes a failure."""
+        """Keep the results of the items from `start` on; one that cannot be kept becomes a failure.
+
+        A response that says to try again is no result yet: it is tried again now, or by the next run.
+        """
         for place, value in enumerate(values):
-            if isinstance(value, Failure):
+            if isinstance(value, Failure) or judge_value(value, 0.0).transient:
                 continue
             try:
                 self._journal.keep(self._resume.row_key(start + place), value)

@@ -25,7 +25,7 @@ from ..backends.base import Backend, Chunk, Deliver, Failure, Finished
 from ..decide.answers import Answer, judge_error
 from ..errors import BrokenWorker, ItemTimeout, WorkerDied, blame, unpacked
 from ..records import Ending, spell
-from .hosts import Attempts, Hosts, Lane, judge_response
+from .hosts import Attempts, Hosts, Lane, judge_response, no_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,27 +128,32 @@ class Desk:
         self._results: list[Finished] = []
         self._late: list[Finished] = []
         self._inner = open_backend(self._ended)
+        self._hands_on = getattr(self._inner, "hands_on", False)
 
     # Tasks in ---------------------------------------------------------------------------------------------
 
     def submit(self, chunk: Chunk) -> None:
         """Take a task; it begins when its host allows."""
+        item, star = self._subject(chunk)
+        failure = host = None
+        try:
+            host = self._hosts.name_of(item, star)
+        except Exception as error:  # per= raised: that is this item's failure
+            failure = no_host(error)
         with self._hosts.lock:
             self._pending += 1
-            try:
-                line = self._line(*self._subject(chunk))
-            except Exception as error:  # per= raised: that is this item's failure
-                error.add_note("autoexec: raised by per=, before the item was called")
-                self._conclude(chunk, None, Failure(error), "")
-            else:
-                self._queue(_Job(chunk, line, Attempts()))
-        self._act()
+            if failure is not None:
+                self._hosts.tally.failed(failure.error, "")
+                self._conclude(chunk, None, failure, "")
+            elif host is not None:
+                self._queue(_Job(chunk, self._line(host), Attempts()))
+            todo = self._decided()
+        self._carry_out(*todo)
 
-    def _line(self, item: Any, star: bool) -> _Line:
-        lane = self._hosts.lane_of(item, star)
-        line = self._lines.get(lane.host)
+    def _line(self, host: str) -> _Line:
+        line = self._lines.get(host)
         if line is None:
-            line = self._lines[lane.host] = _Line(lane)
+            line = self._lines[host] = _Line(self._hosts.lane(host))
         return line
 
     def _queue(self, job: _Job, *, first: bool = False) -> None:
@@ -191,6 +196,11 @@ class Desk:
             if wait == 0.0:
                 job = line.jobs.popleft()
                 job.ticket = self._hosts.begin(line.lane, now)
+                if job.begin is None and self._item_timeout is None:
+                    job.since = now
+                    job.attempts.begin(now)
+                else:
+                    job.begin = partial(self._begin, job, job.begin)
                 self._starts.append(job)
                 self._list(line)
             elif wait != math.inf:
@@ -212,26 +222,40 @@ class Desk:
             self._hosts.tally.failed(error := line.lane.refusal(), line.lane.host)
             self._conclude(job, job.rest, Failure(error), "")
 
+    def _decided(self) -> tuple[list[_Job], list[Finished], list[Finished]]:
+        """What is to be started, delivered and given up now; under the lock."""
+        if not self._killed:
+            self._admit(time.monotonic())
+        todo = self._starts, self._results, self._late
+        self._starts, self._results, self._late = [], [], []
+        self._pending -= len(todo[1])
+        return todo
+
     def _act(self) -> None:
-        """Start and deliver what was decided; not under the lock, which workers need meanwhile."""
         with self._hosts.lock:
-            if not self._killed:
-                self._admit(time.monotonic())
-            starts, self._starts = self._starts, []
-            results, self._results = self._results, []
-            late, self._late = self._late, []
+            todo = self._decided()
+        self._carry_out(*todo)
+
+    def _carry_out(
+        self, starts: list[_Job], results: list[Finished], late: list[Finished], hand: bool = False
+    ) -> _Job | None:
+        """Do what was decided, without the lock, which workers need meanwhile.
+
+        With `hand`, one job is returned for the worker whose thread this is.
+        """
+        own = starts.pop(0) if hand and starts else None
+        for job in starts:
+            self._inner.submit(job)
+        for finished in results:
+            self._deliver(finished)
         for finished in late:
             abandon = getattr(self._inner, "abandon", None)
             if abandon is not None:
                 abandon(finished.chunk)
-            self._ended(finished)
-        for job in starts:
-            job.begin = partial(self._begin, job, job.begin)
-            self._inner.submit(job)
-        for finished in results:
-            self._deliver(finished)
-        if results:
-            self._done(len(results))
+            self._finish(finished)
+        if self._closed and results:
+            self._drained()
+        return own
 
     def _begin(self, job: _Job, begin: Callable[[], bool] | None) -> bool:
         """A worker has taken the job; False if nobody wants it any more."""
@@ -244,17 +268,21 @@ class Desk:
                 job.settled = True
                 self._hosts.cancel(job.line.lane, job.ticket, now)
                 self._list(job.line)
+                self._pending -= 1
             elif self._item_timeout is not None:
                 self._at(now + self._item_timeout, partial(self._overdue, job))
         if not wanted:
             self._act()
-            self._done(1)
+            self._drained()
         return wanted
 
     # Outcomes ---------------------------------------------------------------------------------------------
 
-    def _ended(self, finished: Finished) -> None:
-        """A worker is done with a job; called in any thread."""
+    def _ended(self, finished: Finished) -> _Job | None:
+        """A worker is done with a job; called in any thread. Returns what the worker may do next."""
+        return self._finish(finished, hand=self._hands_on)
+
+    def _finish(self, finished: Finished, hand: bool = False) -> _Job | None:
         job = finished.chunk
         assert isinstance(job, _Job)
         if self._keep is not None and not job.settled:
@@ -263,8 +291,8 @@ class Desk:
         with self._hosts.lock:
             if not job.settled:
                 self._settle(job, finished, tries)
-        del job
-        self._act()
+            todo = self._decided()
+        return self._carry_out(*todo, hand=hand)
 
     def _tries(self, job: _Job, finished: Finished) -> list[_Try]:
         """What became of each item that did not go well, and of the only one of a task."""
@@ -288,9 +316,12 @@ class Desk:
 
     def _settle(self, job: _Job, finished: Finished, tries: list[_Try]) -> None:
         job.settled = True
-        answer = tries[0].answer if len(job.items) == 1 else OK
-        seconds, cpu_s = finished.wall_s, finished.cpu_s
-        self._hosts.end(job.line.lane, job.ticket, time.monotonic(), answer, seconds, cpu_s)
+        count, now = max(1, len(finished.values)), time.monotonic()
+        first, *more = [*(tried.answer for tried in tries), *[OK] * (count - len(tries))]
+        seconds = finished.wall_s / count
+        self._hosts.end(job.line.lane, job.ticket, now, first, seconds, finished.cpu_s)
+        for answer in more:
+            self._hosts.also(job.line.lane, now, answer, seconds)
         self._list(job.line)
         if len(job.items) == 1:
             self._settle_one(job, finished, tries[0])
@@ -410,10 +441,9 @@ class Desk:
             self._hosts.profiled(latency_s, held_s)
         self._act()
 
-    def _done(self, count: int) -> None:
-        """So many tasks are through; the last one closes the backend when no more will come."""
+    def _drained(self) -> None:
+        """Close the backend when the last task is through and no more will come."""
         with self._hosts.lock:
-            self._pending -= count
             if not self._closed or self._pending:
                 return
             self._changed.notify_all()

@@ -10,7 +10,7 @@ from ..decide.answers import judge_error
 from ..errors import BrokenWorker
 from ..records import Plan, Profile
 from .desk import Desk
-from .hosts import Attempts, Hosts, Lane, judge_response
+from .hosts import Attempts, Hosts, Lane, judge_response, no_host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ class Attended:
         """Call the function; what it raises for good is returned in a `Failure`."""
         hosts = self._hosts
         try:
-            with hosts.lock:
-                lane = hosts.lane_of(args if self._star else args[0], self._star)
+            host = hosts.name_of(args if self._star else args[0], self._star)
         except Exception as error:
-            error.add_note("autoexec: raised by per=, before the item was called")
-            return Failure(error)
+            return no_host(error)
+        with hosts.lock:
+            lane = hosts.lane(host)
         attempts = Attempts()
         while True:
             if not self._wait_turn(lane):

@@ -10,12 +10,13 @@ import math
 import threading
 import time
 
+from ..backends.base import Failure
 from ..decide.answers import Answer, judge_value
 from ..decide.concurrency import Controller, Ticket
 from ..decide.gil_bound import GilBound
 from ..decide.hosts import key_function
 from ..errors import Refused
-from ..records import Ending, HostStats, Stats, spell
+from ..records import Ending, spell
 from .tally import Tally
 
 TYPE_CHECKING = False
@@ -25,8 +26,18 @@ if TYPE_CHECKING:
     from ..decide.rates import Gate, Rate
     from ..decide.retries import Budget, Retries
     from ..options import Options
+    from ..statistics import HostStats, Stats
 
-__all__ = ["LONGEST_PAUSE_S", "Attempts", "Hosts", "Lane", "Response", "add_note", "judge_response"]
+__all__ = [
+    "LONGEST_PAUSE_S",
+    "Attempts",
+    "Hosts",
+    "Lane",
+    "Response",
+    "add_note",
+    "judge_response",
+    "no_host",
+]
 
 LONGEST_PAUSE_S = 600.0  # of `Retry-After` that is waited for; who asks for more is not called again
 LEAST_S = 0.0005  # between two looks at the same lane
@@ -133,6 +144,8 @@ class Lane:
 
     def stats(self) -> HostStats:
         """Its counts as a value."""
+        from ..statistics import HostStats
+
         control = self.controller
         return HostStats(
             self.host,
@@ -203,18 +216,20 @@ class Hosts:
             self._cap, items=self._items if alone else None, latency_s=self._latency_s, held_s=self._held_s
         )
 
-    def lane_of(self, item: Any, star: bool = False) -> Lane:
-        """The lane of an item, or of a tuple of arguments; made if it is the first of its host.
+    def name_of(self, item: Any, star: bool = False) -> str:
+        """The host that an item, or a tuple of arguments, is for; asks the caller's `per=`: no lock.
 
         Raises:
             Exception: what `per=` raised.
         """
-        host = self._key_of_args(item) if star else self._key(item)
+        return self._key_of_args(item) if star else self._key(item)
+
+    def lane(self, host: str) -> Lane:
+        """The lane of a host; made if it is new."""
         lane = self._lanes.get(host)
         if lane is None:
-            lane = Lane(
-                host, self._controller() if self._cap else None, _gate(self._rate), _budget(self.options)
-            )
+            controller = self._controller() if self._cap else None
+            lane = Lane(host, controller, _gate(self._rate), _budget(self.options))
             self._lanes[host] = lane
         return lane
 
@@ -241,10 +256,17 @@ class Hosts:
         elif lane.budget is not None:
             lane.budget.earn()
         if ticket is not None and lane.controller is not None:
+            # As the worker measured it: a thread may have had to be started, or to wait for the GIL, before.
+            ticket.begun = now - seconds
             lane.controller.ended(ticket, now, answer.ending, held_s=held)
             if answer.ending is Ending.OK:
                 self._gil.note(seconds, held, now)
         self._obey(lane, answer, now)
+
+    def also(self, lane: Lane, now: float, answer: Answer, seconds: float) -> None:
+        """One more item of a task that `end` was told of."""
+        self.tally.at_once += 1
+        self.end(lane, None, now, answer, seconds, 0.0)
 
     def cancel(self, lane: Lane, ticket: Ticket | None, now: float) -> None:
         """A call that was let begin did not, or was cut short from this side."""
@@ -261,8 +283,8 @@ class Hosts:
             import logging
 
             logging.getLogger("autoexec").warning(
-                "%s computed for %s inside the event loop, which keeps all other calls waiting; put such work "
-                "into asyncio.to_thread, or map an ordinary function",
+                "%s computed for %s inside the event loop, which keeps all other calls waiting; put such "
+                "work into asyncio.to_thread, or map an ordinary function",
                 what,
                 spell(seconds),
             )
@@ -279,7 +301,7 @@ class Hosts:
     def delay(
         self, attempts: Attempts, error: BaseException | None, answer: Answer, now: float
     ) -> float | None:
-        """Seconds until a call that failed should run again, or None; asks the caller's policy, without lock."""
+        """Seconds until a call that failed should run again, or None; asks the caller's policy: no lock."""
         if self._retries is None or error is None:
             return None
         shown = None if isinstance(error, Response) else error
@@ -289,8 +311,8 @@ class Hosts:
         """Whether the host's budget allows one more retry, which is then counted."""
         if lane.closed is not None:
             return False
-        refused = answer.ending is Ending.REFUSED  # the pause protects whoever refuses
-        if not refused and lane.budget is not None and not lane.budget.spend():
+        paused = answer.ending is Ending.REFUSED and answer.retry_after_s  # the pause protects who refuses
+        if not paused and lane.budget is not None and not lane.budget.spend():
             attempts.notes.append("not tried again: the retry budget of this host is used up")
             return False
         lane.retries += 1
@@ -309,6 +331,12 @@ class Hosts:
         with self.lock:
             limits = [lane.controller.limit(now) for lane in self._lanes.values() if lane.controller]
         return min(self._cap, sum(limits))
+
+
+def no_host(error: Exception) -> Failure:
+    """The failure of an item for which `per=` raised."""
+    add_note(error, "autoexec: raised by per=, before the item was called")
+    return Failure(error)
 
 
 def judge_response(value: object) -> tuple[Answer, Exception | None]:

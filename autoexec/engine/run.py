@@ -19,7 +19,7 @@ from itertools import takewhile
 from ..checks import is_async
 from ..errors import blame, unpacked
 from ..frozen import replace
-from ..records import Plan, Profile, Stats, WorkKind, spell
+from ..records import Plan, Profile, WorkKind, spell
 from ..resources import close_here
 from .director import Director, Seen
 from .feed import Feed
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..backends.base import Backend, Chunk, Deliver
     from ..options import Options
     from ..report.progress import Bar
+    from ..statistics import Stats
     from .bookkeeping import Keep
     from .hosts import Hosts
     from .judge import Judge
@@ -513,6 +514,8 @@ class Run:
 
     def stats(self) -> Stats:
         """What happened so far."""
+        from ..statistics import Stats
+
         return self._hosts.stats(self.delivered) if self._hosts is not None else Stats(items=self.delivered)
 
     def _count(self, values: list[Any]) -> list[Any]:

@@ -7,15 +7,17 @@ inside an item. Workers only put finished tasks into the inbox.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from queue import Empty, SimpleQueue
 
 from ..backends.base import Backend, Chunk, Deliver, Finished
 from ..decide import sizing
 from ..decide.drift import Drift
 from ..errors import blame, unpacked
+from ..measure.weight import weight
 from ..records import Plan, Profile
 from .feed import Feed
+from .inbox import ANY, Inbox
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ __all__ = ["Stream"]
 
 RAMP_S = 0.001  # seconds between two steps when more and more waiting calls are let out
 RAMP_BUSY = 0.9  # cores: starting threads takes most of one for a moment, computing items more for longer
+WEIGH_AFTER, WEIGHED = 64, 32  # results between two that are weighed, and how many of these count
 TOGETHER = 64  # single results that are handed on in one list
 PULL_S = 0.002  # seconds the caller's iterator may take while results wait to be delivered
 
@@ -68,13 +71,15 @@ class Stream:
         self._open, self._replan = open_backend, replan
         self._fixed_window, self._chunksize = options.buffersize, options.chunksize
         self._ordered, self._deadline, self._gil = options.ordered, deadline, gil
-        self._inbox: SimpleQueue[Finished | None] = SimpleQueue()
+        self._inbox = Inbox()
         self._ready: dict[int, Finished] = {}
         self._next = feed.first()
         self._in_flight = undelivered  # items run or handed out, and not yet delivered
         self._under_way = 0  # tasks handed out and not yet finished
         self._backends: list[Backend] = []
         self._to_caller = self._interrupted = False
+        self._weights: deque[int] = deque(maxlen=WEIGHED)
+        self._arrivals = 0  # results since the last one that was weighed
         self._ramp: int | None = None
         self._ramp_cpu = self._ramp_time = 0.0
         self._adopt(plan, profile)
@@ -106,7 +111,7 @@ class Stream:
                 # A slow iterator must not keep back results, nor the caller once the workers are busy.
                 now = time.perf_counter()
                 until = until or now + PULL_S
-                self._absorb_all()
+                self._absorb(self._inbox.take())
                 if now > until and (self._ready or self._under_way >= 2 * self._plan.max_workers):
                     return
             start, items = self._feed.take(size) if size else (0, ())
@@ -129,11 +134,7 @@ class Stream:
 
     def pump(self, timeout: float) -> None:
         """Take in what has finished and hand out more of what is at hand; used by the director."""
-        try:
-            self._absorb(self._inbox.get(timeout=timeout if self._ramp is None else RAMP_S))
-        except Empty:
-            if self._ramp is None:
-                return
+        self._absorb(self._inbox.wait(ANY, timeout if self._ramp is None else RAMP_S))
         if self._ramp is not None:
             self._climb()
         self.fill(at_hand=True)
@@ -169,35 +170,42 @@ class Stream:
 
     def wake(self) -> None:
         """End a `pump` that waits, from another thread."""
-        self._inbox.put(None)
+        self._inbox.wake()
 
-    def _absorb(self, finished: Finished | None) -> None:
-        if finished is None:
-            return
-        self._under_way -= 1
-        self._ready[finished.chunk.start] = finished
-        if finished.wall_s:
-            self._drift.note(len(finished.values) or 1, finished.wall_s, finished.cpu_s)
+    def _absorb(self, arrived: list[Finished]) -> None:
+        for finished in arrived:
+            self._under_way -= 1
+            self._ready[finished.chunk.start] = finished
+            if finished.wall_s:
+                self._drift.note(len(finished.values) or 1, finished.wall_s, finished.cpu_s)
+        if self._plan.adaptive and self._fixed_window is None:
+            self._weigh(arrived)
+
+    def _weigh(self, arrived: list[Finished]) -> None:
+        """Look at one result of many."""
+        self._arrivals += len(arrived)
+        due = len(self._weights) < sizing.SOME or self._arrivals > WEIGH_AFTER
+        if due and arrived and arrived[-1].values:
+            self._weights.append(weight(arrived[-1].values[-1]))
+            self._arrivals = 0
+
+    def _widened(self) -> bool:
+        """Whether others may begin while the consumer waits for one slow call and the window is full."""
+        if not self._plan.adaptive or self._fixed_window is not None or self._in_flight < self._window:
+            return False
+        before, self._window = self._window, min(2 * self._window, sizing.waiting_window(self._weights))
+        return self._window > before
 
     def _await_one(self) -> None:
-        """Block until a task is finished; then take in all that are.
+        """Block until the task that is due next, or any if there is no order, is finished.
 
         Raises:
             TimeoutError: if the deadline passes first.
         """
-        try:
-            self._absorb(self._inbox.get(timeout=self._patience()))
-        except Empty:
-            if self._deadline is not None and time.monotonic() >= self._deadline:
-                raise TimeoutError("the results were not complete within timeout=") from None
-        self._absorb_all()
-
-    def _absorb_all(self) -> None:
-        while True:
-            try:
-                self._absorb(self._inbox.get_nowait())
-            except Empty:
-                return
+        arrived = self._inbox.wait(self._next if self._ordered else ANY, self._patience())
+        self._absorb(arrived)
+        if not arrived and self._deadline is not None and time.monotonic() >= self._deadline:
+            raise TimeoutError("the results were not complete within timeout=")
 
     def _patience(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
@@ -220,6 +228,8 @@ class Stream:
                     if self._feed.at_hand() and not self._to_caller:
                         continue
                     return
+                if self._widened():
+                    continue
                 self._await_one()
                 self._reconsider()
                 continue

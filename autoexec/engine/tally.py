@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from ..records import Ending, Failures, HostStats, Stats
+from ..records import Ending
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..statistics import HostStats, Stats
 
 __all__ = ["Histogram", "Tally", "Timeline"]
 
@@ -123,6 +127,8 @@ class Tally:
 
     def stats(self, items: int, hosts: tuple[HostStats, ...]) -> Stats:
         """Everything as a value."""
+        from ..statistics import Failures, Stats
+
         return Stats(
             items=items,
             calls=self.calls,
