@@ -53,6 +53,7 @@ def _build(cls: type[T]) -> type[T]:
         __repr__=_repr([name for name in names if name not in fields or fields[name].repr]),
         __match_args__=names,
         __qualname__=cls.__qualname__,
+        __signature__=_Signature(names, defaults),
         __dataclass_fields__=_Description(names, defaults),
         **_METHODS,
     )
@@ -61,11 +62,35 @@ def _build(cls: type[T]) -> type[T]:
 
 
 def _init(names: tuple[str, ...], defaults: dict[str, object]) -> Any:
-    parameters = ", ".join(f"{name}=_defaults[{name!r}]" if name in defaults else name for name in names)
-    body = "; ".join(f"_set(self, {name!r}, {name})" for name in names)
-    namespace: dict[str, Any] = {"_defaults": defaults, "_set": object.__setattr__}
-    exec(f"def __init__(self, {parameters}): {body}", namespace)
-    return namespace["__init__"]
+    assign, known = object.__setattr__, frozenset(names)
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        given = dict(zip(names, args, strict=False))
+        if len(args) > len(names) or not kwargs.keys() <= known - given.keys():
+            wrong = sorted(kwargs.keys() - (known - given.keys())) or list(args[len(names) :])
+            raise TypeError(f"{type(self).__qualname__}() got what it has no place for: {wrong}")
+        values = defaults | given | kwargs
+        for name in names:
+            if name not in values:
+                raise TypeError(f"{type(self).__qualname__}() needs {name!r}")
+            assign(self, name, values[name])
+
+    return __init__
+
+
+class _Signature:
+    """What `inspect` and `help` show of the arguments, made on demand."""
+
+    def __init__(self, names: tuple[str, ...], defaults: dict[str, object]) -> None:
+        self._names, self._defaults = names, defaults
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        from inspect import Parameter, Signature
+
+        kind = Parameter.POSITIONAL_OR_KEYWORD
+        return Signature(
+            [Parameter(n, kind, default=self._defaults.get(n, Parameter.empty)) for n in self._names]
+        )
 
 
 def _repr(shown: list[str]) -> Any:

@@ -16,9 +16,11 @@ there are refusals, which are not latency, the GIL, and runs that end before an 
    paced by the rate. After a pause they are spread over one latency.
 6. **The GIL** (`gil_bound`) feeds only so many calls that also compute.
 
-Measured latencies contain 100 to 400 µs of the client's own CPU and scheduling per call; rises of that size
-are allowed for, and for calls of about a millisecond the limit therefore says little more than that more
-threads do not help this process.
+Measured latencies contain 100 to 400 µs of the client's own CPU and scheduling per call, and now and then a
+switch interval of the GIL (5 ms) for all calls of a moment. So a millisecond is allowed for, and a rise of
+less than 10 ms must be seen twice. For calls of a few milliseconds the limit therefore often says no more
+than that more threads do not help this process. A service that serves the last comer first hides its queue:
+those who wait are not among the quicker 60 %.
 
 Ideas: Little (1961), "A proof for the queuing formula L = λW"; the gradient and Vegas limits of Netflix's
 concurrency-limits, which compare latency with a base in the way of TCP Vegas (Brakmo and Peterson, 1995);

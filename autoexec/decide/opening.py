@@ -6,13 +6,11 @@ import math
 
 __all__ = ["Opening"]
 
-SHORT = (
-    64  # calls that may all go at once: a few browsers' worth of connections, and as wide as fixed pools get
-)
+SHORT = 64  # calls that may all go at once: some browsers' worth of connections, as wide as fixed pools get
 EIGHT = 8.0  # a short run's first calls
 FEW, SOME = 4.0, 16.0  # the first calls of other runs, and those soon after: any service serves them
 DOUBLING_S = 0.07  # most services on the open net have answered by then
-UNKNOWN_S = 0.1  # latency assumed where one is needed and none is known
+UNKNOWN_S = 0.06  # latency assumed where one is needed and none is known: quick calls must not wait long
 THREAD_S = 0.0001  # a thread takes so long to start: no use in letting calls out faster
 STEP_S = 0.001  # no clock doubles faster or is asked more often
 LONG = 32  # runs of so many full waves lose less than 2 % when they double only once per latency
@@ -66,17 +64,17 @@ class Opening:
 
 def _doubling(cap: int, items: int | None, latency_s: float | None) -> float:
     """Seconds in which the number doubles."""
-    latency = UNKNOWN_S if latency_s is None else latency_s
     if items is not None and items <= SHORT:  # three doublings within 15 % of a latency
-        return STEP_S if latency_s is None else min(DOUBLING_S, 0.05 * latency)
-    double = min(DOUBLING_S, 0.9 * latency)
+        return STEP_S if latency_s is None else min(DOUBLING_S, 0.05 * latency_s)
+    double = DOUBLING_S if latency_s is None else min(DOUBLING_S, 0.9 * latency_s)
     if items is None:
         return double
     if items <= WAVE * cap:  # 15 % of a latency grows into 80 % between 64 calls and 256
         calls = min(items, cap, 256)
         share = 0.15 + 0.65 * math.log2(max(1.0, calls / SHORT)) / 2
+        latency = UNKNOWN_S if latency_s is None else latency_s
         span = max(share * latency, THREAD_S * calls)
         return min(double, span / max(1.0, math.log2(calls / SOME)))
     if items >= LONG * cap and latency_s is not None:
-        return latency
+        return latency_s
     return double

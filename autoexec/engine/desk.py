@@ -12,84 +12,29 @@ patience.
 
 from __future__ import annotations
 
-import heapq
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from itertools import count
 
 from ..backends.base import Backend, Chunk, Deliver, Failure, Finished
 from ..decide.answers import Answer, judge_error
 from ..errors import BrokenWorker, ItemTimeout, WorkerDied, blame, unpacked
 from ..records import Ending, spell
-from .hosts import Attempts, Hosts, Lane, judge_response, no_host
+from .alarms import Alarms
+from .hosts import Attempts, Hosts, judge_response, no_host
+from .jobs import Job, Line, Rest, Try
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..decide.concurrency import Ticket
     from .bookkeeping import Keep
 
 __all__ = ["Desk"]
 
 OK = Answer(Ending.OK)
-
-
-class _Job(Chunk):
-    """One try of a task; a task of several items is tried again item by item.
-
-    Attributes:
-        attempts: how often its item was tried.
-        line: the host that it waits for or runs at.
-        settled: whether its outcome is known, or no longer wanted.
-        rest: the task that it is a part of, with the place in it, or None.
-        since: when a worker began it, 0.0 before.
-        ticket: what the host's controller knows it by.
-    """
-
-    __slots__ = ("attempts", "line", "rest", "settled", "since", "ticket")
-
-    def __init__(self, chunk: Chunk, line: _Line, attempts: Attempts, rest: _Rest | None = None) -> None:
-        super().__init__(chunk.start, chunk.items, chunk.call, chunk.star, chunk.begin)
-        self.line, self.attempts, self.rest = line, attempts, rest
-        self.settled, self.since = False, 0.0
-        self.ticket: Ticket | None = None
-
-
-class _Line:
-    """The jobs that wait for one host."""
-
-    __slots__ = ("alarm", "jobs", "lane", "listed")
-
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
-        self.jobs: deque[_Job] = deque()
-        self.listed = False  # among those that may admit a call
-        self.alarm = math.inf  # when it will be looked at again
-
-
-class _Try:
-    """How one try of an item ended, and when it may be tried again (None: not at all)."""
-
-    __slots__ = ("answer", "delay_s", "error", "place")
-
-    def __init__(
-        self, place: int, answer: Answer, error: BaseException | None, delay_s: float | None
-    ) -> None:
-        self.place, self.answer, self.error, self.delay_s = place, answer, error, delay_s
-
-
-class _Rest:
-    """A finished task some of whose items run again."""
-
-    __slots__ = ("finished", "places")
-
-    def __init__(self, finished: Finished, places: int) -> None:
-        self.finished, self.places = finished, places
 
 
 class Desk:
@@ -116,15 +61,12 @@ class Desk:
     ) -> None:
         self._hosts, self._deliver, self._subject = hosts, deliver, subject
         self._item_timeout, self._keep = item_timeout, keep
-        self._lines: dict[str, _Line] = {}
-        self._ready: deque[_Line] = deque()
-        self._alarms: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = count()
-        self._changed = threading.Condition(hosts.lock)
-        self._timer: threading.Thread | None = None
+        self._lines: dict[str, Line] = {}
+        self._ready: deque[Line] = deque()
+        self._alarms = Alarms(hosts.lock, self._act)
         self._pending = 0  # tasks taken and not yet delivered
         self._closed = self._killed = False
-        self._starts: list[_Job] = []
+        self._starts: list[Job] = []
         self._results: list[Finished] = []
         self._late: list[Finished] = []
         self._inner = open_backend(self._ended)
@@ -134,29 +76,47 @@ class Desk:
 
     def submit(self, chunk: Chunk) -> None:
         """Take a task; it begins when its host allows."""
-        item, star = self._subject(chunk)
-        failure = host = None
-        try:
-            host = self._hosts.name_of(item, star)
-        except Exception as error:  # per= raised: that is this item's failure
-            failure = no_host(error)
+        named = self._named(chunk)
         with self._hosts.lock:
             self._pending += 1
-            if failure is not None:
-                self._hosts.tally.failed(failure.error, "")
-                self._conclude(chunk, None, failure, "")
-            elif host is not None:
-                self._queue(_Job(chunk, self._line(host), Attempts()))
+            rest = None
+            if len(named) > 1:
+                rest = Rest(Finished(chunk, [None] * len(named), None, 0.0, 0.0, ""), len(named))
+            for part, host in named:
+                self._take(part, host, rest)
             todo = self._decided()
         self._carry_out(*todo)
 
-    def _line(self, host: str) -> _Line:
+    def _named(self, chunk: Chunk) -> list[tuple[Chunk, str | Failure]]:
+        """A task with its host; its items apart if they are for several, or if each begins at a rate."""
+        if len(chunk.items) == 1:
+            return [(chunk, self._host_of(chunk))]
+        parts = [(part, self._host_of(part)) for part in _singles(chunk)]
+        host = parts[0][1]
+        together = self._hosts.options.rate is None and all(other == host for _, other in parts)
+        return [(chunk, host)] if together and isinstance(host, str) else parts
+
+    def _host_of(self, chunk: Chunk) -> str | Failure:
+        item, star = self._subject(chunk)
+        try:
+            return self._hosts.name_of(item, star)
+        except Exception as error:  # per= raised: that is this item's failure
+            return no_host(error)
+
+    def _take(self, chunk: Chunk, host: str | Failure, rest: Rest | None) -> None:
+        if isinstance(host, Failure):
+            self._hosts.tally.failed(host.error, "")
+            self._conclude(chunk, rest, host, "")
+        else:
+            self._queue(Job(chunk, self._line(host), Attempts(), rest))
+
+    def _line(self, host: str) -> Line:
         line = self._lines.get(host)
         if line is None:
-            line = self._lines[host] = _Line(self._hosts.lane(host))
+            line = self._lines[host] = Line(self._hosts.lane(host))
         return line
 
-    def _queue(self, job: _Job, *, first: bool = False) -> None:
+    def _queue(self, job: Job, *, first: bool = False) -> None:
         if first:
             job.line.jobs.appendleft(job)
         else:
@@ -164,7 +124,7 @@ class Desk:
         if job.line.alarm == math.inf:
             self._list(job.line)
 
-    def _list(self, line: _Line) -> None:
+    def _list(self, line: Line) -> None:
         if not line.listed and line.jobs:
             line.listed = True
             self._ready.append(line)
@@ -174,8 +134,8 @@ class Desk:
         with self._hosts.lock:
             back: list[Chunk] = []
             for line in self._lines.values():
-                fresh = [job for job in line.jobs if not job.attempts.count]
-                line.jobs = deque(job for job in line.jobs if job.attempts.count)
+                fresh = [job for job in line.jobs if not job.attempts.count and job.rest is None]
+                line.jobs = deque(job for job in line.jobs if job.attempts.count or job.rest is not None)
                 back += fresh
             self._pending -= len(back)
         return back
@@ -206,7 +166,7 @@ class Desk:
             elif wait != math.inf:
                 self._look_again(line, now + wait)
 
-    def _look_again(self, line: _Line, when: float) -> None:
+    def _look_again(self, line: Line, when: float) -> None:
         if when < line.alarm:
             line.alarm = when
 
@@ -214,15 +174,23 @@ class Desk:
                 line.alarm = math.inf
                 self._list(line)
 
-            self._at(when, ring)
+            self._alarms.set(when, ring)
 
-    def _refuse(self, line: _Line) -> None:
+    def _refuse(self, line: Line) -> None:
+        lane = line.lane
         while line.jobs:
             job = line.jobs.popleft()
-            self._hosts.tally.failed(error := line.lane.refusal(), line.lane.host)
-            self._conclude(job, job.rest, Failure(error), "")
+            parts: list[Chunk] = [job]
+            rest = job.rest
+            if len(job.items) > 1:
+                parts = _singles(job)
+                rest = Rest(Finished(job, [None] * len(parts), None, 0.0, 0.0, ""), len(parts))
+            for part in parts:
+                self._hosts.tally.failed(error := lane.refusal(), lane.host)
+                job.attempts.tell(error)
+                self._conclude(part, rest, Failure(error), "")
 
-    def _decided(self) -> tuple[list[_Job], list[Finished], list[Finished]]:
+    def _decided(self) -> tuple[list[Job], list[Finished], list[Finished]]:
         """What is to be started, delivered and given up now; under the lock."""
         if not self._killed:
             self._admit(time.monotonic())
@@ -237,8 +205,8 @@ class Desk:
         self._carry_out(*todo)
 
     def _carry_out(
-        self, starts: list[_Job], results: list[Finished], late: list[Finished], hand: bool = False
-    ) -> _Job | None:
+        self, starts: list[Job], results: list[Finished], late: list[Finished], hand: bool = False
+    ) -> Job | None:
         """Do what was decided, without the lock, which workers need meanwhile.
 
         With `hand`, one job is returned for the worker whose thread this is.
@@ -257,7 +225,7 @@ class Desk:
             self._drained()
         return own
 
-    def _begin(self, job: _Job, begin: Callable[[], bool] | None) -> bool:
+    def _begin(self, job: Job, begin: Callable[[], bool] | None) -> bool:
         """A worker has taken the job; False if nobody wants it any more."""
         now = time.monotonic()
         wanted = begin is None or begin()
@@ -270,7 +238,7 @@ class Desk:
                 self._list(job.line)
                 self._pending -= 1
             elif self._item_timeout is not None:
-                self._at(now + self._item_timeout, partial(self._overdue, job))
+                self._alarms.set(now + self._item_timeout, partial(self._overdue, job))
         if not wanted:
             self._act()
             self._drained()
@@ -278,13 +246,13 @@ class Desk:
 
     # Outcomes ---------------------------------------------------------------------------------------------
 
-    def _ended(self, finished: Finished) -> _Job | None:
+    def _ended(self, finished: Finished) -> Job | None:
         """A worker is done with a job; called in any thread. Returns what the worker may do next."""
         return self._finish(finished, hand=self._hands_on)
 
-    def _finish(self, finished: Finished, hand: bool = False) -> _Job | None:
+    def _finish(self, finished: Finished, hand: bool = False) -> Job | None:
         job = finished.chunk
-        assert isinstance(job, _Job)
+        assert isinstance(job, Job)
         if self._keep is not None and not job.settled:
             self._keep(job.start, finished.values)
         tries = self._tries(job, finished)
@@ -294,19 +262,19 @@ class Desk:
             todo = self._decided()
         return self._carry_out(*todo, hand=hand)
 
-    def _tries(self, job: _Job, finished: Finished) -> list[_Try]:
+    def _tries(self, job: Job, finished: Finished) -> list[Try]:
         """What became of each item that did not go well, and of the only one of a task."""
         now = time.monotonic()
         if len(job.items) == 1:
             answer, error = _judged(finished)
-            return [_Try(0, answer, error, self._delay(job.attempts, error, answer, now))]
+            return [Try(0, answer, error, self._delay(job.attempts, error, answer, now))]
         failed = [
             (place, value.error) for place, value in enumerate(finished.values) if type(value) is Failure
         ]
         tries = []
         for place, error in failed:
             attempts, answer = Attempts(job.since), judge_error(error, time.time())
-            tries.append(_Try(place, answer, error, self._delay(attempts, error, answer, now)))
+            tries.append(Try(place, answer, error, self._delay(attempts, error, answer, now)))
         return tries
 
     def _delay(
@@ -314,7 +282,7 @@ class Desk:
     ) -> float | None:
         return None if self._killed else self._hosts.delay(attempts, error, answer, now)
 
-    def _settle(self, job: _Job, finished: Finished, tries: list[_Try]) -> None:
+    def _settle(self, job: Job, finished: Finished, tries: list[Try]) -> None:
         job.settled = True
         count, now = max(1, len(finished.values)), time.monotonic()
         first, *more = [*(tried.answer for tried in tries), *[OK] * (count - len(tries))]
@@ -328,7 +296,7 @@ class Desk:
         else:
             self._settle_many(job, finished, tries)
 
-    def _settle_one(self, job: _Job, finished: Finished, tried: _Try) -> None:
+    def _settle_one(self, job: Job, finished: Finished, tried: Try) -> None:
         if tried.error is not None and isinstance(tried.error, Exception):
             job.attempts.note(tried.error, finished.wall_s)
             if self._again(job, tried):
@@ -341,15 +309,15 @@ class Desk:
             self._give_up(job, value)
         self._conclude(job, job.rest, value, finished.where, finished)
 
-    def _settle_many(self, job: _Job, finished: Finished, tries: list[_Try]) -> None:
+    def _settle_many(self, job: Job, finished: Finished, tries: list[Try]) -> None:
         """Run the items of a task that failed again, one by one."""
-        rest = _Rest(finished, 0)
+        rest = Rest(finished, 0)
         for tried in tries:
             failure = finished.values[tried.place]
             single = Chunk(
                 job.start + tried.place, job.items[tried.place : tried.place + 1], job.call, job.star
             )
-            part = _Job(single, job.line, Attempts(job.since), rest)
+            part = Job(single, job.line, Attempts(job.since), rest)
             part.attempts.note(failure.error, 0.0)
             if self._again(part, tried):
                 rest.places += 1
@@ -359,22 +327,22 @@ class Desk:
         if not rest.places:
             self._result(finished)
 
-    def _again(self, job: _Job, tried: _Try) -> bool:
+    def _again(self, job: Job, tried: Try) -> bool:
         """Whether a job that failed runs again; it is then put back into its line when its time comes."""
         if tried.delay_s is None or self._killed:
             return False
         if not self._hosts.may_retry(job.line.lane, job.attempts, tried.answer):
             return False
-        fresh = _Job(job, job.line, job.attempts, job.rest)
+        fresh = Job(job, job.line, job.attempts, job.rest)
         fresh.begin = None  # the task's own was asked when it was tried first
-        self._at(time.monotonic() + tried.delay_s, partial(self._queue, fresh, first=True))
+        self._alarms.set(time.monotonic() + tried.delay_s, partial(self._queue, fresh, first=True))
         return True
 
-    def _give_up(self, job: _Job, failure: Failure) -> None:
+    def _give_up(self, job: Job, failure: Failure) -> None:
         job.attempts.tell(failure.error)
         self._hosts.tally.failed(failure.error, job.line.lane.host)
 
-    def _overdue(self, job: _Job) -> None:
+    def _overdue(self, job: Job) -> None:
         """Its patience is over: the call is given up, and others have its place."""
         if job.settled:
             return
@@ -384,7 +352,7 @@ class Desk:
         self._late.append(Finished(job, [], error, limit, 0.0, where))
 
     def _conclude(
-        self, job: Chunk, rest: _Rest | None, value: Any, where: str, finished: Finished | None = None
+        self, job: Chunk, rest: Rest | None, value: Any, where: str, finished: Finished | None = None
     ) -> None:
         """The last word on an item: into the task that it belongs to, and out when that is complete."""
         if isinstance(value, Failure):
@@ -401,38 +369,6 @@ class Desk:
     def _result(self, finished: Finished) -> None:
         self._results.append(finished)
 
-    # Time -------------------------------------------------------------------------------------------------
-
-    def _at(self, when: float, action: Callable[[], None]) -> None:
-        """Have something done under the lock at a certain time."""
-        first = not self._alarms or when < self._alarms[0][0]
-        heapq.heappush(self._alarms, (when, next(self._order), action))
-        if self._timer is None:
-            self._timer = threading.Thread(target=self._watch, name="autoexec-desk", daemon=True)
-            try:
-                self._timer.start()
-            except RuntimeError:  # no more threads at interpreter shutdown: `close` keeps the time
-                self._timer = None
-        elif first:
-            self._changed.notify_all()
-
-    def _watch(self) -> None:
-        while True:
-            with self._hosts.lock:
-                if self._killed or (self._closed and not self._pending):
-                    return
-                self._wait_and_ring()
-            self._act()
-
-    def _wait_and_ring(self) -> None:
-        """Wait for a change or the next alarm, and do what is due."""
-        now = time.monotonic()
-        if not self._alarms or self._alarms[0][0] > now:
-            self._changed.wait(self._alarms[0][0] - now if self._alarms else None)
-            now = time.monotonic()
-        while self._alarms and self._alarms[0][0] <= now:
-            heapq.heappop(self._alarms)[2]()
-
     # The end ----------------------------------------------------------------------------------------------
 
     def profiled(self, latency_s: float, held_s: float) -> None:
@@ -446,7 +382,7 @@ class Desk:
         with self._hosts.lock:
             if not self._closed or self._pending:
                 return
-            self._changed.notify_all()
+            self._alarms.end()
         self._inner.close(wait=False)
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:
@@ -459,28 +395,37 @@ class Desk:
         with self._hosts.lock:
             self._closed = True
             self._killed = self._killed or kill
-            self._changed.notify_all()
             if kill:
                 for line in self._lines.values():
                     line.jobs.clear()
-                self._alarms.clear()
             idle = kill or not self._pending
-            timer = self._timer
-        while wait and not idle:  # the timer may be missing, where no more threads can be had
+            if idle:
+                self._alarms.end()
+        while wait and not idle:  # the alarms may have no thread, where no more are to be had
             with self._hosts.lock:
                 if self._pending:
-                    self._wait_and_ring()
+                    self._alarms.wait()
                 idle = not self._pending
             self._act()
         if idle:
             self._inner.close(wait=wait, kill=kill)
-        if wait and timer is not None and timer is not threading.current_thread():
-            timer.join()
+        if wait:
+            with self._hosts.lock:
+                self._alarms.end()
+            self._alarms.join()
 
     def costs(self) -> dict[str, float]:
         """Measured seconds, by the names of `Calibration`."""
         seen = getattr(self._inner, "costs", None)
         return seen() if seen is not None else {}
+
+
+def _singles(chunk: Chunk) -> list[Chunk]:
+    """The items of a task, each as a task of its own."""
+    return [
+        Chunk(chunk.start + place, chunk.items[place : place + 1], chunk.call, chunk.star)
+        for place in range(len(chunk.items))
+    ]
 
 
 def _ends_the_run(error: BaseException) -> bool:

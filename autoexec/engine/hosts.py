@@ -65,7 +65,7 @@ class Attempts:
 
     def tell(self, error: BaseException) -> None:
         """Write on the last error what became of every try."""
-        if self.count > 1 or len(self.notes) > 1:
+        if self.count > 1 or len(self.notes) > 1 or isinstance(error, Refused):
             for note in self.notes:
                 add_note(error, f"autoexec: {note}")
 
