@@ -76,7 +76,7 @@ class Controller:
 
     __slots__ = (
         "_answers", "_area", "_cap", "_cohorts", "_ended", "_first", "_items", "_judge", "_last",
-        "_mean", "_now", "_opening", "_refusals", "_refused", "_serial", "_until", "_whole", "gil",
+        "_mean", "_now", "_opening", "_refusals", "_refused", "_serial", "_slowest", "_until", "_whole", "gil",
         "in_flight",
     )  # fmt: skip
 
@@ -91,6 +91,7 @@ class Controller:
         self._refusals = Refusals()
         self._answers = self._serial = self._ended = self._refused = 0
         self._first: float | None = None
+        self._slowest = 0.0  # seconds of the slowest of the first answers
         self._area = self._last = self._mean = 0.0  # the area is that under `in_flight` over time
         self._now = self._until = -math.inf
         self._cohorts = Cohorts(self._judge.base)
@@ -139,7 +140,7 @@ class Controller:
         self.gil.note(latency, held_s, now)
         self._mean += (latency - self._mean) * max(MEMORY, 1 / self._ended)
         if self._opening is not None:
-            self._answered(self._opening, now)
+            self._answered(self._opening, now, latency)
         if used and not bounded:
             self._judge.answered(self._judge.opening and self._cohorts.late(now))
         if cohort is not None and cohort.answered(latency):
@@ -225,11 +226,16 @@ class Controller:
                 self._judge.number = width
                 self._settle()
 
-    def _answered(self, opening: Opening, now: float) -> None:
+    def _answered(self, opening: Opening, now: float, latency: float) -> None:
         """Good answers stop the opening's clock, except in runs so short that it has let all out."""
         self._widen(opening, now)
         self._answers += 1
-        if not self._judge.opening or (self._answers >= ENOUGH and not opening.short):
+        self._slowest = max(self._slowest, latency)
+        if self._answers >= ENOUGH and not opening.short:
+            if opening.latency_s is None:  # as wide as if the latency had been known from the start
+                self._widen(Opening(self._cap, self._items, self._slowest), now)
+            self._opening = None
+        elif not self._judge.opening:
             self._opening = None
 
     def _refuse(self, ticket: Ticket) -> None:

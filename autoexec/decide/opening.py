@@ -11,7 +11,7 @@ EIGHT = 8.0  # a short run's first calls
 FEW, SOME = 4.0, 16.0  # the first calls of other runs, and those soon after: any service serves them
 DOUBLING_S = 0.07  # most services on the open net have answered by then
 UNKNOWN_S = 0.06  # latency assumed where one is needed and none is known: quick calls must not wait long
-THREAD_S = 0.0001  # a thread takes so long to start: no use in letting calls out faster
+THREAD_S = 0.0001  # a thread takes so long to start: by then quick calls have ended, and theirs are free
 STEP_S = 0.001  # no clock doubles faster or is asked more often
 LONG = 32  # runs of so many full waves lose less than 2 % when they double only once per latency
 WAVE = 1.5  # runs of up to so many full waves must be out before the first answer comes
@@ -47,7 +47,7 @@ class Opening:
             width = self._first * math.pow(self._some / self._first, elapsed / self._soon)
         else:
             width = self._some * math.pow(2.0, min(20.0, (elapsed - self._soon) / self._double))
-        return min(self._top, width)
+        return min(self._top, width, self._some + elapsed / THREAD_S)
 
     def next_step(self, elapsed: float) -> float | None:
         """Seconds after the first call when one more may go; None once the clock lets no more out."""
@@ -73,8 +73,7 @@ def _doubling(cap: int, items: int | None, latency_s: float | None) -> float:
         calls = min(items, cap, 256)
         share = 0.15 + 0.65 * math.log2(max(1.0, calls / SHORT)) / 2
         latency = UNKNOWN_S if latency_s is None else latency_s
-        span = max(share * latency, THREAD_S * calls)
-        return min(double, span / max(1.0, math.log2(calls / SOME)))
+        return min(double, share * latency / max(1.0, math.log2(calls / SOME)))
     if items >= LONG * cap and latency_s is not None:
         return latency_s
     return double

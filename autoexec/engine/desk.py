@@ -121,7 +121,7 @@ class Desk:
             job.line.jobs.appendleft(job)
         else:
             job.line.jobs.append(job)
-        if job.line.alarm == math.inf:
+        if job.line.alarm == math.inf or job.line.alarm <= time.monotonic():  # whoever rings it may be late
             self._list(job.line)
 
     def _list(self, line: Line) -> None:

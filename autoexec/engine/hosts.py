@@ -199,6 +199,8 @@ class Hosts:
             held_s: seconds for which one call holds the GIL.
         """
         self._cap, self._items, self._latency_s, self._held_s = cap, items, latency_s, held_s
+        if latency_s is not None:
+            self._gil.note(latency_s, held_s)
         for lane in self._lanes.values():
             if lane.controller is None:
                 lane.controller = self._controller()
@@ -206,6 +208,7 @@ class Hosts:
     def profiled(self, latency_s: float, held_s: float) -> None:
         """The first item, which ran in the caller's own thread, has ended."""
         self._latency_s, self._held_s = latency_s, held_s
+        self._gil.note(latency_s, held_s)
         for lane in self._lanes.values():
             if lane.controller is not None:
                 lane.controller.profiled(latency_s, held_s)
