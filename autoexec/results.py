@@ -94,7 +94,7 @@ class Results(_Iterator["R"]):
 
     def stats(self) -> Stats:
         """What happened so far: calls, retries, refusals, latencies, concurrency, host by host."""
-        return self._run.stats()
+        return self._run.outlet.stats()
 
     def __repr__(self) -> str:
         plan = self.plan

@@ -76,8 +76,8 @@ class Controller:
 
     __slots__ = (
         "_answers", "_area", "_cap", "_cohorts", "_ended", "_first", "_items", "_judge", "_last",
-        "_mean", "_now", "_opening", "_refusals", "_refused", "_serial", "_slowest", "_until", "_whole", "gil",
-        "in_flight",
+        "_mean", "_now", "_opening", "_refusals", "_refused", "_serial", "_slowest", "_until", "_whole",
+        "gil", "in_flight",
     )  # fmt: skip
 
     def __init__(

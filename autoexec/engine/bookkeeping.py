@@ -31,6 +31,7 @@ class Keep:
 
     def __init__(self, journal: Journal, resume: Resume) -> None:
         self._journal, self._resume = journal, resume
+        self._closed = False
 
     def __call__(self, start: int, values: list[Any]) -> None:
         """Keep the results of the items from `start` on; one that cannot be kept becomes a failure.
@@ -52,7 +53,8 @@ class Keep:
         return self._resume.merge(blocks) if ordered else self._resume.merge_unordered(blocks)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what comes later is not kept."""
+        self._closed = True
         self._journal.close()
 
 

@@ -65,6 +65,8 @@ class Attended:
         try:
             host = hosts.name_of(args if self._star else args[0], self._star)
         except Exception as error:
+            with hosts.lock:
+                hosts.tally.failed(error, "")
             return no_host(error)
         with hosts.lock:
             lane = hosts.lane(host)

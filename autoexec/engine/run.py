@@ -14,29 +14,26 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from itertools import takewhile
 
-from ..checks import is_async
 from ..errors import blame, unpacked
 from ..frozen import replace
 from ..records import Plan, Profile, WorkKind, spell
 from ..resources import close_here
+from .attention import Attention
 from .director import Director, Seen
 from .feed import Feed
 from .loop import Block, Loop
-from .measured import Measured, name_of
+from .measured import Measured
+from .outlet import Outlet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from typing import Any
 
-    from ..backends.base import Backend, Chunk, Deliver
+    from ..backends.base import Backend, Deliver
     from ..options import Options
-    from ..report.progress import Bar
-    from ..statistics import Stats
     from .bookkeeping import Keep
-    from .hosts import Hosts
     from .judge import Judge
     from .stream import Stream
 
@@ -67,7 +64,7 @@ class Run:
         profile: what one item costs, or None as long as that is open.
         total: results there will be, or None if unknown.
         patient: whether closing waits for running items.
-        delivered: results delivered so far.
+        outlet: where results pass on their way to the consumer.
     """
 
     def __init__(
@@ -83,14 +80,11 @@ class Run:
         self.profile: Profile | None = None
         self.total = feed.remaining()
         self.patient = False
-        self.delivered = 0
-        self._keep, self._event_loop = keep, loop
-        self._is_async = is_async(call)
-        self._hosts: Hosts | None = None
-        self._summed_up = False
-        self._sent = call
+        self.outlet = Outlet(call, options, self.total, keep)
+        self._keep = keep
+        self._attention = Attention(call, options, feed.star, keep, loop)
         self._lock = threading.Lock()
-        self._loop = Loop(self._watched_call(), feed)
+        self._loop = Loop(self._attention.here, feed)
         self._director = Director(self._loop, self._early, self._pump)
         self._measured = Measured(call)
         self._stream: Stream | None = None
@@ -101,35 +95,14 @@ class Run:
         self._size = 1
         self._expected_s = 0.0  # per item of a serial run
         self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
-        self._bar: Bar | None = None
-
-    def _watched_call(self) -> Callable[..., Any]:
-        """What the caller's own thread calls; what workers call is set beside it."""
-        if self.options.initializer is not None:
-            from ..backends.prepared import Prepared
-
-            self._sent = Prepared(self.call, self.options.initializer, self.options.initargs)
-        if not self.options.attended:
-            return self._sent
-        from ..backends.base import Capturing
-        from .front import Attended
-        from .hosts import Hosts
-
-        self._hosts = Hosts(self.options)
-        here = Attended(self._sent, self._hosts, self.feed.star)
-        if not self._is_async:
-            self._sent = Capturing(self._sent)
-        return here
+        self.outlet.hosts = self._attention.hosts
 
     # The call ---------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Start working: sample and decide, or hand everything to the backend that was asked for."""
-        if self.options.progress:
-            from ..report.progress import open_bar
-
-            self._bar = open_bar(self.total)
         try:
+            self.outlet.open()
             self._begin()
         except BaseException:
             self.finish(early=True)
@@ -139,8 +112,8 @@ class Run:
         backend = self.options.backend
         if backend == "serial":
             self.plan = Plan("serial", reason="backend='serial' was asked for")
-        elif self._is_async or self.options.item_timeout is not None:
-            where = "asyncio" if self._is_async else "threads"
+        elif self._attention.is_async or self.options.item_timeout is not None:
+            where = "asyncio" if self._attention.is_async else "threads"
             self._open_stream(*self._the_judge().direct(self.feed.remaining(), where), fork=False).fill()
         elif backend in ("auto", "threads"):
             self.feed.look_ahead(self.options.buffersize and self.options.buffersize - 1)
@@ -196,7 +169,7 @@ class Run:
         """Keep what is finished, and name the items that failed."""
         if self._keep is not None:
             self._keep(block.start, block.out)
-        if self._hosts is None:
+        if self._attention.hosts is None:
             return
         from ..backends.base import Failure
 
@@ -346,7 +319,7 @@ class Run:
         if self._judge is None:
             from .judge import Judge
 
-            self._judge = Judge(self.call, self.options, self.feed, self._sent)
+            self._judge = Judge(self.call, self.options, self.feed, self._attention.sent)
         return self._judge
 
     def _open_stream(self, plan: Plan, profile: Profile, *, fork: bool) -> Stream:
@@ -355,12 +328,18 @@ class Run:
         judge = self._the_judge()
         self.plan, self.profile = plan, profile
         self._loop.taken = True
+
+        def open_backend(plan: Plan, deliver: Deliver) -> Backend:
+            backend = self._attention.open(judge, plan, self.profile, deliver, fork)
+            self.outlet.hosts = self._attention.hosts
+            return backend
+
         self._stream = Stream(
             self.feed,
-            self._sent,
+            self._attention.sent,
             plan,
             profile,
-            open_backend=lambda plan, deliver: self._open_backend(plan, deliver, fork),
+            open_backend=open_backend,
             replan=self._replan,
             options=self.options,
             deadline=self._deadline,
@@ -369,44 +348,8 @@ class Run:
         )
         return self._stream
 
-    def _open_backend(self, plan: Plan, deliver: Deliver, fork: bool) -> Backend:
-        """The backend of a plan, behind a desk where single calls need attention."""
-        judge = self._the_judge()
-        if self._hosts is None and not plan.adaptive:
-            return judge.open(plan, deliver, fork=fork, eager=True)
-        from .front import open_desk
-        from .hosts import Hosts
-
-        if self._hosts is None:
-            self._hosts = Hosts(self.options)
-        return open_desk(
-            self._hosts,
-            plan,
-            self.profile,
-            deliver,
-            lambda deliver: self._open_inner(plan, deliver, fork),
-            subject=self._subject,
-            keep=self._keep,
-        )
-
-    def _open_inner(self, plan: Plan, deliver: Deliver, fork: bool) -> Backend:
-        if plan.backend != "asyncio":
-            return self._the_judge().open(plan, deliver, fork=fork, eager=True)
-        from ..backends.registry import open_loop
-
-        hosts, name = self._hosts, self.profile.function if self.profile else ""
-        assert hosts is not None
-
-        def blocked(chunk: Chunk, seconds: float) -> None:
-            hosts.blocked(f"{name} (item {chunk.start})", seconds)
-
-        return open_loop(plan, deliver, loop=self._event_loop, blocked=blocked)
-
-    def _subject(self, chunk: Chunk) -> tuple[Any, bool]:
-        return chunk.items[0], self.feed.star
-
     def _replan(self, profile: Profile) -> Plan | None:
-        if self.options.item_timeout is not None or self._is_async:
+        if self.options.item_timeout is not None or self._attention.is_async:
             return None
         judge = self._the_judge()
         plan = judge.replan(profile, self._measured)
@@ -430,40 +373,13 @@ class Run:
         complete = False
         try:
             yield []  # once begun, the generator cleans up even if nobody asks for a result
-            yield from map(self._count, self._settled())
+            yield from self.outlet.through(self._blocks())
             error = self._error or self.feed.error
             complete = error is None
             if error is not None:
                 raise error
         finally:
             self.finish(early=not complete)
-
-    def _settled(self) -> Iterator[list[Any]]:
-        """Results with those of the journal between them, and what failed treated as the caller wishes."""
-        blocks = self._blocks()
-        if self._keep is not None:
-            blocks = self._keep.merge(blocks, ordered=self.options.ordered)
-        for values in blocks:
-            if self._hosts is None:
-                yield values
-            else:
-                yield from self._without_failures(values)
-
-    def _without_failures(self, values: list[Any]) -> Iterator[list[Any]]:
-        from ..backends.base import Failure
-
-        if not any(type(value) is Failure for value in values):
-            yield values
-            return
-        wish = self.options.on_error
-        if wish == "return":
-            yield [value.error if type(value) is Failure else value for value in values]
-        elif wish == "skip":
-            yield [value for value in values if type(value) is not Failure]
-        else:
-            good = list(takewhile(lambda value: type(value) is not Failure, values))
-            yield good
-            raise values[len(good)].error
 
     def _blocks(self) -> Iterator[list[Any]]:
         """Results up to the end or the first error: what is there, then what runs here or elsewhere."""
@@ -512,20 +428,6 @@ class Run:
         if self._deadline is not None and time.monotonic() > self._deadline and self.feed.remaining() != 0:
             raise TimeoutError("the results were not complete within timeout=")
 
-    def stats(self) -> Stats:
-        """What happened so far."""
-        from ..statistics import Stats
-
-        return self._hosts.stats(self.delivered) if self._hosts is not None else Stats(items=self.delivered)
-
-    def _count(self, values: list[Any]) -> list[Any]:
-        self.delivered += len(values)
-        if self._bar is not None:
-            if self._hosts is not None:
-                self._bar.set_postfix_str(self._hosts.tally.brief(), refresh=False)
-            self._bar.update(len(values))
-        return values
-
     def interrupt(self) -> None:
         """End the results, from another thread, while the consumer waits for one."""
         if self._stream is not None:
@@ -545,27 +447,12 @@ class Run:
         if not sys.is_finalizing():
             self._director.stop()
         if self._stream is not None:
-            self._stream.close(wait=not early or self.patient, kill=early)
+            # With a journal, what runs is waited for: its results are kept.
+            self._stream.close(wait=not early or self.patient or self._keep is not None, kill=early)
             if not early and self._judge is not None:
                 self._judge.learn()
         close_here()
-        self._sum_up()
-        if self._keep is not None:
-            self._keep.close()
-        if self._bar is not None:
-            self._bar.close()
-
-    def _sum_up(self) -> None:
-        """Log what failed without ending the run, once."""
-        if self._hosts is None or self.options.on_error == "raise" or self._summed_up:
-            return
-        self._summed_up = True
-        with self._hosts.lock:
-            text = self._hosts.tally.failures()
-        if text:
-            import logging
-
-            logging.getLogger("autoexec").warning("%s: items failed: %s", name_of(self.call), text)
+        self.outlet.close()
 
 
 def _note(text: str) -> None:
