@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .results import Results
@@ -46,8 +46,9 @@ class AsyncResults(AsyncIterator[R], Generic[R]):
         loop = asyncio.get_running_loop()
         driver = ThreadPoolExecutor(1, thread_name_prefix="autoexec-driver")
         context = contextvars.copy_context()
+        starting = driver.submit(context.run, self._start)
         try:
-            self._results = await loop.run_in_executor(driver, context.run, self._start)
+            self._results = await asyncio.wrap_future(starting)
             blocks = self._results.blocks
 
             def step() -> list[R] | None:
@@ -57,23 +58,29 @@ class AsyncResults(AsyncIterator[R], Generic[R]):
                 for value in values:
                     yield value
         finally:
-            await self._end(loop, driver)
+            await self._end(loop, driver, starting)
 
-    async def _end(self, loop: asyncio.AbstractEventLoop, driver: ThreadPoolExecutor) -> None:
+    async def _end(
+        self, loop: asyncio.AbstractEventLoop, driver: ThreadPoolExecutor, starting: Future[Results[R]]
+    ) -> None:
         """Let everything go; whoever cancels this meanwhile waits for it, too."""
-        results = self._results
-        if results is not None:
-            results.interrupt()
-            closing = loop.run_in_executor(driver, results.close)
-            cancelled = None
-            while not closing.done():
-                try:
-                    await asyncio.shield(closing)
-                except asyncio.CancelledError as error:
-                    cancelled = error
-            if cancelled is not None:
-                raise cancelled
+
+        def close() -> None:
+            if not starting.cancelled() and starting.exception() is None:
+                starting.result().close()
+
+        if self._results is not None:
+            self._results.interrupt()
+        closing = loop.run_in_executor(driver, close)  # after the start, which may still go on
+        cancelled = None
+        while not closing.done():
+            try:
+                await asyncio.shield(closing)
+            except asyncio.CancelledError as error:
+                cancelled = error
         driver.shutdown(wait=False)
+        if cancelled is not None:
+            raise cancelled
 
     async def aclose(self) -> None:
         """Cancel the calls that run and wait until they are gone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from . import api
@@ -23,6 +23,7 @@ __all__ = ["Parallel", "parallel"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Parallel(Generic[P, R]):
@@ -49,17 +50,35 @@ class Parallel(Generic[P, R]):
         bound = bind(instance, owner)
         return self if bound is self.__wrapped__ else _Bound(bound, self._options)
 
-    def map(self, *iterables: Iterable[Any], **options: Unpack[Wishes]) -> Results[R]:
+    @overload
+    def map(
+        self: Parallel[P, Coroutine[Any, Any, T]], *iterables: Iterable[Any], **options: Unpack[Wishes]
+    ) -> Results[T]: ...
+    @overload
+    def map(self, *iterables: Iterable[Any], **options: Unpack[Wishes]) -> Results[R]: ...
+    def map(self, *iterables: Iterable[Any], **options: Unpack[Wishes]) -> Results[Any]:
         """`autoexec.map` of this function, with the decorator's options and these on top."""
         return api.start(self._target(), api.check_items(iterables), api.resolved(options, self._options))
 
-    def starmap(self, iterable: Iterable[Iterable[Any]], **options: Unpack[Wishes]) -> Results[R]:
+    @overload
+    def starmap(
+        self: Parallel[P, Coroutine[Any, Any, T]],
+        iterable: Iterable[Iterable[Any]],
+        **options: Unpack[Wishes],
+    ) -> Results[T]: ...
+    @overload
+    def starmap(self, iterable: Iterable[Iterable[Any]], **options: Unpack[Wishes]) -> Results[R]: ...
+    def starmap(self, iterable: Iterable[Iterable[Any]], **options: Unpack[Wishes]) -> Results[Any]:
         """`autoexec.starmap` of this function."""
         return api.start(
             self._target(), api.check_items((iterable,)), api.resolved(options, self._options), star=True
         )
 
-    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+    @overload
+    def submit(self: Parallel[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> Future[T]: ...
+    @overload
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[Any]:
         """Run one call in the background, in an executor that all decorated functions share."""
         return shared_executor().submit(self._target(), *args, **kwargs)
 

@@ -7,12 +7,12 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Executor as BaseExecutor
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from .api import check_function, resolved
 from .checks import is_async
@@ -62,7 +62,13 @@ class Executor(BaseExecutor):
         _open_routers.add(self._router)
         weakref.finalize(self, _let_go, self._router).atexit = False
 
-    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+    @overload
+    def submit(
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[R]: ...
+    @overload
+    def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def submit(self, fn: Callable[P, Any], /, *args: P.args, **kwargs: P.kwargs) -> Future[Any]:
         """Schedule `fn(*args, **kwargs)` and return its future.
 
         Raises:
@@ -151,9 +157,10 @@ def _check(options: Options) -> None:
     for name, usual in (("journal", None), ("on_error", "raise")):
         if getattr(options, name) != usual:
             raise OptionError(f"{name}= belongs to map; a future holds its own result or error")
-    if options.attended and isinstance(options.backend, BaseExecutor):
+    if (options.attended or options.initializer) and isinstance(options.backend, BaseExecutor):
         raise OptionError(
-            "rate=, per= and retries= do not reach into an executor of yours; leave backend= out"
+            "rate=, per=, retries= and initializer= do not reach into an executor of yours; "
+            "leave backend= out"
         )
 
 

@@ -31,7 +31,17 @@ else:
             return cls
 
 
-__all__ = ["PerWorker", "Scope", "close_here", "current", "forget", "here", "note_closing", "per_worker"]
+__all__ = [
+    "PerWorker",
+    "Scope",
+    "busy_here",
+    "close_here",
+    "current",
+    "forget",
+    "here",
+    "note_closing",
+    "per_worker",
+]
 
 
 class Scope:
@@ -72,6 +82,7 @@ class _Threads(threading.local):
     """Threads that are no workers of ours (the caller's own) have a scope each, made when wanted."""
 
     scope: Scope | None = None
+    busy = 0  # runs whose items are being run in this thread right now, one inside the other
 
 
 _threads = _Threads()
@@ -89,16 +100,22 @@ def here() -> Scope:
 
 
 def close_here() -> None:
-    """Close what items made in this thread while it was no worker of ours."""
+    """Close what items made in this thread while it was no worker of ours; not while one still runs in it."""
     scope = _threads.scope
-    if scope is not None and scope.made:
+    if scope is not None and scope.made and not _threads.busy:
         scope.close()
+
+
+def busy_here(more: int) -> None:
+    """Items begin (1) or end (-1) to run in this thread, which is no worker of ours."""
+    _threads.busy += more
 
 
 def forget() -> None:
     """Start afresh, without closing anything: in a forked process all that belongs to its parent."""
     current.set(None)
     _threads.scope = None
+    _threads.busy = 0
 
 
 class PerWorker(_Generic["T"]):
@@ -124,7 +141,8 @@ class PerWorker(_Generic["T"]):
         found: Any = scope.made.get(self._token)
         if found is None:
             began = time.perf_counter()
-            found = self._factory(*self._args, **self._kwargs, **_pool_for(self._factory, scope.concurrency))
+            pool = _pool_for(self._factory, scope.concurrency, self._args, self._kwargs)
+            found = self._factory(*self._args, **self._kwargs, **pool)
             scope.making_s += time.perf_counter() - began
             scope.made[self._token] = found
         return found  # type: ignore[no-any-return]
@@ -160,15 +178,31 @@ def per_worker(factory: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Pe
     return PerWorker(factory, args, kwargs, uuid.uuid4().hex)
 
 
-def _pool_for(factory: Callable[..., Any], concurrency: int) -> dict[str, Any]:
-    """Keyword arguments that make a client's connection pool as large as the concurrency."""
+def _pool_for(
+    factory: Callable[..., Any], concurrency: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Keyword arguments that make a client's connection pool as large as the concurrency.
+
+    What the caller gave is left alone.
+    """
     name = f"{getattr(factory, '__module__', '')}.{getattr(factory, '__qualname__', '')}"
-    if concurrency > 1 and name in _POOLS:
-        return _POOLS[name](concurrency)
-    code = getattr(factory, "__code__", None)
-    if code is not None and "concurrency" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+    if name in _POOLS:
+        own, pool = _POOLS[name]
+        return pool(concurrency) if concurrency > 1 and own not in kwargs else {}
+    names = _parameters(factory)
+    if "concurrency" in names and "concurrency" not in (*names[: len(args)], *kwargs):
         return {"concurrency": concurrency}
     return {}
+
+
+def _parameters(factory: Any) -> tuple[str, ...]:
+    """The names of a function's or a class's parameters, the positional ones first."""
+    call = getattr(factory, "__init__", None) if isinstance(factory, type) else factory
+    code = getattr(call, "__code__", None)
+    if code is None:
+        return ()
+    names: tuple[str, ...] = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return names[1:] if isinstance(factory, type) else names
 
 
 def _aiohttp_pool(concurrency: int) -> dict[str, Any]:
@@ -183,9 +217,10 @@ def _httpx_pool(concurrency: int) -> dict[str, Any]:
     return {"limits": httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)}
 
 
-_POOLS: dict[str, Callable[[int], dict[str, Any]]] = {
-    "aiohttp.client.ClientSession": _aiohttp_pool,
-    "httpx.AsyncClient": _httpx_pool,
+# Client -> the parameter that sets its pool, and what it is set to.
+_POOLS: dict[str, tuple[str, Callable[[int], dict[str, Any]]]] = {
+    "aiohttp.client.ClientSession": ("connector", _aiohttp_pool),
+    "httpx.AsyncClient": ("limits", _httpx_pool),
 }
 
 

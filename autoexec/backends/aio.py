@@ -53,7 +53,7 @@ class AioBackend:
         self._context.run(current.set, self._scope)
         self._tasks: dict[Chunk, asyncio.Task[None]] = {}
         self._leaving: set[asyncio.Task[None]] = set()  # cancelled, and not yet gone
-        self._closing = False
+        self._closing = self._killed = False
         self._gone = threading.Event()
         self._thread: threading.Thread | None = None
         self._end: asyncio.Event | None = None
@@ -133,7 +133,7 @@ class AioBackend:
     # In the loop ------------------------------------------------------------------------------------------
 
     def _launch(self, chunk: Chunk) -> None:
-        if chunk.begin is not None and not chunk.begin():
+        if self._killed or (chunk.begin is not None and not chunk.begin()):
             return
         task = self._loop.create_task(self._run(chunk), context=self._context.copy())
         self._tasks[chunk] = task
@@ -170,6 +170,7 @@ class AioBackend:
             task.add_done_callback(self._leaving.discard)
 
     def _cancel_all(self) -> None:
+        self._killed = True  # what is submitted from now on came too late
         for chunk in list(self._tasks):
             self._cancel(chunk)
 

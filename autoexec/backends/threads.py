@@ -39,9 +39,11 @@ class ThreadBackend:
         self._max_workers = max_workers
         self._deliver = deliver
         self._context = contextvars.copy_context()
-        self._tasks: SimpleQueue[tuple[Chunk, bool] | None] = SimpleQueue()
+        self._tasks: SimpleQueue[Chunk | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._idle: deque[None] = deque()  # one entry for each idle thread that no task has claimed
+        # Every task in the queue counts on one thread that waits, or is about to, whichever will take it.
+        self._idle: deque[None] = deque()  # one entry for each such thread that no task counts on
+        self._unmet: deque[None] = deque()  # and for each task that none was left for
         self._closed = False
         self._lock = threading.Lock()
         self._started = 0
@@ -53,27 +55,29 @@ class ThreadBackend:
 
     def submit(self, chunk: Chunk) -> None:
         """Queue a task; start a thread for it unless one is idle or enough run."""
-        claimed = self._claim()
-        self._tasks.put((chunk, claimed))
-        if claimed:
+        self._tasks.put(chunk)
+        if _take(self._idle):
             return
         with self._lock:
-            if len(self._threads) < self._max_workers and not self._closed:
-                self._start_thread()
+            self._unmet.append(None)
+            self._start_if_needed()
             alone = not self._threads
+        if self._unmet and _take(self._idle):  # one has become idle meanwhile
+            self._freed()
         if alone:  # not even one, as at interpreter shutdown: the task is done here
             for waiting in self.withdraw():
                 following: Chunk | None = waiting
                 while following is not None:
                     following = self._run(following, "the submitting thread")
 
-    def _claim(self) -> bool:
-        """Count on an idle thread, if there is one."""
-        try:
-            self._idle.pop()
-        except IndexError:
-            return False
-        return True
+    def _start_if_needed(self) -> None:
+        if len(self._threads) < self._max_workers and not self._closed and _take(self._unmet):
+            self._start_thread()
+
+    def _freed(self) -> None:
+        """A thread can be counted on."""
+        if not _take(self._unmet):
+            self._idle.append(None)
 
     def _start_thread(self) -> None:
         began = time.perf_counter()
@@ -88,6 +92,7 @@ class ThreadBackend:
             thread.start()
         except RuntimeError:  # no more threads to be had: those that run will do the work
             self._threads.pop()
+            self._unmet.append(None)
         self._started += 1
         self._started_s += time.perf_counter() - began
 
@@ -96,33 +101,16 @@ class ThreadBackend:
         current.set(scope)
         where = f"thread {threading.current_thread().name}"
         try:
-            chunk = self._next()
+            chunk = self._tasks.get()
             while chunk is not None:
-                chunk = self._run(chunk, where) or self._next()
+                chunk = self._run(chunk, where)  # an idle thread must not keep the items alive
+                if chunk is None:
+                    self._freed()
+                    chunk = self._tasks.get()
         except _GivenUp:
             return
         finally:
             scope.close()
-
-    def _next(self) -> Chunk | None:
-        """The next task; waits for it. None when the thread is to end.
-
-        A task that was queued for an idle thread may be taken by one that just became free: then the idle
-        one is still there to be counted on.
-        """
-        try:
-            entry = self._tasks.get_nowait()
-        except Empty:
-            if self._closed:
-                return None
-            self._idle.append(None)
-            entry = self._tasks.get()
-            if entry is not None and not entry[1]:
-                self._claim()
-        else:
-            if entry is not None and entry[1]:
-                self._idle.append(None)
-        return entry[0] if entry is not None else None
 
     def _run(self, chunk: Chunk, where: str) -> Chunk | None:
         """Run a task; returns one that was handed over in exchange, if any.
@@ -146,23 +134,21 @@ class ThreadBackend:
             return
         with self._lock:
             self._threads.remove(thread)
-            if not self._tasks.empty() and not self._closed:
-                self._start_thread()
+            self._start_if_needed()
 
     def withdraw(self) -> list[Chunk]:
         """Give back the tasks that no thread has begun."""
         back: list[Chunk] = []
         while True:
             try:
-                entry = self._tasks.get_nowait()
+                chunk = self._tasks.get_nowait()
             except Empty:
                 return back
-            if entry is None:
+            if chunk is None:
                 self._tasks.put(None)
                 return back
-            if entry[1]:
-                self._idle.append(None)
-            back.append(entry[0])
+            back.append(chunk)
+            self._freed()  # whoever it counted on
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:
         """End the threads after the queued tasks; running items cannot be ended.
@@ -187,3 +173,12 @@ class ThreadBackend:
     def costs(self) -> dict[str, float]:
         """Measured seconds, by the names of `Calibration`."""
         return {"thread_start": self._started_s / self._started} if self._started else {}
+
+
+def _take(entries: deque[None]) -> bool:
+    """Take one away, if there is one; two threads never take the same."""
+    try:
+        entries.pop()
+    except IndexError:
+        return False
+    return True

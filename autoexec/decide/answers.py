@@ -83,7 +83,7 @@ _UNREACHABLE = {
     if hasattr(errno, name)
 }
 _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
-_REFUSED_STATUS = frozenset({429, 503})
+_TOO_MANY, _UNAVAILABLE = 429, 503
 _PLAIN = frozenset(
     {
         *(type(None), bool, int, float, complex, str, bytes, bytearray),
@@ -195,8 +195,8 @@ def _judge_status(status: int, headers: object, now: float, raised: bool) -> Ans
         return Answer(Ending.OK, status)
     after = parse_retry_after(_header(headers, "Retry-After"), now)
     ending = Ending.ERROR if raised or status >= 500 else Ending.OK
-    if status in _REFUSED_STATUS:
-        ending = Ending.REFUSED
+    if status == _TOO_MANY or (status == _UNAVAILABLE and after is not None):
+        ending = Ending.REFUSED  # a 503 that does not say when to return may have any reason
     return Answer(ending, status, after, status in _TRANSIENT_STATUS)
 
 

@@ -148,8 +148,12 @@ class Controller:
         self._settle()
 
     def profiled(self, latency_s: float, held_s: float) -> None:
-        """The item that was profiled in the caller's thread has ended: its latency, learned late."""
-        self.gil.note(latency_s, held_s)
+        """The item that was profiled in the caller's thread has ended: its latency, learned late.
+
+        `held_s` is 0.0 if it is not known.
+        """
+        if held_s:
+            self.gil.note(latency_s, held_s)
         if self._opening is not None and self._opening.latency_s is None:
             self._opening = Opening(self._cap, self._items, latency_s)
         self._settle()

@@ -208,7 +208,8 @@ class Hosts:
     def profiled(self, latency_s: float, held_s: float) -> None:
         """The first item, which ran in the caller's own thread, has ended."""
         self._latency_s, self._held_s = latency_s, held_s
-        self._gil.note(latency_s, held_s)
+        if held_s:
+            self._gil.note(latency_s, held_s)
         for lane in self._lanes.values():
             if lane.controller is not None:
                 lane.controller.profiled(latency_s, held_s)

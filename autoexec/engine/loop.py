@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from ..resources import busy_here
 from .feed import Feed
 
 TYPE_CHECKING = False
@@ -98,9 +99,13 @@ class Loop:
             if not items:
                 return None
             block = self.block = Block(start, items)
-        block.run(self._call, self.feed.star)
-        if len(block.out) < len(items) and block.error is None:
-            self._finish_stolen(block)
+        busy_here(1)
+        try:
+            block.run(self._call, self.feed.star)
+            if len(block.out) < len(items) and block.error is None:
+                self._finish_stolen(block)
+        finally:
+            busy_here(-1)
         block.wall_s = time.perf_counter() - block.began
         block.cpu_s = time.thread_time() - block.cpu_before
         self.block = None

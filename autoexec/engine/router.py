@@ -10,7 +10,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from functools import partial
 from types import MethodType
 
 from ..backends.base import Backend, Chunk, Deliver, Failure, Finished
@@ -19,6 +18,7 @@ from ..checks import is_async
 from ..decide import sizing
 from ..frozen import replace
 from ..records import Plan, Profile, WorkKind
+from ..resources import close_here
 from .director import Director, Seen
 from .front import Attended, open_desk
 from .hosts import Hosts
@@ -62,24 +62,35 @@ class Call:
         self.func, self.args, self.kwargs = func, args, kwargs
         self.about = about or func  # the user's own function, inside what carries it
 
-    def run(self, hosts: Hosts | None = None) -> Any:
-        """Run here, resolve the future; return the result, for whoever measures."""
+    def run(self, hosts: Hosts | None = None, apply: Callable[..., Any] = apply) -> Any:
+        """Run here by `apply`, resolve the future; return the result, for whoever measures."""
         if not self.future.set_running_or_notify_cancel():
             return None
         try:
-            value = self._attended(hosts) if hosts is not None else self.func(*self.args, **self.kwargs)
+            if hosts is None:
+                value = apply(self.func, self.args, self.kwargs)
+            else:
+                value = self._attended(hosts, apply)
         except BaseException as error:
             self.future.set_exception(error)
             return None
         self.future.set_result(value)
         return value
 
-    def _attended(self, hosts: Hosts) -> Any:
+    def _attended(self, hosts: Hosts, apply: Callable[..., Any]) -> Any:
         """The result of a call that waits its turn and runs again where that is allowed."""
-        value = Attended(partial(self.func, **self.kwargs), hosts, star=True)(*self.args)
+        value = Attended(lambda *args: apply(self.func, args, self.kwargs), hosts, star=True)(*self.args)
         if isinstance(value, Failure):
             raise value.error
         return value
+
+
+def _prepared(options: Options) -> Callable[..., Any]:
+    if options.initializer is None:
+        return apply
+    from ..backends.prepared import Prepared
+
+    return Prepared(apply, options.initializer, options.initargs)
 
 
 def _subject(chunk: Chunk) -> tuple[Any, bool]:
@@ -95,6 +106,7 @@ class Router:
 
     Attributes:
         hosts: what is known of the other side, where single calls need attention; else None.
+        apply: calls a function, in a worker that is prepared by the `initializer`.
     """
 
     def __init__(self, options: Options, closed: Callable[[Router], None] = lambda router: None) -> None:
@@ -107,6 +119,7 @@ class Router:
         self._ticket = 0
         self._judge = Judge(apply, options)
         self.hosts = Hosts(options) if options.attended else None  # shared by all functions: so are rates
+        self.apply = _prepared(options)
         self._closer: threading.Thread | None = None
         self._cancelling = False
 
@@ -151,7 +164,7 @@ class Router:
             Chunk(
                 ticket,
                 [(call.func, call.args, call.kwargs)],
-                apply,
+                self.apply,
                 star=True,
                 begin=lambda: self._begin(ticket),
             )
@@ -302,8 +315,8 @@ class Learner:
         self._func, self._router = func, router
         self._judge = Judge(func, router.options)
         self._queue = _Queue()
-        hosts = router.hosts
-        self._loop = Loop(lambda call: call.run(hosts), self._queue)  # type: ignore[arg-type]
+        hosts, apply = router.hosts, router.apply
+        self._loop = Loop(lambda call: call.run(hosts, apply), self._queue)  # type: ignore[arg-type]
         self._measured = Measured(func)
         self._director: Director | None = None
         self._thread: threading.Thread | None = None
@@ -338,6 +351,7 @@ class Learner:
                     self._decide()
         finally:
             director.stop()
+            close_here()
 
     def _decide(self, seen: Seen | None = None) -> bool:
         assert self._director is not None

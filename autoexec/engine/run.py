@@ -91,7 +91,7 @@ class Run:
         self._judge: Judge | None = None
         self._early_blocks: list[list[Any]] = []
         self._error: BaseException | None = None
-        self._sampling = False
+        self._sampling = self._interrupted = False
         self._size = 1
         self._expected_s = 0.0  # per item of a serial run
         self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
@@ -300,7 +300,10 @@ class Run:
             if self._sampling:
                 self._sampling = False  # the input ended while it was sampled
                 self.profile = self._measured.brief(0)
-                self.plan = Plan("serial", reason="all items were run while they were measured")
+                found = "all items were run while they were measured"
+                self.plan = Plan(
+                    "serial", reason=found if self._measured.items else "nothing was left to run"
+                )
         if stream is not None:
             self._director.dismiss()
             stream.wake()
@@ -308,7 +311,7 @@ class Run:
         if stream is not None and self.profile is not None and self.profile.partial:
             self.profile, wrong = self._measured.refreshed(self.profile, gil=self._the_judge().machine.gil)
             stream.ramp_up(None)
-            if self.plan is not None and self.plan.adaptive and self.profile.items:
+            if self.plan is not None and self.plan.adaptive and not self._measured.importing():
                 stream.profiled(self.profile)
             if wrong:
                 stream.reconsider(self.profile)
@@ -375,7 +378,7 @@ class Run:
             yield []  # once begun, the generator cleans up even if nobody asks for a result
             yield from self.outlet.through(self._blocks())
             error = self._error or self.feed.error
-            complete = error is None
+            complete = error is None and not self._interrupted
             if error is not None:
                 raise error
         finally:
@@ -430,6 +433,7 @@ class Run:
 
     def interrupt(self) -> None:
         """End the results, from another thread, while the consumer waits for one."""
+        self._interrupted = True
         if self._stream is not None:
             self._stream.interrupt()
 

@@ -157,7 +157,8 @@ class Stream:
         """The first item, which ran in the caller's own thread while this began, has ended."""
         tell = getattr(self._backends[-1], "profiled", None)
         if tell is not None:
-            tell(profile.wall_s, profile.held_s)
+            # What a single call computes may be its imports, or the first connection to a host.
+            tell(profile.wall_s, profile.held_s if profile.items > 1 else 0.0)
 
     def delivered(self, count: int) -> None:
         """The consumer took results that were there before."""

@@ -210,7 +210,7 @@ def test_little_memory_caps_processes() -> None:
 
 def test_few_descriptors_cap_threads() -> None:
     """Waiting threads need sockets."""
-    plan = decide(IO, machine(4, descriptors=40))
+    plan = decide(IO, machine(4, descriptors=84))
     assert (plan.backend, plan.max_workers) == ("threads", 10)
 
 
@@ -320,6 +320,12 @@ def test_the_plan_keeps_what_was_weighed() -> None:
     assert plan.forecasts == tuple(ways)
     assert (plan.max_workers, plan.chunksize, plan.seconds) == (2, 1, 0.3)
     assert "300 ms forecast, 1 s in a loop" in plan.reason
+
+
+def test_a_forecast_from_an_item_that_still_runs_is_a_lower_bound() -> None:
+    """Where the watched item had not ended yet, the reason says "at least"."""
+    plan = planner.choose(ways_of(1.0, 0.5, 0.3), replace(PYTHON, partial=True))
+    assert "at least 300 ms forecast, at least 1 s in a loop" in plan.reason
 
 
 def test_the_reason_has_the_evidence() -> None:

@@ -12,6 +12,12 @@ from hypothesis import strategies as st
 from autoexec.decide.rates import Gate, Rate, parse_rate
 from autoexec.errors import MissingExtra, OptionError
 
+
+def shown(value: object) -> str:
+    """A test's name, the same in every process."""
+    return repr(value).split(" at 0x")[0]
+
+
 pytest.importorskip("pyrate_limiter")
 
 
@@ -36,7 +42,7 @@ pytest.importorskip("pyrate_limiter")
         (2.5, (2.5, 1.0)),
         (Decimal("0.1"), (1.0, 10.0)),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_rates_in_words(text: str | float, parsed: tuple[float, float]) -> None:
     """Calls and seconds; less than one call is one call per longer."""
@@ -62,7 +68,7 @@ def test_rates_in_words(text: str | float, parsed: tuple[float, float]) -> None:
         ),
         *("٣/s", b"10/s", True, None, [10], (10, 1), 1j, object()),
     ],
-    ids=repr,
+    ids=shown,
 )
 def test_no_rate(text: object) -> None:
     """The error shows how a rate looks, and what was given."""

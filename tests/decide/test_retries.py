@@ -18,6 +18,12 @@ from autoexec.decide.retries import FIRST_S, LONGEST_S, Budget, Retries, attempt
 from autoexec.errors import MissingExtra, OptionError
 from autoexec.records import Ending
 
+
+def shown(value: object) -> str:
+    """A test's name, the same in every process."""
+    return repr(value).split(" at 0x")[0]
+
+
 tenacity = pytest.importorskip("tenacity")
 
 BROKEN_OFF = Answer(Ending.ERROR, transient=True)
@@ -157,7 +163,7 @@ def test_a_returned_refusal(retry_on: type[BaseException] | None) -> None:
     assert policy.next_delay(1, None, FAILED, 0.0, 0.0) is None
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), asyncio.CancelledError()], ids=repr)
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), asyncio.CancelledError()], ids=shown)
 def test_an_end_is_an_end(error: BaseException) -> None:
     """Ctrl-C, an exit or a cancelled task is never tried again."""
     assert asked(Retries.of(3, BaseException), error=error) is None
@@ -185,14 +191,14 @@ def test_a_policy_that_fails(make: Callable[[], Retries]) -> None:
     assert make().next_delay(1, None, FAILED, 0.0, 0.0) is None
 
 
-@pytest.mark.parametrize("retries", [-1, True, 1.5, "3", None, [], KeyError, object()], ids=repr)
+@pytest.mark.parametrize("retries", [-1, True, 1.5, "3", None, [], KeyError, object()], ids=shown)
 def test_neither_number_nor_policy(retries: object) -> None:
     """Anything else is refused before any item."""
     with pytest.raises(OptionError, match=r"^retries must be a whole number from 0 or a tenacity policy"):
         Retries.of(retries)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("retry_on", [3, "x", [KeyError], int, (KeyError, int), (KeyError, "x")], ids=repr)
+@pytest.mark.parametrize("retry_on", [3, "x", [KeyError], int, (KeyError, int), (KeyError, "x")], ids=shown)
 def test_neither_class_nor_function(retry_on: object) -> None:
     """The same for what decides which errors are worth it."""
     with pytest.raises(OptionError, match=r"^retry_on must be an exception class"):

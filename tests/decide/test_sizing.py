@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,26 +114,47 @@ def test_an_early_guess_does_not_bound() -> None:
     assert sizing.io_workers(machine(2), profile, None) == sizing.IO_CAP
 
 
-@pytest.mark.parametrize(("descriptors", "workers"), [(0, 1), (4, 1), (40, 10), (1024, sizing.IO_CAP)])
+FEW_DESCRIPTORS = [(0, 1), (4, 1), (67, 1), (84, 10), (164, 50), (576, 256), (1 << 20, sizing.IO_CAP)]
+
+
+@pytest.mark.parametrize(("descriptors", "workers"), FEW_DESCRIPTORS)
 def test_few_descriptors_bound_waiting_workers(descriptors: int, workers: int) -> None:
-    """Each waiting thread may hold some sockets or files."""
-    assert sizing.io_workers(machine(4, descriptors=descriptors), waiting(), None) == workers
+    """Each waiting call may hold two sockets or files, and some stay free for everything else."""
+    few = machine(4, descriptors=descriptors)
+    assert sizing.io_cap(few) == workers
+    assert sizing.io_workers(few, waiting(), None) == workers
 
 
-@pytest.mark.parametrize(("items", "workers"), [(70, 35), (65, 33), (64, 64), (128, 64), (1, 1), (200, 50)])
-def test_waves_are_even(items: int, workers: int) -> None:
-    """All waves are as wide as the last: 70 items make 35 and 35, not 64 and 6."""
+def test_little_memory_bounds_waiting_calls() -> None:
+    """Each waiting call takes about a megabyte, of half of what is free."""
+    assert sizing.io_cap(machine(4, memory_available=100 << 20)) == 50
+    assert sizing.io_cap(machine(4, memory_available=0)) == 1
+
+
+@pytest.mark.parametrize("wish", [1, 7, 1000])
+def test_the_callers_number_is_the_cap(wish: int) -> None:
+    """Whoever says how many calls may wait at once knows the machine."""
+    assert sizing.io_cap(machine(4, descriptors=0, memory_available=0), wish) == wish
+
+
+@pytest.mark.parametrize("cap", [1, 3, 64])
+def test_waiting_workers_keep_to_the_cap_that_was_given(cap: int) -> None:
+    """A lower cap than ours holds; items fewer than that need no more workers."""
+    assert sizing.io_workers(machine(), waiting(), None, cap) == cap
+    assert sizing.io_workers(machine(), waiting(), 2, cap) == min(2, cap)
+
+
+@pytest.mark.parametrize(("items", "workers"), [(0, 1), (1, 1), (200, 200), (256, 256), (257, 256)])
+def test_every_waiting_item_has_a_worker_up_to_the_cap(items: int, workers: int) -> None:
+    """How many of them run at once is the controller's business."""
     assert sizing.io_workers(machine(), waiting(), items) == workers
 
 
 @given(MACHINES, PROFILES, st.integers(1, 5000))
-def test_even_waves_cost_no_wave(machine: Machine, profile: Profile, items: int) -> None:
-    """Narrower waves never mean more of them, and the last is not nearly empty."""
+def test_few_items_only_take_workers_away(machine: Machine, profile: Profile, items: int) -> None:
+    """The number of workers is what the work bears, or that of the items if they are fewer."""
     widest = sizing.io_workers(machine, profile, None)
-    workers = sizing.io_workers(machine, profile, items)
-    waves = math.ceil(items / workers)
-    assert waves == math.ceil(items / widest)
-    assert waves * workers - items < waves
+    assert sizing.io_workers(machine, profile, items) == min(widest, items)
 
 
 @given(MACHINES, PROFILES, ITEMS)
@@ -144,10 +163,11 @@ def test_worker_counts_are_within_bounds(machine: Machine, profile: Profile, ite
     for workers, most in (
         (sizing.cpu_workers(machine, items), machine.usable),
         (sizing.process_workers(machine, profile, items), machine.usable),
-        (sizing.io_workers(machine, profile, items), sizing.IO_CAP),
+        (sizing.io_workers(machine, profile, items), sizing.io_cap(machine)),
     ):
         assert 1 <= workers <= most
         assert not items or workers <= items
+    assert 1 <= sizing.io_cap(machine) <= sizing.IO_CAP
 
 
 def test_waiting_goes_one_by_one() -> None:

@@ -31,9 +31,27 @@ if TYPE_CHECKING:
         assert_type(results.plan, autoexec.Plan | None)
         assert_type(results.profile, autoexec.Profile | None)
     autoexec.map(length, ["a"], backend=ThreadPoolExecutor(2))
-    autoexec.map(length, ["a"], max_worker=2)  # type: ignore[call-arg]
-    autoexec.map(length, ["a"], max_workers="2")  # type: ignore[arg-type]
-    autoexec.map(3, ["a"])  # type: ignore[arg-type]
+    autoexec.map(length, ["a"], max_worker=2)  # type: ignore[call-overload]
+    autoexec.map(length, ["a"], max_workers="2")  # type: ignore[call-overload]
+    autoexec.map(3, ["a"])  # type: ignore[call-overload]
+
+    # An async function's results are what its calls return, whichever door they take.
+    async def fetch(url: str) -> bytes:
+        return url.encode()
+
+    @autoexec.parallel
+    async def crawl(url: str) -> bytes:
+        return url.encode()
+
+    assert_type(autoexec.map(fetch, ["a"]), autoexec.Results[bytes])
+    assert_type(list(autoexec.starmap(fetch, [("a",)])), list[bytes])
+    assert_type(autoexec.amap(fetch, ["a"]), autoexec.AsyncResults[bytes])
+    assert_type(autoexec.amap(length, ["a"], rate="10/s"), autoexec.AsyncResults[float])
+    assert_type(list(crawl.map(["a"])), list[bytes])
+    assert_type(crawl.submit("a"), Future[bytes])
+    assert_type(autoexec.Executor().submit(fetch, "a").result(), bytes)
+    assert_type(autoexec.per_worker(dict, a=1)(), dict[str, int])
+    assert_type(autoexec.map(length, ["a"], retries=3, on_error="skip").stats(), autoexec.Stats)
 
     # The decorator keeps arguments and result, with and without options.
     @autoexec.parallel
@@ -63,7 +81,7 @@ if TYPE_CHECKING:
         assert_type(executor.submit(length, "x", scale=2.0), Future[float])
         assert_type(list(executor.map(add, [1], ["x"], chunksize=2, buffersize=4)), list[bytes])
         assert_type(executor.plans, dict[str, autoexec.Plan])
-        executor.submit(length, 3)  # type: ignore[arg-type]
+        executor.submit(length, 3)  # type: ignore[call-overload]
     anyone: BaseExecutor = autoexec.Executor(4)
 
     # Looking without running.
