@@ -29,4 +29,4 @@ def test_the_figures_on_the_page_are_the_codes() -> None:
     assert f"about {run.BUDGET_S * 1e3:g} ms of work" in page
     assert f"for {director.PRESS_ROUNDS} × {director.PRESS_S * 1e3:g} ms" in page
     assert f"used < {classify.PRESSED} cores" in page
-    assert f"{run.RAMP} calls first".replace("8", "eight") in page
+    assert f"{run.RAMP} calls first" in page

@@ -13,14 +13,21 @@ import pytest
 FOLDER = Path(__file__).parents[1] / "examples"
 
 EXPECTED = {
+    "annotate_images": ["16 images in", "80 calls", "nucleus"],
     "as_executor": ["20 digests", "divisors at most in 20 numbers", "again, in order: True"],
     "count_nuclei": ["nuclei in", "20 cuts of it"],
+    "crawl_async": ["250 titles in", "'Slow servers, part 36'", "crawled 20 pages"],
     "crunch_numbers": ["200 widths in", "highest density 0."],
-    "scrape_api": ["40 answers"],
+    "download_files": ["24 files", "1 failed", "/status/404: 404 Client Error"],
+    "scrape_api": [": 10 calls, 0 of them retries", ": 0 calls, 0 of them retries", "250 articles"],
 }
+SERVICE = ("requests", "httpbin", "waitress", "tqdm", "tenacity", "pyrate_limiter")
 NEEDED = {
+    "annotate_images": SERVICE,
     "count_nuclei": ("scipy", "skimage"),
-    "scrape_api": ("requests", "httpbin", "waitress"),
+    "crawl_async": (*SERVICE, "httpx"),
+    "download_files": SERVICE,
+    "scrape_api": SERVICE,
 }
 
 
@@ -54,14 +61,30 @@ def test_example(name):
         assert text in printed
 
 
+PAGES = {
+    "README.md": ["for-code-that-expects-one", "Small files, part 1"],
+    "docs/io.md": ["note 19", "/status/404 404", "0 retries, 0 refusals"],
+}
+
+
 @pytest.mark.slow
-def test_readme(tmp_path):
-    """The README's Python blocks, in order, are one program that works."""
-    text = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
-    script = tmp_path / "readme.py"
+@pytest.mark.parametrize("page", PAGES)
+def test_page(page, tmp_path, httpbin_url):
+    """The Python blocks of a page, in order, are one program that works."""
+    missing = [package for package in (*SERVICE, "httpx") if find_spec(package) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}: pip install 'autoexec-futures[demo]'")
+    text = (FOLDER.parent / page).read_text(encoding="utf-8").replace("https://example.org", httpbin_url)
+    script = tmp_path / "page.py"
     script.write_text("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=45, check=False, cwd=tmp_path
+        [sys.executable, "-W", "error", script],
+        capture_output=True,
+        text=True,
+        timeout=45,
+        check=False,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    assert "for-code-that-expects-one" in done.stdout
+    for words in PAGES[page]:
+        assert words in done.stdout
