@@ -19,7 +19,7 @@ class HostStats:
         host: its name; "" for items that name none.
         calls: calls that ended, retries included.
         retries: calls that ran again.
-        refusals: answers 429 and 503.
+        refusals: answers 429, and 503 with a `Retry-After`.
         errors: calls that ended with another error, or took too long.
         waited_s: seconds in which calls were ready but `rate=` or a `Retry-After` held them back.
         limit: calls that may run at once now.
@@ -53,7 +53,7 @@ class Stats:
         items: results delivered so far.
         calls: calls that ended one by one, retries included (0 where whole blocks of items ran at a time).
         retries: calls that ran again.
-        refusals: answers 429 and 503.
+        refusals: answers 429, and 503 with a `Retry-After`.
         errors: calls that ended with another error, or took too long.
         at_once: calls that run now.
         latency_s: seconds of a call: shares of the calls with the seconds that so many stayed below, as

@@ -361,7 +361,7 @@ class Failure(Exception):
 def test_raised_statuses() -> None:
     """Of all statuses from 400 up, four are worth another try, and two are refusals."""
     for status in range(400, 600):
-        ending = Ending.REFUSED if status == 429 else Ending.ERROR
+        ending = Ending.REFUSED if status in {429, 503} else Ending.ERROR
         transient = status in {429, 502, 503, 504}
         assert judge_error(Failure(status, "5"), NOW) == Answer(ending, status, 5.0, transient)
 
