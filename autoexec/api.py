@@ -132,7 +132,7 @@ def amap(
     """
     import asyncio
 
-    from .async_results import AsyncResults, pulled
+    from .async_results import AsyncResults, Pulled
 
     checked = resolved(options)
     check_function(func, checked)
@@ -140,9 +140,10 @@ def amap(
         loop = asyncio.get_running_loop()
     except RuntimeError:
         raise OptionError("amap needs a running event loop; in ordinary code use autoexec.map") from None
-    items: tuple[Any, ...] = tuple(pulled(i, loop) if isinstance(i, AsyncIterable) else i for i in iterables)
+    items: tuple[Any, ...] = tuple(Pulled(i, loop) if isinstance(i, AsyncIterable) else i for i in iterables)
     check_items(items)
-    return AsyncResults(lambda: start(func, items, checked, loop=loop))
+    sources = [source for source in items if isinstance(source, Pulled)]
+    return AsyncResults(lambda: start(func, items, checked, loop=loop), sources)
 
 
 def start(
@@ -228,7 +229,7 @@ def profile(func: Callable[..., Any], *iterables: Iterable[Any], **options: Unpa
     """
     from .engine.study import study
 
-    check_function(func)
+    _check_measurable(func)
     return study(func, check_items(iterables), resolved(options))[0]
 
 
@@ -240,8 +241,17 @@ def explain(func: Callable[..., Any], *iterables: Iterable[Any], **options: Unpa
     from .engine.study import study
     from .report.text import explanation
 
-    check_function(func)
+    _check_measurable(func)
     print(explanation(*study(func, check_items(iterables), resolved(options))))
+
+
+def _check_measurable(func: object) -> None:
+    check_function(func)
+    if is_async(func):
+        raise OptionError(
+            f"{func!r} is async: there is nothing to choose, its calls run in an event loop, as many at once "
+            "as the other side bears; results.stats() tells how it went"
+        )
 
 
 def machine() -> Machine:

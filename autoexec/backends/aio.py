@@ -27,6 +27,10 @@ BLOCKED_S = 0.05  # a step this long is noticed: at 20 steps per second nothing 
 LOOK_S = 1.0  # between two looks whether the caller's own loop was closed under the tasks
 
 
+# A loop holds its tasks weakly; those of results that nobody holds must live until they are cancelled.
+_running: set[asyncio.Task[None]] = set()
+
+
 class AioBackend:
     """Runs each task's only item as an asyncio task.
 
@@ -136,7 +140,10 @@ class AioBackend:
         if self._killed or (chunk.begin is not None and not chunk.begin()):
             return
         task = self._loop.create_task(self._run(chunk), context=self._context.copy())
-        self._tasks[chunk] = task
+        if not task.done():  # an eager loop may have run it to its end
+            self._tasks[chunk] = task
+        _running.add(task)
+        task.add_done_callback(_running.discard)
 
     async def _run(self, chunk: Chunk) -> None:
         began, steps = time.perf_counter(), _Steps(self._scope)

@@ -87,7 +87,16 @@ class Attention:
                 return self._open_loop(plan, profile, deliver)
             return judge.open(plan, deliver, fork=fork, eager=True)
 
-        return open_desk(self.hosts, plan, profile, deliver, inner, subject=self._subject, keep=self._keep)
+        return open_desk(
+            self.hosts,
+            plan,
+            profile,
+            deliver,
+            inner,
+            subject=self._subject,
+            keep=self._keep,
+            gil=judge.machine.gil,
+        )
 
     def _open_loop(self, plan: Plan, profile: Profile | None, deliver: Deliver) -> Backend:
         from ..backends.registry import open_loop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Attended", "open_desk"]
 
+LOOK_S = 0.01  # between two looks whether a call of the workers has ended: nobody wakes this thread
+
 
 def open_desk(
     hosts: Hosts,
@@ -30,6 +33,7 @@ def open_desk(
     *,
     subject: Callable[[Chunk], tuple[Any, bool]],
     keep: Keep | None = None,
+    gil: bool = True,
 ) -> Desk:
     """A desk for `plan`, which obeys `hosts` and, where the plan is adaptive, sets the concurrency."""
     if plan.adaptive:
@@ -41,7 +45,9 @@ def open_desk(
                 profile.wall_s if known and profile is not None else None,
                 profile.held_s if known and profile is not None else 0.0,
             )
-            if profile is not None and profile.cpu_s > 0.0 and known:
+            if not gil:
+                hosts.held_share = 0.0
+            elif profile is not None and profile.cpu_s > 0.0 and known:
                 hosts.held_share = profile.held_s / profile.cpu_s
     return Desk(
         hosts, deliver, open_backend, subject=subject, item_timeout=hosts.options.item_timeout, keep=keep
@@ -88,7 +94,7 @@ class Attended:
                 wait = lane.wait_s(time.monotonic())
             if wait == 0.0:
                 return True
-            time.sleep(min(wait, 1.0))
+            time.sleep(LOOK_S if wait == math.inf else min(wait, 1.0))
 
     def _try(self, lane: Lane, attempts: Attempts, args: tuple[Any, ...]) -> tuple[Any, float | None]:
         """Call once; the value, and seconds until the next try if there is one."""

@@ -208,7 +208,9 @@ class Router:
                 )
             return self._judge.open(plan, deliver, fork=False)
 
-        return open_desk(hosts, plan, None, self._deliver, inner, subject=_subject)
+        return open_desk(
+            hosts, plan, None, self._deliver, inner, subject=_subject, gil=self._judge.machine.gil
+        )
 
     def _deliver(self, finished: Finished) -> None:
         with self._lock:
