@@ -543,9 +543,12 @@ BAD_FUNCTIONS = {
     "text": "abs",
     "none": None,
     "number": 3,
-    "coroutine": _coroutine,
     "async generator": _async_generator,
-    "partial": functools.partial(_coroutine, 1),
+    "partial of one": functools.partial(_async_generator, 1),
+}
+ASYNC_FUNCTIONS = {
+    "function": _coroutine,
+    "partial": functools.partial(_coroutine),
     "object": AsyncCallable(),
     "method": AsyncCallable().__call__,
 }
@@ -561,10 +564,26 @@ def test_what_cannot_be_called_is_refused(func: Any) -> None:
     assert source.pulled == 0
 
 
-def test_an_async_function_is_said_to_be_unsupported() -> None:
-    """The message says what it is and what to do instead."""
-    with pytest.raises(autoexec.OptionError, match=r"async.*not supported yet.*asyncio\.run"):
-        autoexec.map(_coroutine, [1])
+@pytest.mark.parametrize("func", ASYNC_FUNCTIONS.values(), ids=ASYNC_FUNCTIONS)
+def test_async_functions_run(func: Any) -> None:
+    """Whatever gives a coroutine when called is awaited, by `map` and by `starmap`."""
+    assert list(autoexec.map(func, range(5))) == list(range(5))
+    assert list(autoexec.starmap(func, [(x,) for x in range(5)])) == list(range(5))
+
+
+@pytest.mark.parametrize("func", ASYNC_FUNCTIONS.values(), ids=ASYNC_FUNCTIONS)
+def test_an_async_function_cannot_be_studied(func: Any) -> None:
+    """`profile` and `explain` watch calls in this thread; the message says why there is nothing to learn."""
+    for door in (autoexec.profile, autoexec.explain):
+        with pytest.raises(autoexec.OptionError, match=r"async.*event loop"):
+            door(func, range(3))
+
+
+@pytest.mark.parametrize("backend", ["serial", "threads", "processes"])
+def test_an_async_function_takes_no_backend(backend: str) -> None:
+    """Its calls run in an event loop and nowhere else."""
+    with pytest.raises(autoexec.OptionError, match="event loop"):
+        autoexec.map(_coroutine, [1], backend=backend)
 
 
 BAD_OPTIONS: list[dict[str, Any]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import functools
 import inspect
@@ -300,16 +301,29 @@ def test_explain_of_a_method(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_cannot_be_decorated() -> None:
-    """Something that is no function, and async functions, are refused at once."""
+    """Something that is no function, or that has many results, is refused at once."""
 
-    async def later() -> None: ...
+    async def stream() -> Any:
+        yield 1
 
     with pytest.raises(autoexec.OptionError, match="callable"):
         autoexec.parallel(3)  # type: ignore[call-overload]
     with pytest.raises(autoexec.OptionError, match="callable"):
         autoexec.parallel(max_workers=2)(3)  # type: ignore[arg-type]
-    with pytest.raises(autoexec.OptionError, match="async"):
-        autoexec.parallel(later)
+    with pytest.raises(autoexec.OptionError, match="async generator"):
+        autoexec.parallel(stream)
+
+
+def test_an_async_function_can_be_decorated() -> None:
+    """Its calls run in an event loop; calling it still gives a coroutine."""
+
+    @autoexec.parallel(max_workers=4)
+    async def double(x: int) -> int:
+        await asyncio.sleep(0)
+        return 2 * x
+
+    assert list(double.map([1, 2, 3])) == [2, 4, 6]
+    assert asyncio.run(double(4)) == 8
 
 
 @pytest.mark.parametrize(

@@ -366,13 +366,16 @@ def test_options_that_cannot_be_meant(options: dict[str, Any]) -> None:
         autoexec.Executor(**options)
 
 
-def test_async_functions_are_refused() -> None:
-    """An async function is an error at the call that says so."""
+def test_async_functions_run_in_an_event_loop() -> None:
+    """Their futures hold what they return; beside `backend=` they are refused."""
 
-    async def later() -> None: ...
+    async def later(x: int) -> int:
+        return -x
 
-    with autoexec.Executor() as executor, pytest.raises(autoexec.OptionError, match="async"):
-        executor.submit(later)
+    with autoexec.Executor() as executor:
+        assert [executor.submit(later, x).result(PATIENCE_S) for x in range(3)] == [0, -1, -2]
+    with autoexec.Executor(backend="threads") as executor, pytest.raises(autoexec.OptionError, match="async"):
+        executor.submit(later, 1)
 
 
 def test_no_items_is_an_error() -> None:
@@ -422,3 +425,44 @@ def test_nothing_is_kept_of_executors_that_are_gone(end: str) -> None:
         gc.collect()
         time.sleep(0.01)
     assert seen() is None
+
+
+# Workers ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("backend", ["auto", "threads"])
+@pytest.mark.parametrize("more", [{}, {"per": str}])
+def test_every_worker_is_prepared_once(backend: str, more: dict[str, Any]) -> None:
+    """The initializer runs in each thread before its first call, in the one that learns too."""
+    prepared: list[str] = []
+    ran: list[str] = []
+
+    def prepare(what: str) -> None:
+        prepared.append(threading.current_thread().name + what)
+
+    def work(number: int) -> int:
+        assert threading.current_thread().name + "!" in prepared
+        ran.append(threading.current_thread().name)
+        return number
+
+    with autoexec.Executor(2, backend=backend, initializer=prepare, initargs=("!",), **more) as executor:
+        assert list(executor.map(work, range(300))) == list(range(300))
+    assert sorted(prepared) == sorted(f"{name}!" for name in set(ran))
+
+
+def test_what_the_learning_thread_made_is_closed() -> None:
+    """A session that was made while the function was watched does not stay open."""
+    made: list[Any] = []
+
+    class Session:
+        def __init__(self) -> None:
+            self.open = True
+            made.append(self)
+
+        def close(self) -> None:
+            self.open = False
+
+    session = autoexec.per_worker(Session)
+    with autoexec.Executor(2) as executor:
+        assert all(executor.map(lambda _: session().open, range(300)))
+    assert made and not any(one.open for one in made)

@@ -41,6 +41,7 @@ SHARED = {
     "checks": "options",
     "resources": "ground",
     "role": "ground",
+    "statistics": "ground",
     "__main__": "doors",
     "cli": "doors",
     "decorator": "doors",

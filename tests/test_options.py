@@ -7,10 +7,12 @@ import dataclasses
 import inspect
 import math
 from importlib import util
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import autoexec
 from autoexec.errors import MissingExtra, OptionError
 from autoexec.options import BACKENDS, Options, resolve
 
@@ -142,9 +144,15 @@ def test_unknown_backends(value: Any) -> None:
         assert name in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("wishes", "package"), [({"backend": "joblib"}, "joblib"), ({"progress": True}, "tqdm")], ids=str
-)
+PACKAGES: list[tuple[Any, str]] = [
+    ({"backend": "joblib"}, "joblib"),
+    ({"progress": True}, "tqdm"),
+    ({"rate": 1}, "pyrate_limiter"),
+    ({"retries": 2}, "tenacity"),
+]
+
+
+@pytest.mark.parametrize(("wishes", "package"), PACKAGES, ids=str)
 def test_missing_packages(wishes: Wishes, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An option that needs a package that is not there fails at once and says what to install."""
     real = util.find_spec
@@ -192,3 +200,168 @@ def test_every_option_is_documented() -> None:
     """Each field has its lines in the one place where options are described."""
     for entry in dataclasses.fields(Options):
         assert f"\n    {entry.name}: " in (inspect.getdoc(Options) or "")
+
+
+# Limits, retries, journals ----------------------------------------------------------------------------------
+
+VALID: list[tuple[str, Any]] = [
+    ("item_timeout", 0.5),
+    ("item_timeout", math.inf),
+    ("rate", "10/s"),
+    ("rate", 5),
+    ("rate", 0.5),
+    ("per", "host"),
+    ("per", len),
+    ("retries", 0),
+    ("retries", 3),
+    ("retry_on", OSError),
+    ("retry_on", (OSError, KeyError)),
+    ("retry_on", callable),
+    ("retry_budget", 0.0),
+    ("retry_budget", 2.5),
+    ("on_error", "raise"),
+    ("on_error", "return"),
+    ("on_error", "skip"),
+    ("initializer", print),
+    ("initargs", (1, 2)),
+    ("journal", "run.sqlite"),
+    ("codec", "pickle"),
+    ("codec", "json"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), VALID, ids=str)
+def test_what_can_be_meant_is_kept(name: str, value: Any) -> None:
+    """Each value arrives as it was given; None beside it means the default again."""
+    assert getattr(resolve({name: value}), name) == value  # type: ignore[misc]
+    assert getattr(resolve({name: None}), name) == getattr(Options(), name)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in dataclasses.fields(Options)])
+def test_none_means_the_default(name: str) -> None:
+    """Every option but `backend` can be given as None; over a decorator's value it sets the default again."""
+    if name == "backend":
+        pytest.skip("a backend of None is more often a mistake than a wish")
+    wishes: Any = {name: None}
+    assert resolve(wishes) == Options()
+    base = Options(max_workers=3, rate="9/s", burst=2, journal="x", key=len, on_error="skip", retries=2)
+    if name not in ("rate", "journal"):  # without these, burst and key would have nothing to belong to
+        assert getattr(resolve(wishes, base), name) == getattr(Options(), name)
+
+
+def test_values_become_what_the_engine_expects(tmp_path: Path) -> None:
+    """Numbers by `__index__`, paths as text, any iterable of arguments as a tuple."""
+    options = resolve(
+        {"burst": Four(), "rate": 1, "retries": Four(), "initargs": [1, 2], "item_timeout": Four()}  # type: ignore[typeddict-item]
+    )
+    assert (options.burst, options.retries, options.initargs, options.item_timeout) == (4, 4, (1, 2), 4.0)
+    for path in (tmp_path / "run.sqlite", str(tmp_path / "run.sqlite"), bytes(tmp_path / "run.sqlite")):
+        assert resolve({"journal": path}).journal == str(tmp_path / "run.sqlite")  # type: ignore[typeddict-item]
+
+
+def test_a_policy_for_retries() -> None:
+    """A tenacity policy is taken as it is."""
+    tenacity = pytest.importorskip("tenacity")
+    policy = tenacity.Retrying(stop=tenacity.stop_after_attempt(2))
+    assert resolve({"retries": policy}).retries is policy
+
+
+INVALID: list[tuple[str, Any]] = [
+    *(("item_timeout", bad) for bad in (0, 0.0, -1, math.nan, "5", True, [1])),
+    *(("burst", bad) for bad in (0, -1, 1.5, "2", True)),
+    *(("per", bad) for bad in ("", 3, ["host"], b"host")),
+    *(("retries", bad) for bad in (-1, 1.5, "3", True, OSError)),
+    *(("retry_on", bad) for bad in (3, "OSError", int, (), (OSError, 3), [OSError], OSError())),
+    *(("retry_budget", bad) for bad in (-1, -0.1, math.nan, "much", True)),
+    *(("on_error", bad) for bad in ("ignore", "", True, 1, OSError)),
+    *(("initializer", bad) for bad in (3, "setup")),
+    ("initargs", 3),
+    *(("journal", bad) for bad in (3, 1.5, ["run.sqlite"])),
+    *(("key", bad) for bad in (3, "id")),
+    *(("codec", bad) for bad in ("yaml", "", 1, True)),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), INVALID, ids=lambda value: repr(value).split(" at 0x")[0].removeprefix("<")
+)
+def test_what_cannot_be_meant_is_refused(name: str, value: Any) -> None:
+    """The error names the option and shows the value."""
+    with pytest.raises(OptionError, match=rf"\b{name} must") as caught:
+        resolve({"rate": 1, "journal": "x", name: value})  # type: ignore[misc]
+    assert repr(value) in str(caught.value) or isinstance(value, tuple) or value in (0, -1)
+
+
+def test_an_initializer_is_an_ordinary_function() -> None:
+    """Nobody would await it; the message says what to do instead."""
+
+    async def opening() -> None: ...
+
+    with pytest.raises(OptionError, match=r"initializer must be an ordinary function.*per_worker"):
+        resolve({"initializer": opening})
+
+
+@pytest.mark.parametrize(
+    "rate", ["fast", "", "0/s", -1, 0, math.nan, math.inf, "10/fortnight", True, [1]], ids=str
+)
+def test_a_rate_that_is_none_is_refused_at_every_door(rate: Any) -> None:
+    """Its text is read before anything runs."""
+    ran: list[int] = []
+    for call in (
+        lambda: autoexec.map(ran.append, [1], rate=rate),
+        lambda: autoexec.Executor(rate=rate),
+        lambda: autoexec.parallel(rate=rate),
+    ):
+        with pytest.raises(OptionError, match="rate must"):
+            call()
+    assert ran == []
+
+
+@pytest.mark.parametrize("rate", ["10/s", "100/min", "1000 per hour", "5 / 2 s", 0.1, 10**6])
+def test_rates_people_write(rate: Any) -> None:
+    """A number of calls and a time."""
+    assert list(autoexec.map(abs, [-1], rate=rate)) == [1]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "missing"), [({"burst": 2}, "rate"), ({"key": len}, "journal")], ids=["burst", "key"]
+)
+def test_options_that_belong_to_another(wishes: Any, missing: str) -> None:
+    """Alone they mean nothing; the other one may come from the decorator."""
+    with pytest.raises(OptionError, match=f"{missing}=; give both|give {missing}= too"):
+        resolve(wishes)
+    assert resolve(wishes, Options(rate=1, journal="run.sqlite"))
+
+
+@pytest.mark.parametrize("wish", [{"rate": "10/s"}, {"item_timeout": 1.0}], ids=lambda wish: next(iter(wish)))
+@pytest.mark.parametrize("backend", ["serial", "processes", "joblib", "executor"])
+def test_options_for_calls_in_this_process(wish: dict[str, Any], backend: str) -> None:
+    """A rate and a call's patience are kept here: not in workers elsewhere, nor in the caller's thread."""
+    if backend == "joblib" and util.find_spec("joblib") is None:
+        pytest.skip("joblib is not installed")
+    with (
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+        pytest.raises(OptionError, match="works in threads and with async functions"),
+    ):
+        resolve({**wish, "backend": pool if backend == "executor" else backend})
+    for good in ("auto", "threads"):
+        assert resolve({**wish, "backend": good}).in_process == next(iter(wish))  # type: ignore[typeddict-item]
+
+
+ATTENDED: list[dict[str, Any]] = [
+    {"rate": 1},
+    {"per": "host"},
+    {"retries": 1},
+    {"journal": "run.sqlite"},
+    {"on_error": "return"},
+    {"on_error": "skip"},
+]
+
+
+@pytest.mark.parametrize("wish", ATTENDED, ids=str)
+def test_single_calls_need_attention(wish: Any) -> None:
+    """Each of these options alone is a reason to look at every call; none of the others is."""
+    assert resolve(wish).attended
+    rest = {"max_workers": 2, "chunksize": 3, "buffersize": 9, "timeout": 1.0, "initializer": print}
+    assert not resolve(rest).attended  # type: ignore[arg-type]
+    assert Options().in_process == ""

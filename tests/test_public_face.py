@@ -16,7 +16,9 @@ import autoexec
 
 NAMES = sorted(autoexec.__all__)
 HOUSE = Path(autoexec.__file__).parent
-HEAVY = {"numpy", "joblib", "psutil", "requests", "multiprocessing", "dataclasses"}
+HEAVY = {"numpy", "joblib", "psutil", "requests", "multiprocessing", "dataclasses", "asyncio", "sqlite3"}
+VERBS = ["map", "starmap", "amap", "per_worker", "profile", "explain", "machine"]
+CLERKS = ["Options", "Results", "Stats", "PerWorker"]
 CLASSES = [name for name in NAMES if inspect.isclass(getattr(autoexec, name))]
 
 
@@ -133,7 +135,7 @@ def test_importing_is_cheap() -> None:
     assert len(new) < 10, new
 
 
-@pytest.mark.parametrize("name", ["map", "starmap", "profile", "explain", "machine", "Options", "Results"])
+@pytest.mark.parametrize("name", VERBS + CLERKS)
 def test_the_verbs_are_cheap(name: str) -> None:
     """Naming a verb brings what it needs to start and none of what it may need later."""
     new = in_a_fresh_interpreter(NEW_MODULES.format(f"from autoexec import {name}"))
@@ -153,5 +155,10 @@ def test_no_name_is_heavy(name: str) -> None:
         "platformdirs",
         "threadpoolctl",
         "tqdm",
+        "aiohttp",
+        "httpx",
+        "pyrate_limiter",
+        "tenacity",
+        "urllib3",
     }
     assert outside.isdisjoint(word.split(".")[0] for word in new)

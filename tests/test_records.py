@@ -9,10 +9,11 @@ import sys
 
 import pytest
 
-from autoexec import records
+from autoexec import records, statistics
 from autoexec.frozen import dataclass, field, replace
 from autoexec.records import (
     Calibration,
+    Ending,
     Forecast,
     Hazard,
     Machine,
@@ -22,24 +23,31 @@ from autoexec.records import (
     Sample,
     WorkKind,
 )
+from autoexec.statistics import Failures, HostStats, Stats
 
 PROFILE = Profile("fetch", 3, 0.1, 0.002, 0.001, 0.097, kind=WorkKind.IO, remaining=50)
+HOST = HostStats("a.org", 9, 2, 1, 1, 0.5, 16, "it queues above 16")
 EXAMPLES = (
     Calibration(),
+    Failures("HTTPError 404", "a.org", 3),
     Forecast("threads", 4, 1, 2.0),
     Hazard("captured lock", "guard", "job.py:7", threads_ok=True),
+    HOST,
     Machine(2, 4, 8, 8, quota=1.5, native_pools=(NativePool("openblas", 8),)),
     NativePool("openmp", 2, "5.0"),
     Plan("threads", 4, reason="it waits", forecasts=(Forecast("serial", 1, 1, 9.0),)),
     PROFILE,
     Sample("fetch", (0.1,), (0.002,), (1,)),
+    Stats(7, 9, 2, 1, 1, latency_s=((0.5, 0.1),), hosts=(HOST,), failures=(Failures("OSError", "", 1),)),
 )
+PLAN = next(record for record in EXAMPLES if isinstance(record, Plan))
 each_record = pytest.mark.parametrize("record", EXAMPLES, ids=lambda record: type(record).__name__)
 
 
 def test_every_record_has_an_example() -> None:
     """What is tested below is all there is."""
-    assert {type(record).__name__ for record in EXAMPLES} | {"WorkKind"} == set(records.__all__)
+    names = {*records.__all__, *statistics.__all__}
+    assert {type(record).__name__ for record in EXAMPLES} | {"WorkKind", "Ending"} == names
 
 
 @each_record
@@ -102,7 +110,7 @@ def test_every_field_is_documented(record: object) -> None:
     if "Attributes:" in doc:
         assert [name for name in names if f"{name}: " not in doc] == []
     else:
-        assert isinstance(record, (Calibration, NativePool)), "names that speak for themselves"
+        assert isinstance(record, (Calibration, Failures, NativePool)), "names that speak for themselves"
 
 
 def test_unknown_fields_are_refused() -> None:
@@ -127,19 +135,36 @@ def test_a_plan_reads_well() -> None:
     """One line; the long list of forecasts is left out of the repr."""
     assert str(Plan("threads", 4, reason="it waits")) == "threads × 4: it waits"
     assert str(Plan("serial", reason="too small")) == "serial: too small"
-    assert "forecasts" not in repr(EXAMPLES[5])
-    assert "reason='it waits'" in repr(EXAMPLES[5])
+    assert "forecasts" not in repr(PLAN)
+    assert "reason='it waits'" in repr(PLAN)
+
+
+def test_an_adaptive_plan_names_its_cap() -> None:
+    """Where the number of calls follows the answers, the number is only the most there may be."""
+    assert not Plan("threads", 4).adaptive
+    assert str(Plan("threads", 256, reason="it waits", adaptive=True)) == "threads × up to 256: it waits"
+    assert str(Plan("threads", 1, reason="one by one", adaptive=True)) == "threads × 1: one by one"
+    assert str(Plan("serial", reason="too small", adaptive=True)) == "serial: too small"
 
 
 def test_a_hazard_names_object_and_line() -> None:
     """What it is, what it is called, where it stands."""
-    assert str(EXAMPLES[2]) == "captured lock: 'guard' (job.py:7)"
+    assert (
+        str(Hazard("captured lock", "guard", "job.py:7", threads_ok=True))
+        == "captured lock: 'guard' (job.py:7)"
+    )
 
 
 def test_every_class_has_its_own_words() -> None:
-    """Seven classes, seven descriptions."""
-    words = [kind.value for kind in WorkKind]
-    assert len(set(words)) == len(words) == 7
+    """Seven classes, seven descriptions; four endings, four words."""
+    for kinds, count in ((WorkKind, 7), (Ending, 4)):
+        words = [kind.value for kind in kinds]
+        assert len(set(words)) == len(words) == count
+
+
+def test_nothing_has_happened_yet() -> None:
+    """Statistics begin at zero."""
+    assert Stats() == Stats(0, 0, 0, 0, 0, 0, (), (), 0.0, (), ())
 
 
 def test_a_record_of_ones_own() -> None:

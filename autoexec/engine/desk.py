@@ -130,14 +130,23 @@ class Desk:
             self._ready.append(line)
 
     def withdraw(self) -> list[Chunk]:
-        """Give back the tasks that were never begun; those that are to run again stay."""
+        """Give back the tasks that no worker has begun; those that are to run again stay."""
+        back: list[Chunk] = []
+        queued = [job for job in self._inner.withdraw() if isinstance(job, Job)]
         with self._hosts.lock:
-            back: list[Chunk] = []
+            for job in queued:
+                self._hosts.cancel(job.line.lane, job.ticket, time.monotonic())
+                job.unbegun()
+                if job.fresh:
+                    back.append(job)
+                else:
+                    self._queue(job, first=True)
             for line in self._lines.values():
-                fresh = [job for job in line.jobs if not job.attempts.count and job.rest is None]
-                line.jobs = deque(job for job in line.jobs if job.attempts.count or job.rest is not None)
-                back += fresh
+                back += [job for job in line.jobs if job.fresh]
+                line.jobs = deque(job for job in line.jobs if not job.fresh)
             self._pending -= len(back)
+            todo = self._decided()
+        self._carry_out(*todo)
         return back
 
     # Calls out --------------------------------------------------------------------------------------------

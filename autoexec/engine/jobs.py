@@ -36,6 +36,17 @@ class Job(Chunk):
         self.settled, self.since = False, 0.0
         self.ticket: Ticket | None = None
 
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing of its task was ever begun."""
+        return self.rest is None and not self.attempts.count
+
+    def unbegun(self) -> None:
+        """It was let begin, but no worker took it."""
+        if self.since:
+            self.attempts.count -= 1
+        self.since, self.begin = 0.0, None
+
 
 class Line:
     """The jobs that wait for one host."""

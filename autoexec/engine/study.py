@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from ..checks import is_async
 from ..errors import OptionError, blame, unpacked
 from ..options import Options
 from ..records import Plan, Profile
@@ -30,11 +29,9 @@ def study(
     """Run the first items here; return what one costs and how the rest would be run.
 
     Raises:
-        OptionError: if there is no item, or the function is async.
+        OptionError: if there is no item.
         Exception: what an item raised.
     """
-    if is_async(call):
-        raise OptionError(f"{call!r} is async: its calls always run in an event loop; use autoexec.map")
     feed = Feed(iterables, False)
     judge = Judge(call, options, feed)
     loop, measured = Loop(call, feed), Measured(call)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from autoexec.backends.base import Chunk, Deliver, Finished, run_items
 from autoexec.engine.feed import Feed
 from autoexec.engine.stream import Stream
+from autoexec.options import Options
 from autoexec.records import Plan, Profile
 
 
@@ -58,7 +59,9 @@ class Shuffled:
         self.closed = True
 
 
-def _stream(feed: Feed, call: Any, seed: int, held: int, plan: Plan, **more: Any) -> tuple[Stream, Shuffled]:
+def _stream(
+    feed: Feed, call: Any, seed: int, held: int, plan: Plan, *, deadline: float | None = None, **options: Any
+) -> tuple[Stream, Shuffled]:
     made: list[Shuffled] = []
 
     def open_backend(plan: Plan, deliver: Deliver) -> Shuffled:
@@ -66,7 +69,16 @@ def _stream(feed: Feed, call: Any, seed: int, held: int, plan: Plan, **more: Any
         return made[-1]
 
     profile = Profile("f", 1, 0.01, 0.01, 0.0, 0.0)
-    stream = Stream(feed, call, plan, profile, open_backend=open_backend, replan=lambda profile: None, **more)
+    stream = Stream(
+        feed,
+        call,
+        plan,
+        profile,
+        open_backend=open_backend,
+        replan=lambda profile: None,
+        options=Options(**options),
+        deadline=deadline,
+    )
     return stream, made[0]
 
 
@@ -88,7 +100,7 @@ def test_order_window_and_chunks(
     """Every item once, in order if asked; never more than the window, never chunks larger than asked."""
     feed = Feed((iter(range(n)) if lazy else range(n),))
     stream, backend = _stream(
-        feed, lambda x: -x, seed, 0, plan, window=window, chunksize=chunksize, ordered=ordered
+        feed, lambda x: -x, seed, 0, plan, buffersize=window, chunksize=chunksize, ordered=ordered
     )
     found: list[int] = []
     for values in stream.blocks():
@@ -138,7 +150,7 @@ def test_the_window_is_not_filled_beyond_what_is_delivered() -> None:
             pulled.append(i)
             yield i
 
-    stream, backend = _stream(Feed((source(),)), abs, 0, 99, Plan("threads", 2, 3), window=8)
+    stream, backend = _stream(Feed((source(),)), abs, 0, 99, Plan("threads", 2, 3), buffersize=8)
     stream.fill()
     assert len(pulled) == 8 and sum(backend.sizes) == 8
     stream.fill()
