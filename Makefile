@@ -1,6 +1,7 @@
 # Each target sets up what it needs; a fresh machine has only Python (3.11 or newer), pip, git and make.
 #   make demo    four real workloads, autoexec beside the plain loop (about a minute)
 #   make test    the test suite
+#   make bench-io  waiting work beside fixed numbers of threads (about twelve minutes)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +12,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format types bench nox clean
+.PHONY: help demo test lint format types bench bench-io nox clean
 .DELETE_ON_ERROR:
 
 help:
@@ -36,6 +37,9 @@ types: $(VENV)/.test $(VENV)/.lint
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks --plot docs/benchmarks.svg --markdown docs/benchmarks.md $(ARGS)
+
+bench-io: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.io --plot docs/benchmarks-io.svg --markdown docs/benchmarks-io.md $(ARGS)
 
 nox: $(VENV)/.dev
 	$(BIN)/nox $(ARGS)

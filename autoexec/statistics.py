@@ -51,7 +51,8 @@ class Stats:
 
     Attributes:
         items: results delivered so far.
-        calls: calls that ended one by one, retries included (0 where whole blocks of items ran at a time).
+        calls: calls that were watched one by one, retries included; items that ran in the caller's own thread
+            before the rest was sent out count where `rate`, `retries` and the like ask for attention.
         retries: calls that ran again.
         refusals: answers 429, and 503 with a `Retry-After`.
         errors: calls that ended with another error, or took too long.

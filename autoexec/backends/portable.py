@@ -23,23 +23,59 @@ class RemoteTraceback(Exception):
         return f'\n"""\n{self.text}"""'
 
 
-def portable(error: BaseException) -> tuple[BaseException, str]:
-    """The error and its traceback as text; an error that does not survive pickling becomes a plain one."""
+def portable(error: BaseException) -> tuple[Any, str]:
+    """What arrives as the error on the other side, and its traceback as text.
+
+    Some classes cannot be made again from their `args`, such as those of httpx: they travel in parts. What
+    cannot travel at all becomes a plain error.
+    """
     import traceback
 
     text = "".join(traceback.format_exception(error))
+    for sent in (error, _Parts(error)):
+        if _survives(sent):
+            return sent, text
+    from ..errors import AutoexecError
+
+    return AutoexecError(f"{type(error).__qualname__}: {error} (the error itself cannot be pickled)"), text
+
+
+def _survives(sent: object) -> bool:
     try:
-        pickle.loads(pickle.dumps(error))
+        return isinstance(pickle.loads(pickle.dumps(sent)), BaseException)
     except Exception:
         try:
             import cloudpickle
 
-            cloudpickle.loads(cloudpickle.dumps(error))
+            return isinstance(cloudpickle.loads(cloudpickle.dumps(sent)), BaseException)
         except Exception:
-            from ..errors import AutoexecError
+            return False
 
-            error = AutoexecError(f"{type(error).__qualname__}: {error} (the error itself cannot be pickled)")
-    return error, text
+
+class _Parts:
+    """An error taken apart; it is unpickled as the error."""
+
+    def __init__(self, error: BaseException) -> None:
+        kept = {name: value for name, value in vars(error).items() if _can_be_pickled(value)}
+        self._parts = type(error), error.args, kept
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _together, self._parts
+
+
+def _can_be_pickled(value: object) -> bool:
+    try:
+        pickle.loads(pickle.dumps(value))
+    except Exception:
+        return False
+    return True
+
+
+def _together(cls: type[BaseException], args: tuple[Any, ...], kept: dict[str, Any]) -> BaseException:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    vars(error).update(kept)
+    return error
 
 
 def restored(made: Callable[[BaseException], Any], error: BaseException, text: str) -> Any:

@@ -148,15 +148,16 @@ class Refusals:
         self.cut_at, self._accepted = last, 0
         if not self.outage:
             self._burst = _Burst(ticket, last, self._per_second(ticket), self.roof.value)
-            self._learn(ticket.in_flight, self._burst.per_second)
+            young = not self._slices or self._slices[0][0] > ticket.begun - 1.0
+            self._learn(ticket.in_flight, self._burst.per_second, young)
         return True
 
-    def _learn(self, number: int, per_second: float) -> None:
+    def _learn(self, number: int, per_second: float, young: bool) -> None:
         known = self.roof.refused / SAME <= number <= self.roof.refused * SAME
-        if number <= self._proved * SAME and not known and per_second >= 1.0:
-            self.rate.refuse(per_second)
-        else:
+        if number > self._proved * SAME or known or per_second < 1.0:
             self.roof.refuse(number)
+        elif not young:  # of a run that is less than a second old, nobody knows what it takes per second
+            self.rate.refuse(per_second)
 
     def _settle(self, burst: _Burst, ticket: Ticket, *, refused: bool) -> None:
         """One more call of the burst has ended; after the last it is clear what the reason was."""

@@ -47,8 +47,8 @@ class Retries:
 
         A number means so many retries with exponential back-off and full jitter: a random time from 0 to
         min(30 s, 0.5 s · 2^(attempt - 1)), which spreads the callers best (M. Brooker, "Exponential Backoff
-        And Jitter", AWS Architecture Blog, 2015). Of a tenacity policy, `stop`, `wait` and `retry` count;
-        its hooks (`before_sleep` and the like) are not called.
+        And Jitter", AWS Architecture Blog, 2015). Of a tenacity policy, `stop`, `wait` and, where it was
+        given, `retry` count; its hooks (`before_sleep` and the like) are not called.
 
         Args:
             retries: how often to try again at most, or a tenacity policy such as `tenacity.Retrying(...)`.
@@ -65,7 +65,10 @@ class Retries:
         wanted = _checked(retry_on)
         if isinstance(retries, tenacity.BaseRetrying):
             _refuse_coroutines(retries)
-            return cls(retries, wanted, by_answer=False)
+            # Left alone, a policy of tenacity tries again whatever was raised, a 404 or a bug.
+            usual = isinstance(retries.retry, tenacity.retry_if_exception_type)
+            usual = usual and getattr(retries.retry, "exception_types", None) is Exception
+            return cls(retries, wanted, by_answer=usual)
         wait = tenacity.wait_random_exponential(multiplier=FIRST_S, max=LONGEST_S)
         stop = tenacity.stop_after_attempt(_count(retries) + 1)
         return cls(tenacity.Retrying(stop=stop, wait=wait), wanted)

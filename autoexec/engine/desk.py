@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Desk"]
 
 OK = Answer(Ending.OK)
+LOOK_AT = 8  # hosts among which the one with the fewest calls goes first
 
 
 class Desk:
@@ -154,7 +155,7 @@ class Desk:
     def _admit(self, now: float) -> None:
         """Let begin what may, host by host in turn."""
         while self._ready and not self._hosts.full():
-            line = self._ready.popleft()
+            line = self._next_line()
             line.listed = False
             if not line.jobs:
                 continue
@@ -174,6 +175,16 @@ class Desk:
                 self._list(line)
             elif wait != math.inf:
                 self._look_again(line, now + wait)
+
+    def _next_line(self) -> Line:
+        """The next host: of some in turn, the one with the fewest calls, lest a slow one takes all places."""
+        ready = self._ready
+        if len(ready) == 1:
+            return ready.popleft()
+        least = min(range(min(LOOK_AT, len(ready))), key=lambda place: ready[place].lane.in_flight)
+        line = ready[least]
+        del ready[least]
+        return line
 
     def _look_again(self, line: Line, when: float) -> None:
         if when < line.alarm:

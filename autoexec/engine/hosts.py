@@ -106,6 +106,11 @@ class Lane:
         self.waited_s = self._paused_until = 0.0
         self._held_since: float | None = None
 
+    @property
+    def in_flight(self) -> int:
+        """Calls that run, as far as that is watched."""
+        return self.controller.in_flight if self.controller is not None else 0
+
     def wait_s(self, now: float) -> float:
         """0.0 if a call may begin now (its rate then counts it), else seconds; inf until a call ends."""
         if now < self._paused_until:
