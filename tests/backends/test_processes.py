@@ -1,6 +1,6 @@
 """Worker processes: what crosses, what cannot, and what happens when one dies."""
 
-# ruff: noqa: PT012, RUF043, E501 -- the loop around an error collects what came before it
+# ruff: noqa: PT012, E501 -- the loop around an error collects what came before it
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -213,7 +213,7 @@ def _raise_with_a_lock(x: int) -> None:
 class Fickle(Exception):
     """Cannot be made at all on the other side."""
 
-    def __new__(cls, *args: object) -> Fickle:
+    def __new__(cls, *args: object) -> Self:
         if not args:
             raise TypeError("an argument is needed")
         return super().__new__(cls)
