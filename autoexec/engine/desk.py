@@ -23,7 +23,8 @@ from ..decide.answers import Answer, judge_error
 from ..errors import BrokenWorker, ItemTimeout, WorkerDied, blame, unpacked
 from ..records import Ending, spell
 from .alarms import Alarms
-from .hosts import Attempts, Hosts, judge_response, no_host
+from .attempts import Attempts, judge_response, no_host
+from .hosts import Hosts
 from .jobs import Job, Line, Rest, Try
 
 TYPE_CHECKING = False

@@ -10,8 +10,10 @@ from ..backends.base import Backend, Chunk, Deliver, Failure
 from ..decide.answers import judge_error
 from ..errors import BrokenWorker
 from ..records import Plan, Profile
+from .attempts import Attempts, judge_response, no_host
 from .desk import Desk
-from .hosts import Attempts, Hosts, Lane, judge_response, no_host
+from .hosts import Hosts
+from .lane import Lane
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

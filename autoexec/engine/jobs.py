@@ -7,7 +7,8 @@ from collections import deque
 
 from ..backends.base import Chunk, Finished
 from ..decide.answers import Answer
-from .hosts import Attempts, Lane
+from .attempts import Attempts
+from .lane import Lane
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

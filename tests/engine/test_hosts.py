@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from autoexec.decide.answers import Answer, judge_error, judge_value
-from autoexec.engine.hosts import LONGEST_PAUSE_S, Attempts, Hosts, Lane, Response, add_note, judge_response
+from autoexec.engine.attempts import Attempts, Response, add_note, judge_response
+from autoexec.engine.hosts import Hosts
+from autoexec.engine.lane import LONGEST_PAUSE_S, Lane
 from autoexec.errors import Refused
 from autoexec.options import resolve
 from autoexec.records import Ending
