@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["RemoteTraceback", "portable", "restored"]
+__all__ = ["RemoteTraceback", "portable", "restored", "with_traceback"]
 
 
 class RemoteTraceback(Exception):
@@ -31,13 +31,23 @@ def portable(error: BaseException) -> tuple[Any, str]:
     """
     import traceback
 
-    text = "".join(traceback.format_exception(error))
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception:  # its own `__str__` raises
+        text = f"{type(error).__qualname__}, whose text cannot be had"
     for sent in (error, _Parts(error)):
         if _survives(sent):
             return sent, text
     from ..errors import AutoexecError
 
-    return AutoexecError(f"{type(error).__qualname__}: {error} (the error itself cannot be pickled)"), text
+    return AutoexecError(f"{_shown(error)} (the error itself cannot be pickled)"), text
+
+
+def _shown(error: BaseException) -> str:
+    try:
+        return f"{type(error).__qualname__}: {error}"
+    except Exception:
+        return type(error).__qualname__
 
 
 def _survives(sent: object) -> bool:
@@ -73,12 +83,20 @@ def _can_be_pickled(value: object) -> bool:
 
 def _together(cls: type[BaseException], args: tuple[Any, ...], kept: dict[str, Any]) -> BaseException:
     error = cls.__new__(cls, *args)
-    error.args = args
+    object.__setattr__(error, "args", args)  # a frozen class refuses any other way
     vars(error).update(kept)
     return error
 
 
 def restored(made: Callable[[BaseException], Any], error: BaseException, text: str) -> Any:
     """What carried an error, made again on this side, with the traceback from the other one."""
-    error.__cause__ = RemoteTraceback(text)
-    return made(error)
+    return made(with_traceback(error, text))
+
+
+def with_traceback(error: BaseException, text: str) -> BaseException:
+    """The error with the traceback of the other side as its cause, if it takes one: it may be frozen."""
+    try:
+        error.__cause__ = RemoteTraceback(text)
+    except Exception:
+        return error
+    return error

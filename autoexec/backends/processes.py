@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 
 from ..errors import WorkerDied
 from .base import Chunk, Deliver, Finished, run_items
-from .portable import RemoteTraceback
+from .portable import with_traceback
 from .start import Worker, fork_worker, spawn_worker
 from .wire import loads
 
@@ -226,9 +226,7 @@ def _revive(problem: tuple[BaseException, str] | None) -> BaseException | None:
     if problem is None:
         return None
     error, text = problem
-    if text:
-        error.__cause__ = RemoteTraceback(text)
-    return error
+    return with_traceback(error, text) if text else error
 
 
 def died(pid: int, code: int | None, chunk: Chunk) -> WorkerDied:

@@ -59,7 +59,8 @@ class Opening:
             when = self._soon * math.log(wanted / self._first) / math.log(self._some / self._first)
         else:
             when = self._soon + self._double * math.log2(wanted / self._some)
-        return max(when, elapsed + STEP_S)
+        when = min(max(when, elapsed + STEP_S), self._stop)
+        return when if self.width(when) > now else None
 
 
 def _doubling(cap: int, items: int | None, latency_s: float | None) -> float:

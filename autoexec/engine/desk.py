@@ -71,6 +71,7 @@ class Desk:
         self._starts: list[Job] = []
         self._results: list[Finished] = []
         self._late: list[Finished] = []
+        hosts.desks.append(self)
         self._inner = open_backend(self._ended)
         self._hands_on = getattr(self._inner, "hands_on", False)
 
@@ -136,13 +137,14 @@ class Desk:
         back: list[Chunk] = []
         queued = [job for job in self._inner.withdraw() if isinstance(job, Job)]
         with self._hosts.lock:
-            for job in queued:
+            for job in reversed(queued):  # those that run again go back to the front of their line
                 self._hosts.cancel(job.line.lane, job.ticket, time.monotonic())
                 job.unbegun()
                 if job.fresh:
                     back.append(job)
                 else:
                     self._queue(job, first=True)
+            back.reverse()
             for line in self._lines.values():
                 back += [job for job in line.jobs if job.fresh]
                 line.jobs = deque(job for job in line.jobs if not job.fresh)
@@ -262,6 +264,7 @@ class Desk:
                 self._alarms.set(now + self._item_timeout, partial(self._overdue, job))
         if not wanted:
             self._act()
+            self._hosts.poke(but=self)
             self._drained()
         return wanted
 
@@ -281,7 +284,18 @@ class Desk:
             if not job.settled:
                 self._settle(job, finished, tries)
             todo = self._decided()
-        return self._carry_out(*todo, hand=hand)
+        own = self._carry_out(*todo, hand=hand)
+        self._hosts.poke(but=self)
+        return own
+
+    def revive(self) -> None:
+        """Somebody else's call has ended: look again at the hosts that were full."""
+        with self._hosts.lock:
+            for line in self._lines.values():
+                if line.alarm == math.inf:
+                    self._list(line)
+            todo = self._decided()
+        self._carry_out(*todo)
 
     def _tries(self, job: Job, finished: Finished) -> list[Try]:
         """What became of each item that did not go well, and of the only one of a task."""
@@ -416,6 +430,8 @@ class Desk:
         with self._hosts.lock:
             self._closed = True
             self._killed = self._killed or kill
+            if kill and self in self._hosts.desks:
+                self._hosts.desks.remove(self)
             if kill:
                 for line in self._lines.values():
                     line.jobs.clear()
@@ -433,6 +449,8 @@ class Desk:
         if wait:
             with self._hosts.lock:
                 self._alarms.end()
+                if self in self._hosts.desks:
+                    self._hosts.desks.remove(self)
             self._alarms.join()
 
     def costs(self) -> dict[str, float]:

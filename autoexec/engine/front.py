@@ -115,10 +115,12 @@ class Attended:
         except BaseException:
             with hosts.lock:
                 hosts.cancel(lane, ticket, time.monotonic())
+            hosts.poke()
             raise
         now = time.monotonic()
         with hosts.lock:
             hosts.end(lane, ticket, now, answer, now - began, time.thread_time() - cpu)
+        hosts.poke()
         if error is not None:
             attempts.note(error, now - began)
         delay = hosts.delay(attempts, error, answer, now)

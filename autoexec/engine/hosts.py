@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..decide.retries import Budget, Retries
     from ..options import Options
     from ..statistics import Stats
+    from .desk import Desk
 
 __all__ = ["Hosts"]
 
@@ -41,12 +42,14 @@ class Hosts:
         options: the caller's.
         tally: counts of all calls.
         held_share: share of a call's CPU seconds that is taken to hold the GIL.
+        desks: whose calls these are, beside those in the caller's own thread.
     """
 
     def __init__(self, options: Options) -> None:
         self.lock = threading.Lock()
         self.tally = Tally()
         self.held_share = 1.0
+        self.desks: list[Desk] = []
         self._gil = GilBound()
         self.options = options
         per = options.per
@@ -142,6 +145,13 @@ class Hosts:
         """One more item of a task that `end` was told of."""
         self.tally.at_once += 1
         self.end(lane, None, now, answer, seconds, 0.0)
+
+    def poke(self, but: Desk | None = None) -> None:
+        """A call has ended: its place may be one that another desk waits for; not under the lock."""
+        if self.desks != [but]:
+            for desk in tuple(self.desks):
+                if desk is not but:
+                    desk.revive()
 
     def cancel(self, lane: Lane, ticket: Ticket | None, now: float) -> None:
         """A call that was let begin did not, or was cut short from this side."""

@@ -29,11 +29,11 @@ class Job(Chunk):
         ticket: what the host's controller knows it by.
     """
 
-    __slots__ = ("attempts", "line", "rest", "settled", "since", "ticket")
+    __slots__ = ("_asks", "attempts", "line", "rest", "settled", "since", "ticket")
 
     def __init__(self, chunk: Chunk, line: Line, attempts: Attempts, rest: Rest | None = None) -> None:
         super().__init__(chunk.start, chunk.items, chunk.call, chunk.star, chunk.begin)
-        self.line, self.attempts, self.rest = line, attempts, rest
+        self.line, self.attempts, self.rest, self._asks = line, attempts, rest, chunk.begin
         self.settled, self.since = False, 0.0
         self.ticket: Ticket | None = None
 
@@ -46,7 +46,7 @@ class Job(Chunk):
         """It was let begin, but no worker took it."""
         if self.since:
             self.attempts.count -= 1
-        self.since, self.begin = 0.0, None
+        self.since, self.begin = 0.0, self._asks if self.fresh else None
 
 
 class Line:

@@ -22,7 +22,9 @@ def weight(value: object) -> int:
     (True, True)
     """
     try:
-        return sys.getsizeof(value, 64) + _parts(value)
+        own = sys.getsizeof(value, 64) + _parts(value)
+        buffer = getattr(value, "nbytes", 0)  # of an array that looks into another one's memory
+        return max(own, buffer) if isinstance(buffer, int) else own
     except Exception:
         return 64
 

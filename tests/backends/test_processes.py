@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Self
@@ -235,6 +236,28 @@ def test_an_error_that_cannot_be_pickled_still_arrives(work: Callable[[int], Non
         list(_map(work, range(2)))
     assert caught.type.__name__ == kind
     assert work.__name__ in str(caught.value.__cause__)
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """Takes neither a note nor a cause."""
+
+    text: str = "one"
+
+
+def _raise_frozen(x: int) -> None:
+    raise Frozen
+
+
+@pytest.mark.parametrize("wish", ["raise", "return"])
+def test_a_frozen_error_arrives_as_it_is(wish: Any) -> None:
+    """It cannot be written on, and that holds nobody up."""
+    results = _map(_raise_frozen, range(2), on_error=wish)
+    if wish == "return":
+        assert [type(value) for value in results] == [Frozen, Frozen]
+    else:
+        with pytest.raises(Frozen):
+            list(results)
 
 
 def test_an_error_of_a_local_class_keeps_its_class() -> None:

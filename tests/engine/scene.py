@@ -48,10 +48,11 @@ class Inner:
         begun: those of them that a worker has taken.
         lost: tasks that were given up.
         closed: the arguments of every `close`.
+        queues: whether it has a queue, from which it gives back what no worker has taken.
     """
 
     def __init__(self, ended: Callable[[Finished], None]) -> None:
-        self.ended = ended
+        self.ended, self.queues = ended, False
         self.out: list[Any] = []
         self.begun: list[Any] = []
         self.lost: list[Any] = []
@@ -67,7 +68,9 @@ class Inner:
             self.lost.append(chunk)
 
     def withdraw(self) -> list[Chunk]:
-        return []
+        back = [job for job in self.out if self.queues and job not in self.begun]
+        self.out = [job for job in self.out if job not in back]
+        return back
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:
         self.closed.append({"wait": wait, "kill": kill})
@@ -87,13 +90,16 @@ class Scene:
         clock: the time.
         cap: calls at once at most; 0 leaves that to the backend.
         keep: the desk's journal.
+        hosts: those of another desk, which this one shares.
         wishes: options.
     """
 
-    def __init__(self, clock: Clock, *, cap: int = 0, keep: Any = None, **wishes: Any) -> None:
+    def __init__(
+        self, clock: Clock, *, cap: int = 0, keep: Any = None, hosts: Hosts | None = None, **wishes: Any
+    ) -> None:
         self.clock, self.done = clock, list[Finished]()
         options = resolve(wishes)
-        self.hosts = Hosts(options)
+        self.hosts = hosts or Hosts(options)
         if cap:
             self.hosts.adapt(cap, None, None, 0.0)
         self.inner: Inner

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoexec.backends.base import Chunk, Failure
+from autoexec.engine.front import Attended
 from autoexec.errors import BrokenWorker, ItemTimeout, JournalError, Refused
 from tests.engine.scene import Clock, HTTPError, Reply, Scene
 
@@ -49,6 +50,42 @@ def test_the_limit_is_obeyed(clock: Clock) -> None:
     for item in (0, 2, 3, 4, 5):
         scene.end(item, item)
     assert scene.outcomes() == {1: "one", **{item: item for item in (0, 2, 3, 4, 5)}}
+
+
+def test_desks_that_share_hosts_share_their_places(clock: Clock) -> None:
+    """A call that ends at one desk makes room for one that waits at the other."""
+    one = Scene(clock, cap=1, on_error="skip")
+    other = Scene(clock, hosts=one.hosts)
+    one.give("a")
+    other.give("b", "c")
+    assert (one.out, other.out) == (["a"], [])
+    one.end("a", 1)
+    assert other.out == ["b"]
+    one.give("d")
+    other.end("b", 2)
+    assert one.out + other.out in (["d"], ["c"])
+    here = Attended(lambda item: item, one.hosts, star=False)
+    for scene in (one, other):
+        for item in list(scene.out):
+            scene.end(item, item)
+    for scene in (one, other):
+        for item in list(scene.out):
+            scene.end(item, item)
+    assert here("e") == "e"
+    assert [len(scene.done) for scene in (one, other)] == [2, 2]
+
+
+def test_a_call_in_the_callers_thread_gives_its_place_to_the_desk(clock: Clock) -> None:
+    """While it runs, the only place is taken; when it ends, the desk hears of it."""
+    scene = Scene(clock, cap=1, on_error="skip")
+
+    def call(item: str) -> str:
+        scene.give("waits")
+        assert scene.out == []
+        return item
+
+    assert Attended(call, scene.hosts, star=False)("first") == "first"
+    assert scene.out == ["waits"]
 
 
 def test_without_a_limit_all_goes_to_the_backend(clock: Clock) -> None:
@@ -308,6 +345,31 @@ def test_only_what_never_began_is_given_back(clock: Clock) -> None:
     assert scene.inner.closed == [{"wait": True, "kill": False}]
 
 
+@pytest.mark.parametrize("wishes", [{}, {"item_timeout": 9.0}], ids=["", "item_timeout"])
+def test_what_the_backend_only_queued_is_given_back(clock: Clock, wishes: dict[str, Any]) -> None:
+    """Its place is free again; a retry that was queued there stays, and still has its tries."""
+    scene = Scene(clock, cap=4, retries=2, on_error="return", **wishes)
+    scene.inner.queues = True
+    scene.give("a", "b")
+    scene.end("a", error=ConnectionError("first"))
+    scene.begin("b")
+    scene.wait(5.0)
+    scene.give("c", "d", "e")
+    assert sorted(scene.out) == ["a", "b", "c", "d"]
+    assert sorted(chunk.items[0] for chunk in scene.desk.withdraw()) == ["c", "d", "e"]
+    assert sorted(scene.out) == ["a", "b"] and scene.hosts.tally.at_once == 2
+    for why in ("second", "third"):
+        scene.end("a", error=ConnectionError(why))
+        scene.wait(5.0)
+    scene.end("b", 2)
+    found = scene.outcomes()
+    assert found["b"] == 2 and str(found["a"]) == "third" and set(found) == {"a", "b"}
+    for attempt, why in enumerate(("first", "second", "third"), 1):
+        assert f"attempt {attempt}: ConnectionError: {why}" in notes(found["a"])
+    scene.desk.close()
+    assert scene.inner.closed == [{"wait": True, "kill": False}]
+
+
 def test_closing_with_kill_drops_what_waits(clock: Clock) -> None:
     """Nothing begins any more, nothing runs again."""
     scene = Scene(clock, cap=2, retries=3)
@@ -516,14 +578,23 @@ class Story:
             self.check()
 
 
-@given(steps=STEPS, cap=st.integers(1, 5), retries=st.integers(0, 2), most=st.integers(1, 4))
-def test_nothing_is_lost_or_doubled(steps: list[tuple[str, int]], cap: int, retries: int, most: int) -> None:
+@given(
+    steps=STEPS,
+    cap=st.integers(1, 5),
+    retries=st.integers(0, 2),
+    most=st.integers(1, 4),
+    queues=st.booleans(),
+)
+def test_nothing_is_lost_or_doubled(
+    steps: list[tuple[str, int]], cap: int, retries: int, most: int, queues: bool
+) -> None:
     """Whatever happens in whatever order: each item comes out once, within the limit and the retries."""
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
         for module in ("desk", "alarms"):
             patch.setattr(f"autoexec.engine.{module}.time", clock)
         story = Story(clock, cap, retries, most)
+        story.scene.inner.queues = queues
         for what, number in steps:
             story.step(what, number)
             story.check()
