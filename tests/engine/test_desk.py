@@ -514,13 +514,15 @@ class Story:
         )
         self.cap, self.retries, self.most = cap, retries, most
         self.given: list[str] = []
+        self.made = 0  # names are not used twice, even of items that were given back
         self.calls: dict[str, int] = {}
 
     def step(self, what: str, number: int) -> None:
         """One event."""
         if what == "give":
             size = number % self.most + 1
-            items = [f"{'ab'[number % 2]}{len(self.given) + place}" for place in range(size)]
+            items = [f"{'ab'[number % 2]}{self.made + place}" for place in range(size)]
+            self.made += size
             self.given += items
             self.scene.give_task(items)
         elif what == "wait":
