@@ -47,7 +47,7 @@ class Stream:
         profile: what the plan rests on.
         open_backend: makes the backend of a plan.
         replan: asked when the work contradicts the profile; a plan to change to, or None.
-        options: the caller's: buffersize, chunksize, ordered.
+        options: the caller's: buffersize, chunksize, ordered, journal.
         deadline: `time.monotonic()` by which every result must be there, or None.
         gil: whether the interpreter has one.
         undelivered: results that wait for the consumer already.
@@ -70,6 +70,7 @@ class Stream:
         self._feed, self._call = feed, call
         self._open, self._replan = open_backend, replan
         self._fixed_window, self._chunksize = options.buffersize, options.chunksize
+        self._journal = options.journal is not None  # results are kept as soon as they are there
         self._ordered, self._deadline, self._gil = options.ordered, deadline, gil
         self._inbox = Inbox()
         self._ready: dict[int, Finished] = {}
@@ -86,7 +87,8 @@ class Stream:
 
     def _adopt(self, plan: Plan, profile: Profile) -> None:
         self._plan, self._profile = plan, profile
-        self._chunk = 1 if plan.adaptive else self._chunksize or plan.chunksize
+        self._one_by_one = plan.adaptive or (self._journal and self._chunksize is None)
+        self._chunk = 1 if self._one_by_one else self._chunksize or plan.chunksize
         self._window = self._fixed_window or sizing.window_size(profile, plan.max_workers, self._chunk)
         self._drift = Drift(plan, profile, time.perf_counter())
         self._backends.append(self._open(plan, self._inbox.put))
@@ -302,7 +304,7 @@ class Stream:
     def _follow_item_time(self) -> None:
         """Let the size of tasks follow what items really take."""
         item = self._drift.item_s
-        if self._chunksize is not None or item <= 0.0 or self._plan.adaptive:
+        if self._chunksize is not None or item <= 0.0 or self._one_by_one:
             return
         if self._chunk == 1 and item > sizing.TASK_S / 10:
             return

@@ -176,3 +176,13 @@ def test_a_deadline_that_has_passed_raises() -> None:
     with pytest.raises(TimeoutError):
         next(stream.blocks())
     stream.close(kill=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "size"), [({}, 7), ({"journal": "j"}, 1), ({"journal": "j", "chunksize": 3}, 3)]
+)
+def test_a_journal_sends_items_one_by_one(more: dict[str, Any], size: int) -> None:
+    """What is finished is to be kept at once, unless the caller asks for larger tasks."""
+    stream, backend = _stream(Feed((range(300),)), str, 1, 0, Plan("processes", 2, 7), **more)
+    assert [value for block in stream.blocks() for value in block] == [str(i) for i in range(300)]
+    assert set(backend.sizes[:50]) == {size}
