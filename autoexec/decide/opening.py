@@ -12,6 +12,7 @@ FEW, SOME = 4.0, 16.0  # the first calls of other runs, and those soon after: an
 DOUBLING_S = 0.07  # most services on the open net have answered by then
 UNKNOWN_S = 0.06  # latency assumed where one is needed and none is known: quick calls must not wait long
 THREAD_S = 0.0001  # a thread takes so long to start: by then quick calls have ended, and theirs are free
+ROUNDING = 1e-9  # of widths
 STEP_S = 0.001  # no clock doubles faster or is asked more often
 LONG = 32  # runs of so many full waves lose less than 2 % when they double only once per latency
 WAVE = 1.5  # runs of up to so many full waves must be out before the first answer comes
@@ -59,8 +60,10 @@ class Opening:
             when = self._soon * math.log(wanted / self._first) / math.log(self._some / self._first)
         else:
             when = self._soon + self._double * math.log2(wanted / self._some)
-        when = min(max(when, elapsed + STEP_S), self._stop)
-        return when if self.width(when) > now else None
+        when = max(when, (wanted - self._some) * THREAD_S, elapsed + STEP_S)
+        # The opening may end before, with room for the call all the same: widths are not whole numbers.
+        when = min(when, self._stop)
+        return when if self.width(when) >= wanted - ROUNDING else None
 
 
 def _doubling(cap: int, items: int | None, latency_s: float | None) -> float:

@@ -156,4 +156,4 @@ def test_the_clock_is_asked_a_bounded_number_of_times(opening: Opening) -> None:
         elapsed = following
     else:
         pytest.fail("no end")
-    assert opening.width(elapsed) == opening.width(elapsed + 1000.0)
+    assert out(opening, elapsed) == out(opening, elapsed + 1000.0)
