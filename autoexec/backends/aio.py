@@ -156,7 +156,7 @@ class AioBackend:
         except asyncio.CancelledError as cancelled:
             if chunk not in self._tasks:
                 raise  # from this side: its outcome is no longer wanted
-            error = cancelled
+            values.append(Failure(cancelled))  # as `asyncio.gather` has it: one item's own affair
         except BrokenWorker as raised:
             error = raised
         except Exception as raised:

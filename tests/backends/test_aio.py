@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import autoexec
 from autoexec.backends import aio
 from autoexec.backends.aio import AioBackend
 from autoexec.backends.base import Chunk, Failure, Finished
@@ -152,7 +153,21 @@ def test_an_error_is_a_value() -> None:
     assert isinstance(value, Failure) and value.error.args == (3,)
 
 
-@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, asyncio.CancelledError, GeneratorExit])
+def test_an_item_that_cancels_itself_fails_alone() -> None:
+    """As with `asyncio.gather`, its CancelledError is one result among others."""
+
+    async def leave(number: int) -> int:
+        await asyncio.sleep(0)
+        if number == 3:
+            raise asyncio.CancelledError("mine")
+        return number
+
+    found = list(autoexec.map(leave, range(6), on_error="return"))
+    assert [type(value) for value in found] == [int, int, int, asyncio.CancelledError, int, int]
+    assert list(autoexec.map(leave, range(6), on_error="skip")) == [0, 1, 2, 4, 5]
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit])
 def test_what_would_end_the_loop_belongs_to_the_item(kind: type[BaseException]) -> None:
     """It is the error of its task, and the loop goes on."""
 
