@@ -177,7 +177,7 @@ def resolved(wishes: Wishes, base: Options | None = None) -> Options:
         from .decide.rates import Rate
 
         Rate.of(options.rate, options.burst)
-    if options.retries:
+    if options.retries and not isinstance(options.retries, int):  # of a number all is known already
         from .decide.retries import Retries
 
         Retries.of(options.retries, options.retry_on)

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["BACKENDS", "CHECKS", "from_n_jobs", "is_async", "need"]
+__all__ = ["BACKENDS", "CHECKS", "check_retry_on", "from_n_jobs", "is_async", "need"]
 
 BACKENDS = ("auto", "serial", "threads", "processes", "joblib")
 ON_ERROR = ("raise", "return", "skip")
@@ -21,10 +21,6 @@ CODECS = ("pickle", "json")
 
 def _at_least_one(name: str, value: object) -> int:
     return _whole(name, value, 1)
-
-
-def _at_least_zero(name: str, value: object) -> int:
-    return _whole(name, value, 0)
 
 
 def _whole(name: str, value: object, least: int) -> int:
@@ -134,13 +130,18 @@ def _rate(_: str, value: object) -> object:
 
 def _retries(name: str, value: object) -> object:
     if not (hasattr(value, "stop") and hasattr(value, "wait")):  # a tenacity policy has both
-        value = _at_least_zero(name, value)
+        value = _whole(name, value, 0)
     if value != 0:
         need("tenacity", "retries=", "io")
     return value
 
 
-def _retry_on(_: str, value: object) -> object:
+def check_retry_on(value: Any) -> Any:
+    """Which errors are worth another try: an exception class, a tuple of them, or a function.
+
+    Raises:
+        OptionError: if it is none of these.
+    """
     kinds = value if isinstance(value, tuple) else (value,)
     if kinds and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         return value
@@ -229,7 +230,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "rate": _rate,
     "per": _per,
     "retries": _retries,
-    "retry_on": _retry_on,
+    "retry_on": lambda _, value: check_retry_on(value),
     "retry_budget": _share,
     "on_error": _one_of(ON_ERROR),
     "initializer": _initializer,

@@ -84,8 +84,13 @@ def blame(error: BaseException, index: int, args: tuple[object, ...], where: str
         shown = "an item whose repr raises"
     if len(shown) > 100:
         shown = shown[:97] + "..."
-    try:
-        error.add_note(f"autoexec: item {index} ({shown}) ran in {where}")
-    except Exception:  # an exception may be frozen; it arrives without the note, then
-        return error
+    add_note(error, f"autoexec: item {index} ({shown}) ran in {where}")
     return error
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Write a note on an error, if it takes any: an exception may be frozen."""
+    try:
+        error.add_note(note)
+    except Exception:
+        return

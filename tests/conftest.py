@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import sys
 import threading
@@ -159,6 +160,16 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         if time.monotonic() > until:
             pytest.fail(f"left behind: {left}")
         time.sleep(0.01)
+
+
+@pytest.fixture
+def quiet_loops(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Loops run in debug mode and must not complain: nothing pending is destroyed, no error overlooked."""
+    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
+    yield
+    gc.collect()
+    loud = [r.getMessage() for r in caplog.records if r.name == "asyncio" and r.levelno >= logging.ERROR]
+    assert loud == []
 
 
 # Tools ------------------------------------------------------------------------------------------------------

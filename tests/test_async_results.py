@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
-import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -20,15 +19,7 @@ from autoexec.statistics import Stats
 
 PATIENCE_S = 20.0
 
-
-@pytest.fixture(autouse=True)
-def no_noise(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Loops run in debug mode and must not complain: nothing pending is destroyed, no error overlooked."""
-    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
-    yield
-    gc.collect()
-    loud = [r.getMessage() for r in caplog.records if r.name == "asyncio" and r.levelno >= logging.ERROR]
-    assert loud == []
+pytestmark = pytest.mark.usefixtures("quiet_loops")
 
 
 def run(main: Callable[[], Awaitable[Any]]) -> Any:

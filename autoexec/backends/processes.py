@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
-from ..errors import WorkerDied
+from ..errors import WorkerDied, add_note
 from .base import Chunk, Deliver, Finished, run_items
 from .portable import with_traceback
 from .start import Worker, fork_worker, spawn_worker
@@ -184,7 +184,7 @@ class ProcessBackend:
         try:
             values, problem, wall, cpu = loads(answer)
         except Exception as error:
-            error.add_note("autoexec: raised while a worker's result was loaded")
+            add_note(error, "autoexec: raised while a worker's result was loaded")
             values, problem, wall, cpu = [], (error, ""), 0.0, 0.0
         self._deliver(Finished(chunk, values, _revive(problem), wall, cpu, where))
         return True

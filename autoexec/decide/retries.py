@@ -5,13 +5,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
-from ..errors import MissingExtra, OptionError
+from ..checks import check_retry_on
+from ..errors import MissingExtra, OptionError, add_note
 from .answers import Answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from dataclasses import dataclass
-    from typing import Any, TypeAlias
+    from typing import TypeAlias
 
     from tenacity import BaseRetrying, RetryCallState
 
@@ -62,7 +63,7 @@ class Retries:
             import tenacity
         except ImportError as error:
             raise MissingExtra("retries= needs tenacity: pip install 'autoexec-futures[io]'") from error
-        wanted = _checked(retry_on)
+        wanted = retry_on if retry_on is None or retry_on == () else check_retry_on(retry_on)
         if isinstance(retries, tenacity.BaseRetrying):
             _refuse_coroutines(retries)
             # Left alone, a policy of tenacity tries again whatever was raised, a 404 or a bug.
@@ -105,7 +106,7 @@ class Retries:
             return None if self.policy.stop(state) else delay
         except Exception as failure:
             if error is not None:
-                error.add_note(f"autoexec: not retried, as the policy failed: {_described(failure)}")
+                add_note(error, f"autoexec: not retried, as the policy failed: {_described(failure)}")
             return None
 
     def _wanted(self, error: Exception | None, answer: Answer, state: RetryCallState) -> bool:
@@ -193,18 +194,6 @@ def _count(retries: object) -> int:
             f"not {retries!r}"
         )
     return number
-
-
-def _checked(retry_on: Any) -> RetryOn:
-    kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
-    if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-        return kinds
-    if retry_on is None or (callable(retry_on) and not isinstance(retry_on, type)):
-        return retry_on
-    raise OptionError(
-        "retry_on must be an exception class, some of them in a tuple, or a function of the exception, "
-        f"not {retry_on!r}"
-    )
 
 
 def _refuse_coroutines(policy: BaseRetrying) -> None:

@@ -6,9 +6,9 @@ import time
 
 from ..backends.base import Failure
 from ..decide.answers import Answer, judge_value
-from ..errors import Refused
+from ..errors import Refused, add_note
 
-__all__ = ["Attempts", "Response", "add_note", "judge_response", "no_host"]
+__all__ = ["Attempts", "Response", "judge_response", "no_host"]
 
 
 class Attempts:
@@ -52,11 +52,3 @@ def judge_response(value: object) -> tuple[Answer, Exception | None]:
 
 class Response(Exception):
     """A response that was returned, not raised, and that says to try again."""
-
-
-def add_note(error: BaseException, note: str) -> None:
-    """Write a note on an error, if it takes any: an exception may be frozen."""
-    try:
-        error.add_note(note)
-    except Exception:
-        return

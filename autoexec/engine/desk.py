@@ -47,7 +47,6 @@ class Desk:
         deliver: receives finished tasks.
         open_backend: makes the backend behind the desk.
         subject: the arguments of a task's first item, and whether they are several.
-        item_timeout: seconds one call may take, or None.
         keep: keeps results in a journal, or None.
     """
 
@@ -58,11 +57,10 @@ class Desk:
         open_backend: Callable[[Deliver], Backend],
         *,
         subject: Callable[[Chunk], tuple[Any, bool]],
-        item_timeout: float | None = None,
         keep: Keep | None = None,
     ) -> None:
         self._hosts, self._deliver, self._subject = hosts, deliver, subject
-        self._item_timeout, self._keep = item_timeout, keep
+        self._item_timeout, self._keep = hosts.options.item_timeout, keep
         self._lines: dict[str, Line] = {}
         self._ready: deque[Line] = deque()
         self._alarms = Alarms(hosts.lock, self._act)
@@ -82,9 +80,7 @@ class Desk:
         named = self._named(chunk)
         with self._hosts.lock:
             self._pending += 1
-            rest = None
-            if len(named) > 1:
-                rest = Rest(Finished(chunk, [None] * len(named), None, 0.0, 0.0, ""), len(named))
+            rest = _all_open(chunk) if len(named) > 1 else None
             for part, host in named:
                 self._take(part, host, rest)
             todo = self._decided()
@@ -203,12 +199,8 @@ class Desk:
         lane = line.lane
         while line.jobs:
             job = line.jobs.popleft()
-            parts: list[Chunk] = [job]
-            rest = job.rest
-            if len(job.items) > 1:
-                parts = _singles(job)
-                rest = Rest(Finished(job, [None] * len(parts), None, 0.0, 0.0, ""), len(parts))
-            for part in parts:
+            rest = _all_open(job) if len(job.items) > 1 else job.rest
+            for part in _singles(job):
                 self._hosts.tally.failed(error := lane.refusal(), lane.host)
                 job.attempts.tell(error)
                 self._conclude(part, rest, Failure(error), "")
@@ -346,13 +338,10 @@ class Desk:
 
     def _settle_many(self, job: Job, finished: Finished, tries: list[Try]) -> None:
         """Run the items of a task that failed again, one by one."""
-        rest = Rest(finished, 0)
+        rest, singles = Rest(finished, 0), _singles(job)
         for tried in tries:
             failure = finished.values[tried.place]
-            single = Chunk(
-                job.start + tried.place, job.items[tried.place : tried.place + 1], job.call, job.star
-            )
-            part = Job(single, job.line, Attempts(job.since), rest)
+            part = Job(singles[tried.place], job.line, Attempts(job.since), rest)
             part.attempts.note(failure.error, 0.0)
             if self._again(part, tried):
                 rest.places += 1
@@ -465,6 +454,12 @@ def _singles(chunk: Chunk) -> list[Chunk]:
         Chunk(chunk.start + place, chunk.items[place : place + 1], chunk.call, chunk.star)
         for place in range(len(chunk.items))
     ]
+
+
+def _all_open(chunk: Chunk) -> Rest:
+    """A task none of whose items has come to anything yet."""
+    count = len(chunk.items)
+    return Rest(Finished(chunk, [None] * count, None, 0.0, 0.0, ""), count)
 
 
 def _ends_the_run(error: BaseException) -> bool:

@@ -39,21 +39,19 @@ def open_desk(
 ) -> Desk:
     """A desk for `plan`, which obeys `hosts` and, where the plan is adaptive, sets the concurrency."""
     if plan.adaptive:
-        known = profile is not None and profile.items > 0 and not profile.partial
+        sampled = profile if profile is not None and profile.items and not profile.partial else None
         with hosts.lock:
             hosts.adapt(
                 plan.max_workers,
                 profile.remaining if profile is not None else None,
-                profile.wall_s if known and profile is not None else None,
-                profile.held_s if known and profile is not None else 0.0,
+                sampled.wall_s if sampled is not None else None,
+                sampled.held_s if sampled is not None else 0.0,
             )
             if not gil:
                 hosts.held_share = 0.0
-            elif profile is not None and profile.cpu_s > 0.0 and known:
-                hosts.held_share = profile.held_s / profile.cpu_s
-    return Desk(
-        hosts, deliver, open_backend, subject=subject, item_timeout=hosts.options.item_timeout, keep=keep
-    )
+            elif sampled is not None and sampled.cpu_s > 0.0:
+                hosts.held_share = sampled.held_s / sampled.cpu_s
+    return Desk(hosts, deliver, open_backend, subject=subject, keep=keep)
 
 
 class Attended:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import gc
-import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
@@ -21,15 +19,7 @@ from autoexec.resources import per_worker
 
 PATIENCE_S = 20.0
 
-
-@pytest.fixture(autouse=True)
-def no_noise(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Loops run in debug mode and must not complain: nothing pending is destroyed, no error overlooked."""
-    monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
-    yield
-    gc.collect()
-    loud = [r.getMessage() for r in caplog.records if r.name == "asyncio" and r.levelno >= logging.ERROR]
-    assert loud == []
+pytestmark = pytest.mark.usefixtures("quiet_loops")
 
 
 def backend(workers: int = 4, **more: Any) -> tuple[AioBackend, SimpleQueue[Finished]]:

@@ -108,7 +108,6 @@ class Scene:
             self.done.append,
             self._open,
             subject=lambda chunk: (chunk.items[0], chunk.star),
-            item_timeout=options.item_timeout,
             keep=keep,
         )
         self.alarms = self.desk._alarms

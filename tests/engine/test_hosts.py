@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from autoexec.decide.answers import Answer, judge_error, judge_value
-from autoexec.engine.attempts import Attempts, Response, add_note, judge_response
+from autoexec.engine.attempts import Attempts, Response, judge_response
 from autoexec.engine.hosts import Hosts
 from autoexec.engine.lane import LONGEST_PAUSE_S, Lane
-from autoexec.errors import Refused
+from autoexec.errors import Refused, add_note
 from autoexec.options import resolve
 from autoexec.records import Ending
 from tests.engine.scene import HTTPError, Reply
