@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 
 TYPE_CHECKING = False
@@ -32,6 +32,7 @@ else:
 
 
 __all__ = [
+    "Crew",
     "PerWorker",
     "Scope",
     "busy_here",
@@ -41,7 +42,36 @@ __all__ = [
     "here",
     "note_closing",
     "per_worker",
+    "share_here",
 ]
+
+
+class Crew:
+    """The threads of one pool, which share the cores that its maker may keep busy.
+
+    Args:
+        max_workers: threads at most.
+        threads: those that run, kept up to date by the pool.
+    """
+
+    __slots__ = ("_max_workers", "_outer", "_threads")
+
+    def __init__(self, max_workers: int, threads: Sequence[object]) -> None:
+        scope = current.get()
+        self._outer = scope.crew if scope is not None else None
+        self._max_workers, self._threads = max_workers, threads
+
+    def share(self, cores: int) -> int:
+        """Cores out of `cores` that one of the threads may keep busy.
+
+        Pools of more threads than cores are for work that waits: there those count that were needed so far.
+        """
+        if self._outer is not None:
+            cores = self._outer.share(cores)
+        workers = self._max_workers
+        if workers > cores:
+            workers = min(workers, len(self._threads))
+        return max(1, cores // max(1, workers))
 
 
 class Scope:
@@ -49,16 +79,17 @@ class Scope:
 
     Args:
         concurrency: calls that may share it: 1 in a thread or process, many in an event loop.
+        crew: whom the worker shares the cores with.
 
     Attributes:
         made: what was made, by the token of its `PerWorker`.
         making_s: seconds that making it took; a client that loads certificates takes some 50 ms.
     """
 
-    __slots__ = ("concurrency", "made", "making_s")
+    __slots__ = ("concurrency", "crew", "made", "making_s")
 
-    def __init__(self, concurrency: int = 1) -> None:
-        self.concurrency = concurrency
+    def __init__(self, concurrency: int = 1, crew: Crew | None = None) -> None:
+        self.concurrency, self.crew = concurrency, crew
         self.made: dict[object, Any] = {}
         self.making_s = 0.0
 
@@ -97,6 +128,12 @@ def here() -> Scope:
         if scope is None:
             scope = _threads.scope = Scope()
     return scope
+
+
+def share_here(cores: int) -> int:
+    """Cores out of `cores` that the worker that runs this may keep busy; all of them in any other thread."""
+    scope = current.get()
+    return cores if scope is None or scope.crew is None else scope.crew.share(cores)
 
 
 def close_here() -> None:

@@ -1,7 +1,11 @@
-"""Whether this process is one of autoexec's own workers; set once, where a worker begins."""
+"""What this process is: whether it is one of autoexec's own workers, and how many cores it may keep busy.
+
+Both are set once, where a worker begins.
+"""
 
 from __future__ import annotations
 
-__all__ = ["in_worker"]
+__all__ = ["cores", "in_worker"]
 
 in_worker = False
+cores: int | None = None  # a worker's share of the machine; None in a process that has no such limit

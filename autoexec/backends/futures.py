@@ -9,6 +9,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 
 from ..errors import MissingExtra, WorkerDied
 from .base import Chunk, Deliver, Finished, run_items
+from .native import environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["FuturesBackend", "in_this_process", "loky_executor"]
 
 
-def loky_executor(max_workers: int) -> Executor:
+def loky_executor(max_workers: int, cores: int | None = None) -> Executor:
     """An executor of joblib's loky, ended with the call that made it.
+
+    Args:
+        max_workers: processes.
+        cores: cores that each may keep busy with its native libraries, or None to leave those alone.
 
     Raises:
         MissingExtra: if joblib is not installed.
@@ -27,7 +32,8 @@ def loky_executor(max_workers: int) -> Executor:
         from joblib.externals import loky
     except ImportError as error:
         raise MissingExtra("backend='joblib' needs joblib: pip install 'autoexec-futures[joblib]'") from error
-    executor: Executor = loky.ProcessPoolExecutor(max_workers=max_workers)
+    env = None if cores is None else environment(cores)
+    executor: Executor = loky.ProcessPoolExecutor(max_workers=max_workers, env=env)
     return executor
 
 

@@ -7,9 +7,10 @@ import contextvars
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from ..resources import Scope, current
+from ..resources import Crew, Scope, current
 from .base import Chunk, Deliver, Finished, run_items
 from .native import limited
 
@@ -41,6 +42,7 @@ class ThreadBackend:
         self._context = contextvars.copy_context()
         self._tasks: SimpleQueue[Chunk | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._crew = Crew(max_workers, self._threads)
         # Every task in the queue counts on one thread that waits, or is about to, whichever will take it.
         self._idle: deque[None] = deque()  # one entry for each such thread that no task counts on
         self._unmet: deque[None] = deque()  # and for each task that none was left for
@@ -50,8 +52,9 @@ class ThreadBackend:
         self._started_s = 0.0
         self._running: dict[Chunk, threading.Thread] = {}
         self._limits = contextlib.ExitStack()
+        self._limit_here: Callable[[], None] | None = None
         if native_threads is not None:
-            self._limits.enter_context(limited(native_threads))
+            self._limit_here = self._limits.enter_context(limited(native_threads))
 
     def submit(self, chunk: Chunk) -> None:
         """Queue a task; start a thread for it unless one is idle or enough run."""
@@ -73,6 +76,16 @@ class ThreadBackend:
     def _start_if_needed(self) -> None:
         if len(self._threads) < self._max_workers and not self._closed and _take(self._unmet):
             self._start_thread()
+
+    def warm_up(self, count: int) -> int:
+        """Have threads at hand for tasks to come: up to `count` more; returns how many were started."""
+        with self._lock:
+            before = self._started
+            room = 0 if self._closed else self._max_workers - len(self._threads)
+            for _ in range(min(count, room)):
+                self._start_thread()
+                self._freed()
+            return self._started - before
 
     def _freed(self) -> None:
         """A thread can be counted on."""
@@ -97,8 +110,10 @@ class ThreadBackend:
         self._started_s += time.perf_counter() - began
 
     def _work(self) -> None:
-        scope = Scope()
+        scope = Scope(crew=self._crew)
         current.set(scope)
+        if self._limit_here is not None:
+            self._limit_here()
         where = f"thread {threading.current_thread().name}"
         try:
             chunk = self._tasks.get()

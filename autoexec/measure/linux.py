@@ -21,6 +21,7 @@ __all__ = [
     "group_dirs",
     "logical_cores",
     "memory",
+    "oom_kills",
     "physical_cores",
     "quota",
     "reachable_cores",
@@ -82,6 +83,22 @@ def memory(root: Path | str = "/") -> tuple[int, int | None, str]:
         [*system, *((left, where) for left, _, where in groups)], default=(_CAUTIOUS_MEMORY, "a guess")
     )
     return rest, min((limit for _, limit, _ in groups), default=None), source
+
+
+def oom_kills(root: Path | str = "/") -> int:
+    """Processes that the kernel has ended for want of memory: a rise explains a SIGKILL.
+
+    Counted by the process's own control group or the nearest parent that does so, else by the whole machine;
+    0 where nobody counts (kernels before 4.13).
+    """
+    unified, legacy = group_dirs("memory", root)
+    files = [os.path.join(folder, "memory.events") for folder in unified]
+    files += [os.path.join(folder, "memory.oom_control") for folder in legacy]
+    for file in (*files, os.path.join(root, "proc/vmstat")):
+        count = _number(_entry(_text(file), "oom_kill"))
+        if count is not None:
+            return count
+    return 0
 
 
 def descriptors(root: Path | str = "/") -> int:

@@ -10,7 +10,7 @@ import math
 import os
 import sys
 
-from autoexec import role
+from autoexec import resources, role
 from autoexec.frozen import replace
 from autoexec.records import Machine, NativePool
 
@@ -21,7 +21,7 @@ elif sys.platform == "win32":
 else:
     from autoexec.measure import darwin as here
 
-__all__ = ["look", "look_closely", "rounded", "usable_cores"]
+__all__ = ["look", "look_closely", "memory_now", "oom_kills", "rounded", "usable_cores"]
 
 
 def look() -> Machine:
@@ -36,6 +36,9 @@ def look() -> Machine:
     memory_available, memory_limit, memory_source = here.memory()
     method, method_source = _start_method()
     decided, usable = _tightest(reachable, len(cpus), limit, override)
+    share = _share(usable)
+    if share is not None and share < usable:
+        decided, usable = "the worker's share", share
     return Machine(
         usable=usable,
         physical=physical,
@@ -55,6 +58,7 @@ def look() -> Machine:
             f"affinity: {len(cpus)} of {logical} logical processors ({cpus_source})",
             _quota_line(limit),
             _override_line(override),
+            *([] if share is None else [f"the worker's share: {share}"]),
             f"memory: {memory_available / 2**30:.1f} GiB available ({memory_source})",
             f"start method: {method} ({method_source})",
             f"usable: {usable}, decided by {decided}",
@@ -73,7 +77,22 @@ def look_closely() -> Machine:
 def usable_cores() -> int:
     """Cores that CPU work may keep busy; the same number as `look().usable`, for less."""
     cpus, _ = here.affinity()
-    return _tightest(here.reachable_cores(cpus), len(cpus), here.quota(), _override())[1]
+    usable = _tightest(here.reachable_cores(cpus), len(cpus), here.quota(), _override())[1]
+    return _share(usable) or usable
+
+
+def memory_now() -> tuple[int, int | None]:
+    """Bytes that may still be allocated, and bytes the control groups allow in all or None; below 0.1 ms."""
+    available, limit, _ = here.memory()
+    return available, limit
+
+
+def oom_kills() -> int:
+    """Processes that the kernel has ended for want of memory, in our control group where it counts them.
+
+    A rise says that a worker that was killed meanwhile was killed for that. 0 where nobody counts.
+    """
+    return here.oom_kills()
 
 
 def rounded(cpus: float) -> int:
@@ -97,6 +116,13 @@ def _tightest(
     if override:
         limits.append((override[1], override[0]))
     return min(limits, key=lambda named: named[1])
+
+
+def _share(usable: int) -> int | None:
+    """Cores of `usable` that are left to this worker; None in what is no worker of ours."""
+    mine = usable if role.cores is None else min(usable, role.cores)
+    share = resources.share_here(mine)
+    return None if share == mine and role.cores is None else share
 
 
 def _quota_line(limit: tuple[float, str] | None) -> str:
@@ -164,8 +190,10 @@ def _can_fork(method: str, source: str) -> bool:
 
 
 def _daemon() -> bool:
+    """Whether to start no processes; a worker with cores to spare may, within its share."""
     process = sys.modules.get("multiprocessing.process")
-    return role.in_worker or (process is not None and bool(process.current_process().daemon))
+    alone = role.in_worker and (role.cores or 1) < 2
+    return alone or (process is not None and bool(process.current_process().daemon))
 
 
 def _native_pools() -> tuple[NativePool, ...]:

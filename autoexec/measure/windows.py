@@ -5,7 +5,16 @@ from __future__ import annotations
 import functools
 import os
 
-__all__ = ["affinity", "descriptors", "logical_cores", "memory", "physical_cores", "quota", "reachable_cores"]
+__all__ = [
+    "affinity",
+    "descriptors",
+    "logical_cores",
+    "memory",
+    "oom_kills",
+    "physical_cores",
+    "quota",
+    "reachable_cores",
+]
 
 
 @functools.cache
@@ -55,3 +64,8 @@ def memory() -> tuple[int, int | None, str]:
 def descriptors() -> int:
     """The C runtime's ceiling for open files; sockets do not count towards it."""
     return 8192
+
+
+def oom_kills() -> int:
+    """0: Windows ends no process for want of memory; allocations fail."""
+    return 0

@@ -1036,8 +1036,8 @@ def test_pickle_hazard_names_the_part() -> None:
     counter.lock = lock  # type: ignore[attr-defined]
     names = [pickle_hazard(f) for f in (_holding(lock), counter.reads, functools.partial(pow, lock))]
     assert [h.name for h in names if h] == [
-        "_holding.<locals>.<lambda>.__closure__['thing']",
-        "self.lock",
+        "func.__closure__['thing']",
+        "reads.__self__.lock",
         "partial.args[0]",
     ]
     assert all(h.threads_ok and h.kind == "cannot be pickled" for h in names if h)

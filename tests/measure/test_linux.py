@@ -256,6 +256,38 @@ def test_memory_shows_the_scarcer_of_machine_and_group(tmp_path: Path) -> None:
     assert linux.memory(root) == (1_024_000, 80_000_000, str(tmp_path / "proc/meminfo"))
 
 
+def test_deaths_are_read_from_the_own_group(tmp_path: Path) -> None:
+    """Version 2 counts in one file with other events; a parent's count holds those of others as well."""
+    files = {
+        "a/b/memory.events": "low 0\nhigh 5\nmax 9\noom 4\noom_kill 3\noom_group_kill 1\n",
+        "a/memory.events": "oom_kill 70\n",
+    }
+    root = groups(tmp_path, "0::/a/b\n", V2, files)
+    write(tmp_path, {"proc/vmstat": "pgfault 100\noom_kill 500\n"})
+    assert linux.oom_kills(root) == 3
+    (tmp_path / "sys/fs/cgroup/a/b/memory.events").unlink()
+    assert linux.oom_kills(root) == 70
+    (tmp_path / "sys/fs/cgroup/a/memory.events").unlink()
+    assert linux.oom_kills(root) == 500
+
+
+def test_deaths_under_version_1(tmp_path: Path) -> None:
+    """There they stand beside a switch, since Linux 4.13; before that the machine's count is all there is."""
+    files = {"memory/job/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"}
+    root = groups(tmp_path, "3:memory:/job\n", V1, files)
+    write(tmp_path, {"proc/vmstat": "oom_kill 9\n"})
+    assert linux.oom_kills(root) == 2
+    write(tmp_path, {"sys/fs/cgroup/memory/job/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\n"})
+    assert linux.oom_kills(root) == 9
+
+
+def test_nobody_counts(tmp_path: Path) -> None:
+    """An old kernel, or no /proc: nothing rises."""
+    assert linux.oom_kills(tmp_path) == 0
+    write(tmp_path, {"proc/vmstat": "oom_kill many\n"})
+    assert linux.oom_kills(tmp_path) == 0
+
+
 def test_descriptors_shrink_as_files_open(tmp_path: Path) -> None:
     """An open file is one descriptor less."""
     before = linux.descriptors()
@@ -278,7 +310,7 @@ def test_parsers_survive_any_text(
     check_answers(root)
     (root / "proc/self/cgroup").write_text("0::/a\n")
     (root / "proc/self/mountinfo").write_text(V2 + "\n")
-    for name in ("cpu.max", "memory.max", "memory.high", "memory.current", "memory.stat"):
+    for name in ("cpu.max", "memory.max", "memory.high", "memory.current", "memory.stat", "memory.events"):
         (path / name).write_text(content, "utf-8", "surrogatepass")
     check_answers(root)
 
@@ -290,6 +322,7 @@ def check_answers(root: Path) -> None:
     available, limit, _ = linux.memory(root)
     assert available >= 0
     assert limit is None or limit >= 0
+    assert linux.oom_kills(root) >= 0
 
 
 @given(st.text())

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoexec.measure import machine
+from autoexec.resources import Crew, Scope, current
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="asks Linux only")
 
@@ -168,11 +169,50 @@ def test_looking_settles_no_start_method() -> None:
     assert multiprocessing.get_start_method(allow_none=True) == settled
 
 
-def test_daemons_and_our_own_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are told apart from an ordinary process."""
+@pytest.mark.parametrize(("cores", "daemon"), [(None, True), (1, True), (2, False), (8, False)])
+def test_daemons_and_our_own_workers(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, daemon: bool
+) -> None:
+    """A worker starts no processes unless it has cores for them."""
     assert machine.look().daemon is False
     monkeypatch.setattr("autoexec.role.in_worker", True)
-    assert machine.look().daemon is True
+    monkeypatch.setattr("autoexec.role.cores", cores)
+    assert machine.look().daemon is daemon
+
+
+@pytest.mark.parametrize(("cores", "usable"), [(1, 1), (3, 3), (8, 8), (64, 8)])
+def test_a_workers_share_is_one_more_limit(made_up: pytest.MonkeyPatch, cores: int, usable: int) -> None:
+    """What a worker process may use is its share, as the derivation says; other processes have none."""
+    assert not any("share" in line for line in machine.look().derivation)
+    made_up.setattr("autoexec.role.cores", cores)
+    found = machine.look()
+    assert found.usable == machine.usable_cores() == usable
+    assert f"the worker's share: {usable}" in found.derivation
+    decided = "the worker's share" if cores < 8 else "physical cores"
+    assert found.derivation[-1] == f"usable: {usable}, decided by {decided}"
+
+
+def test_a_thread_of_a_pool_has_its_share_too(made_up: pytest.MonkeyPatch) -> None:
+    """Inside one of four threads a quarter of the cores is left, of a worker's share as of the machine."""
+    token = current.set(Scope(crew=Crew(4, [])))
+    try:
+        assert machine.look().usable == machine.usable_cores() == 2
+        assert "the worker's share: 2" in machine.look().derivation
+        made_up.setattr("autoexec.role.cores", 4)
+        assert machine.look().usable == 1
+    finally:
+        current.reset(token)
+
+
+def test_memory_now_agrees_with_look(made_up: pytest.MonkeyPatch) -> None:
+    """The short way tells what the record tells."""
+    found = machine.look()
+    assert machine.memory_now() == (found.memory_available, found.memory_limit)
+
+
+def test_deaths_for_want_of_memory_are_counted() -> None:
+    """A count that does not move while nothing dies."""
+    assert machine.oom_kills() == machine.oom_kills() >= 0
 
 
 @needs_linux
@@ -230,6 +270,7 @@ def test_other_platforms_answer_the_same_questions(name: str) -> None:
     assert limit is None
     assert there.quota() is None
     assert there.descriptors() > 0
+    assert there.oom_kills() == 0
     assert set(there.__all__) <= set(machine.here.__all__)
 
 
