@@ -2,6 +2,7 @@
 #   make demo    four real workloads, autoexec beside the plain loop (about a minute)
 #   make test    the test suite
 #   make bench-io  waiting work beside fixed numbers of threads (about twelve minutes)
+#   make bench-processes  processes beside five pools: time, memory, deaths, leaks (about half an hour)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +13,7 @@ ARGS ?=
 export PYTHONDONTWRITEBYTECODE :=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format types bench bench-io nox clean
+.PHONY: help demo test lint format types bench bench-io bench-processes nox clean
 .DELETE_ON_ERROR:
 
 help:
@@ -40,6 +41,14 @@ bench: $(VENV)/.bench
 
 bench-io: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.io --plot docs/benchmarks-io.svg --markdown docs/benchmarks-io.md $(ARGS)
+
+bench-processes: PAGE = docs/benchmarks-processes.md
+bench-processes: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.processes --plot docs/benchmarks-processes.svg --markdown $(PAGE) $(ARGS)
+	$(BIN)/python -m benchmarks.processes cold --markdown $(PAGE)
+	$(BIN)/python -m benchmarks.processes faults --markdown $(PAGE)
+	$(BIN)/python -m benchmarks.processes faults --retries 3 --markdown $(PAGE)
+	$(BIN)/python -m benchmarks.processes leaks --markdown $(PAGE)
 
 nox: $(VENV)/.dev
 	$(BIN)/nox $(ARGS)
