@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from types import BuiltinMethodType, CodeType, FunctionType, ModuleType
+from functools import partial
+from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
 
 from autoexec.records import Hazard
 
@@ -19,7 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Footprint", "find_hazards", "pickle_hazard", "serialise"]
+    from autoexec.unpicklable import Unpicklable
+
+__all__ = ["Footprint", "dump", "find_hazards", "pickle_hazard", "serialise"]
 
 _BY_ROOT = {
     "global": "changes a global object",
@@ -298,11 +301,28 @@ def _names(code: CodeType) -> tuple[str, ...]:
 
 
 def serialise(func: Callable[..., object]) -> bytes | Hazard:
-    """`func` as bytes for another process, or the hazard that says which part of it cannot be pickled."""
+    """`func` as bytes for another process, or the hazard whose name is the path to what cannot be pickled."""
+    found = dump(func)
+    if isinstance(found, bytes):
+        return found
+    return Hazard("cannot be pickled", found.path, _place(func), True)
+
+
+def dump(func: Callable[..., object], pack: Callable[..., Any] | None = None) -> Any | Unpicklable:
+    """`func` as bytes for another process, or what in it cannot be pickled.
+
+    Args:
+        func: the function.
+        pack: called with it and the right one of pickle's and cloudpickle's `dumps` where the result should
+            not be plain bytes.
+    """
+    from autoexec.unpicklable import Unpicklable, find
+
     try:
-        return _dump(func)
-    except Exception:  # whatever a user's __reduce__ raises, it cannot cross
-        return Hazard("cannot be pickled", _culprit(func), _place(func), True)
+        return _dump(func, pack)
+    except Exception as error:  # whatever a user's __reduce__ raises, it cannot cross
+        name = _title(func)
+        return find(func, name) or Unpicklable(name, type(func).__qualname__, str(error))
 
 
 def pickle_hazard(func: Callable[..., object]) -> Hazard | None:
@@ -311,16 +331,18 @@ def pickle_hazard(func: Callable[..., object]) -> Hazard | None:
     return found if isinstance(found, Hazard) else None
 
 
-def _dump(obj: Any) -> bytes:
+def _dump(obj: Any, pack: Callable[..., Any] | None = None) -> Any:
     import pickle
 
-    if _importable(obj):
-        return pickle.dumps(obj, protocol=5)
-    try:
-        import cloudpickle  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:
-        return pickle.dumps(obj, protocol=5)
-    return bytes(cloudpickle.dumps(obj, protocol=5))
+    dumps: Callable[..., bytes] = pickle.dumps
+    if not _importable(obj):
+        try:
+            import cloudpickle  # type: ignore[import-untyped, unused-ignore]
+
+            dumps = cloudpickle.dumps
+        except ImportError:
+            pass
+    return dumps(obj, protocol=5) if pack is None else pack(obj, dumps)
 
 
 def _importable(func: Any) -> bool:
@@ -334,30 +356,14 @@ def _importable(func: Any) -> bool:
     return found is func
 
 
-def _culprit(func: Any) -> str:
-    """The part that fails, each tried by itself; the function's own name if none fails alone."""
-    for path, obj in _parts(func):
-        try:
-            _dump(obj)
-        except Exception:
-            return path
-    return _title(func)
-
-
 def _title(func: Any) -> str:
-    return str(func.__qualname__ if isa(func, (FunctionType, type)) else type(func).__qualname__)
-
-
-def _parts(func: Any) -> Iterator[tuple[str, Any]]:
-    for core, front, keywords in _chain(func):
-        title = _title(core)
-        for name, obj in front:
-            if name == "self":
-                yield from ((f"self.{key}", value) for key, value in list(attributes(obj).items()))
-            yield name, obj
-        yield from ((f"partial.keywords[{name!r}]", obj) for name, obj in keywords.items())
-        yield from ((f"{title}.__closure__[{name!r}]", obj) for name, obj in _cells(core))
-        yield from ((f"{title}.__defaults__[{name!r}]", obj) for name, obj in _defaults(core))
-        if isa(core, FunctionType):
-            names = [name for name in _names(core.__code__) if name in core.__globals__]
-            yield from ((f"{title}.__globals__[{name!r}]", core.__globals__[name]) for name in names)
+    """What the path to a part of `func` begins with."""
+    while type(func).__module__.startswith("autoexec."):  # the caller gave what is inside
+        inner = peek(func, "call")[0] if hasattr(type(func), "call") else attributes(func).get("__wrapped__")
+        if not callable(inner):
+            break
+        func = inner
+    if isa(func, partial):
+        return "partial"
+    named = isa(func, (FunctionType, MethodType, BuiltinMethodType, type))
+    return func.__name__ if named and func.__name__.isidentifier() else "func"
