@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .api import amap, explain, machine, map, profile, starmap
+    from .api import amap, explain, machine, map, profile, shutdown, starmap
     from .async_results import AsyncResults
     from .decorator import Parallel, parallel
     from .errors import (
@@ -62,6 +62,7 @@ __all__ = [
     "parallel",
     "per_worker",
     "profile",
+    "shutdown",
     "starmap",
 ]
 
@@ -69,7 +70,7 @@ __version__ = "0.1.0"
 
 # Importing autoexec costs next to nothing; a name brings its module when it is first used.
 _HOME = {
-    "api": ("amap", "explain", "machine", "map", "profile", "starmap"),
+    "api": ("amap", "explain", "machine", "map", "profile", "shutdown", "starmap"),
     "decorator": ("Parallel", "parallel"),
     "errors": (
         "AutoexecError",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     R = TypeVar("R")
 
-__all__ = ["amap", "explain", "machine", "map", "profile", "starmap"]
+__all__ = ["amap", "explain", "machine", "map", "profile", "shutdown", "starmap"]
 
 
 if TYPE_CHECKING:
@@ -155,13 +155,13 @@ def start(
     loop: AbstractEventLoop | None = None,
 ) -> Results[R]:
     """Check what was given and start a run; calls of async functions go to `loop`, if one is given."""
-    from .engine.feed import Feed
+    from .engine.feed import open_feed
     from .engine.run import Run
 
     check_function(func, options)
     check_items(iterables)
     if options.journal is None:
-        run = Run(func, Feed(iterables, star), options, loop=loop)
+        run = Run(func, open_feed(iterables, star, options.size), options, loop=loop)
     else:
         from .engine.bookkeeping import open_journal
 
@@ -264,3 +264,19 @@ def machine() -> Machine:
     from .measure.machine import look_closely
 
     return look_closely()
+
+
+def shutdown() -> None:
+    """End the worker processes that rest between two calls; the next call that needs some starts new ones.
+
+    They end by themselves after half a minute of rest, and with the program. Workers of calls that are still
+    running are left alone.
+
+    >>> import autoexec
+    >>> autoexec.shutdown()
+    """
+    import sys
+
+    kept = sys.modules.get(f"{__package__}.backends.kept")
+    if kept is not None:  # else there are none
+        kept.shutdown()

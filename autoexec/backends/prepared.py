@@ -35,6 +35,15 @@ class Prepared:
 
     def __call__(self, *args: Any) -> Any:
         """Prepare this worker if that was not done yet, and call the function."""
+        self.prepare()
+        return self.call(*args)
+
+    def prepare(self) -> None:
+        """Prepare this worker if that was not done yet.
+
+        Raises:
+            BrokenWorker: if the initializer raises.
+        """
         made = here().made
         if self._token not in made:
             try:
@@ -45,7 +54,6 @@ class Prepared:
                     f"the initializer {name} raised {type(error).__qualname__}: {error}"
                 ) from error
             made[self._token] = None
-        return self.call(*args)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Prepared, (self.call, self._initializer, self._args, self._token)

@@ -1,32 +1,43 @@
-"""Worker processes, each served by one thread of the caller: it sends a task and waits for the answer.
+"""Worker processes, each served by threads of the caller.
 
-    submit ──► queue ──► lane thread ═ pipe ═► worker process
+    submit ──► queue ──► lane (thread) ═ socket, shared page ═► seat in a worker process
                              └──► deliver(Finished)
 
-One lane per worker makes it known at any moment which items a worker holds, so that when it dies exactly
-those are named; a `ProcessPoolExecutor` cannot tell, and fails everything. The worker is replaced for the
-tasks that follow.
+A lane knows at any moment what its worker holds and which item of it runs, so that when the worker dies
+exactly that item is named; a `ProcessPoolExecutor` cannot tell, and fails everything. The worker is replaced
+for what is left.
 """
 
 from __future__ import annotations
 
-import pickle
+import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
 
-from ..errors import WorkerDied, add_note
-from .base import Chunk, Deliver, Finished, run_items
+from ..errors import WorkerDied
+from . import deaths, kept
+from .base import Chunk, Deliver
+from .conduct import Setting
+from .lane import Lane
+from .native import limited
+from .parcels import Parcel, by_value, pack
 from .portable import with_traceback
-from .start import Worker, fork_worker, spawn_worker
-from .wire import loads
+from .sharing import relieve, share
+from .start import Seat, Worker, fork_worker, scene_now, spawn_worker
+from .tasks import Queue, Task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["ProcessBackend"]
+
+MOST_UNREADY = 3
+
+_numbers = itertools.count(1)  # of functions; a worker may serve several backends, one after the other
+_serials = itertools.count(1)  # of tasks
 
 
 class ProcessBackend:
@@ -35,223 +46,327 @@ class ProcessBackend:
     Args:
         max_workers: processes.
         deliver: receives each finished task.
-        call: the function most tasks will call; forked workers inherit it.
-        fork: whether to fork the workers, at once. Only where `may_fork()` has nothing against it.
-        inherited: the whole input, if forked workers should read it instead of being sent it.
-        native_threads: threads for the native libraries of each worker, or None.
-        serialise: turns a function into bytes for workers that have not got it.
-        eager: whether to start the workers before their first task comes.
+        setting: what they are for. Workers are forked only where `may_fork()` has nothing against it.
+
+    Attributes:
+        item_timeout: see `Conduct`.
+        strict: see `Conduct`.
+        eager: see `Setting`.
+        killed: whether running tasks were ended.
+        scene: directory, environment and import path of this call.
     """
 
     name = "processes"
 
-    def __init__(
-        self,
-        max_workers: int,
-        deliver: Deliver,
-        *,
-        serialise: Callable[[Callable[..., Any]], bytes],
-        call: Callable[..., Any] | None = None,
-        fork: bool = False,
-        inherited: Sequence[Any] | None = None,
-        native_threads: int | None = None,
-        eager: bool = False,
-    ) -> None:
-        self._deliver = deliver
-        self._eager = eager
-        self._serialise = serialise
-        self._native_threads = native_threads
-        self._tasks: SimpleQueue[Chunk | None] = SimpleQueue()
-        self._killed = False
-        self._functions: dict[int, tuple[Callable[..., Any], bytes]] = {}
+    def __init__(self, max_workers: int, deliver: Deliver, setting: Setting) -> None:
+        self.deliver, self._packed, self._call = deliver, setting.packed, setting.call
+        self._terms, self._conduct = setting.terms, setting.conduct
+        self.item_timeout, self.strict = self._conduct.item_timeout, self._conduct.strict
+        self.eager, self.killed = setting.eager, False
+        self._unready = 0  # workers in a row that ended while they loaded the function
+        self._deadly: Exception | None = None
+        self.scene = scene_now()
+        self._tasks = Queue()
+        self._numbers: dict[int, int] = {}
+        self._calls: list[Callable[..., Any]] = []
+        self._parcels: dict[int, Parcel] = {}
         self._lock = threading.Lock()
-        self._workers: set[Worker] = set()
+        self._starting = threading.Lock()
+        self._seats: list[Seat] = []  # that no lane has taken yet
+        self._workers: list[Worker] = []
+        self._back: dict[Worker, int] = {}
+        self._over = 0  # lanes that have ended
+        self._inherited: set[Worker] = set()
+        self._longest, self._moved = self._conduct.expected_s, time.monotonic()
         self._fork_s: float | None = None
-        began = time.perf_counter()
-        forked: list[Worker | None] = [None] * max_workers
-        if fork and call is not None:
-            # All of them before the first lane starts: a process with threads must not fork.
-            forked = [fork_worker(call, id(call), inherited, native_threads) for _ in range(max_workers)]
-            self._workers.update(worker for worker in forked if worker)
-            self._fork_s = (time.perf_counter() - began) / max_workers
-        self._inherited = inherited if fork else None
-        self._known_by_fork = id(call) if fork else None
-        self._lanes = [
-            threading.Thread(target=self._lane, args=(worker,), name=f"autoexec-lane-{i}", daemon=True)
-            for i, worker in enumerate(forked)
+        self._limits = contextlib.ExitStack()
+        self._prepare(max_workers, setting.inherited if setting.fork else None, fork=setting.fork)
+        count = max_workers * self._terms.threads
+        self._lanes = [Lane(self, self._seats.pop(0) if self._seats else None) for _ in range(count)]
+        self._threads = [
+            threading.Thread(target=lane.run, name=f"autoexec-lane-{i}", daemon=True)
+            for i, lane in enumerate(self._lanes)
         ]
-        for lane in self._lanes:
-            lane.start()
+        for thread in self._threads:
+            thread.start()
+
+    # Tasks ------------------------------------------------------------------------------------------------
 
     def submit(self, chunk: Chunk) -> None:
         """Queue a task."""
-        self._tasks.put(chunk)
+        self._tasks.put(Task(chunk))
 
     def withdraw(self) -> list[Chunk]:
         """Give back the tasks that no worker has begun."""
-        back: list[Chunk] = []
-        closing = 0
-        while True:
-            try:
-                chunk = self._tasks.get_nowait()
-            except Empty:
-                break
-            if chunk is None:
-                closing += 1
-            else:
-                back.append(chunk)
-        for _ in range(closing):
-            self._tasks.put(None)
-        return back
+        return [task.chunk for task in self._tasks.withdraw()]
 
-    def close(self, *, wait: bool = True, kill: bool = False) -> None:
-        """End the workers after the queued tasks, or at once with `kill`."""
-        if kill:
-            self._killed = True
-            self.withdraw()
+    def spare(self) -> Chunk | None:
+        """A task for the caller's own thread, as long as no worker is there to run it."""
+        task = self._tasks.steal() if self._starting_up else None
+        return task.chunk if task is not None and task.wanted() else None
+
+    def next_task(self, *, block: bool) -> Task | None:
+        """The next task for a lane."""
+        if not block:
+            return self._tasks.get(0.0)
+        while not self.killed and not self._conduct.roomy(self._running()):
+            time.sleep(0.05)
+        while not self._tasks.over:
+            task = self._tasks.get(relieve(self._lanes) if not len(self._tasks) else 0.0)
+            if task is not None:
+                return task
+        return None
+
+    def put_back(self, task: Task) -> None:
+        """What is left of a task is to be run by whoever comes first."""
+        if self.killed:
+            return
+        alone = task.single or len(task.rest) == 1
+        parts = [task] if alone else share(task, 2 * len(self._lanes))
+        for part in reversed(parts):
+            self._tasks.put_back(part)
+
+    def plenty(self) -> bool:
+        """Whether so many tasks wait that no other lane would miss one."""
+        return len(self._tasks) >= len(self._lanes)
+
+    def _running(self) -> int:
+        return sum(lane.running is not None for lane in self._lanes)
+
+    def encode(self, task: Task, number: int, seat: Seat) -> Parcel:
+        """A task as bytes.
+
+        Raises:
+            Exception: if its items cannot be pickled.
+        """
+        start, items = task.send(next(_serials))
+        if seat.worker in self._inherited:
+            return pack((number, task.chunk.star, start, start + len(items)))
+        content = (number, task.chunk.star, start, items)
+        if seat.worker.forked and not seat.worker.rested:
+            try:
+                return pack(content)
+            except Exception:
+                pass  # a lambda or a local class among the items
+        # A fresh interpreter has another __main__, and one at rest an old one: what lives there goes by value.
+        return pack(content) if _plain(items) else by_value(content)
+
+    def number(self, call: Callable[..., Any]) -> int:
+        """What workers know a function by."""
+        with self._lock:
+            number = self._numbers.get(id(call))
+            if number is None:
+                number = self._numbers[id(call)] = next(_numbers)
+                self._calls.append(call)  # or another one could get its id
+            return number
+
+    def function(self, call: Callable[..., Any]) -> Parcel:
+        """A function as bytes.
+
+        Raises:
+            Exception: if it cannot be pickled.
+        """
+        with self._lock:
+            parcel = self._parcels.get(id(call))
+            if self._deadly is not None:
+                raise type(self._deadly)(*self._deadly.args)  # each task its own, for the notes on it
+            if parcel is None:
+                parcel = self._parcels[id(call)] = self._packed(call)
+            return parcel
+
+    def unready(self, error: Exception) -> None:
+        """A worker ended while it loaded the function: after some in a row no other one is to try."""
+        with self._lock:
+            self._unready += 1
+            if self._unready >= MOST_UNREADY:
+                self._deadly = error
+                self._parcels.clear()
+
+    def explained(self, error: Exception, task: Task) -> Exception:
+        """The error of an item that cannot be pickled."""
+        from ..errors import unpacked
+        from ..unpicklable import explain
+
+        if isinstance(error, WorkerDied):
+            return error
+        item = unpacked(task.chunk.items[len(task.values)], task.chunk.star)
+        found = TypeError(f"{explain(item, 'args')} ({type(error).__qualname__}: {error})")
+        found.__cause__ = error
+        return found
+
+    @staticmethod
+    def revived(error: BaseException, text: str) -> BaseException:
+        """An error with the traceback of the other side."""
+        return with_traceback(error, text) if text else error
+
+    # Workers ----------------------------------------------------------------------------------------------
+
+    def _prepare(self, count: int, inherited: Sequence[Any] | None, *, fork: bool) -> None:
+        """Workers of an earlier call, or forked ones: all before the first lane starts."""
+        conduct = self._conduct
+        found, number = kept.take(
+            count,
+            self._terms,
+            conduct.state,
+            travels=conduct.travels and not fork,
+            many=inherited is not None,
+        )
+        self._number = number or next(_numbers)
+        if self._call is not None:
+            self._numbers[id(self._call)] = self._number
+        began = time.perf_counter()
+        if fork and self._call is not None:
+            missing = count - len(found)
+            if missing:  # workers are born with the limit
+                self._limits.enter_context(limited(self._terms.cores))
+            for _ in range(missing):
+                worker = fork_worker(self._terms, {self._number: self._call}, inherited)
+                found.append(worker)
+                for seat in worker.seats:
+                    seat.known.add(self._number)
+                if inherited is not None:
+                    self._inherited.add(worker)
+            self._fork_s = (time.perf_counter() - began) / missing if missing else None
+        self._starting_up = not found
+        for worker in found:
+            self._adopt(worker)
+
+    def _adopt(self, worker: Worker) -> None:
+        self._workers.append(worker)
+        self._seats += worker.seats
+
+    def seat(self) -> Seat:
+        """A seat for a lane, in a worker that is started for it if there is none.
+
+        Raises:
+            OSError: if none can be started.
+        """
+        with self._starting if self._terms.threads > 1 else _NO_LOCK:
             with self._lock:
-                for worker in self._workers:
+                if self._seats:
+                    return self._seats.pop(0)
+            worker = spawn_worker(self._terms)
+            with self._lock:
+                self._adopt(worker)
+                if self.killed:
                     worker.kill()
-        for _ in self._lanes:
-            self._tasks.put(None)
-        if wait:
-            for lane in self._lanes:
-                if lane is not threading.current_thread():
-                    lane.join()
+                return self._seats.pop(self._seats.index(worker.seats[0]))
+
+    def give_back(self, seat: Seat | None) -> None:
+        """A lane has ended: with the last of its seats a worker rests, or ends."""
+        with self._lock:
+            self._over += 1
+            back = [seat] if seat is not None else []
+            if self._over == len(self._lanes):
+                back += self._seats  # that no lane has taken
+                self._seats = []
+            whole = [each.worker for each in back if self._count_back(each)]
+        for worker in whole:
+            if self.killed or not self._rest(worker):
+                for each in worker.seats:
+                    each.leave()
+
+    def _count_back(self, seat: Seat) -> bool:
+        """Whether this was the last seat of its worker in use."""
+        self._back[seat.worker] = self._back.get(seat.worker, 0) + 1
+        return self._back[seat.worker] == len(seat.worker.seats)
+
+    def _rest(self, worker: Worker) -> bool:
+        """Keep a worker for the next call, if it can be."""
+        known = {self._number} & worker.seats[0].known if self._conduct.state is not None else set()
+        worker.states = dict.fromkeys([self._conduct.state] if known else [], self._number)
+        return kept.put(worker, known)
+
+    def buried(self, seat: Seat) -> None:
+        """The worker of a seat has ended."""
+        with self._lock:
+            others = [s for s in self._seats if s.worker is seat.worker]
+            self._seats = [s for s in self._seats if s.worker is not seat.worker]
+            if seat.worker in self._workers and all(
+                lane.seat is None or lane.seat.worker is not seat.worker for lane in self._lanes
+            ):
+                self._workers.remove(seat.worker)
+            whole = any([self._count_back(each) for each in (seat, *others)])
+        for each in seat.worker.seats if whole else (seat, *others):
+            each.leave()
+
+    def how(self, code: int) -> str:
+        """How a worker ended."""
+        return deaths.how(code, code < 0 and self._conduct.starved())
+
+    # Watching ---------------------------------------------------------------------------------------------
+
+    def moved(self, item_s: float) -> None:
+        """A task has ended, with so many seconds per item."""
+        self._starting_up = False
+        self._longest, self._moved, self._unready = max(self._longest, item_s), time.monotonic(), 0
+
+    def look(self) -> None:
+        """Say so when nothing has ended for far longer than items take."""
+        from .watchdog import PATIENCE_S, TIMES, tell
+
+        if time.monotonic() - self._last_sign() < max(PATIENCE_S, TIMES * self._longest):
+            return
+        with self._lock:
+            waited = time.monotonic() - self._last_sign()
+            if waited < PATIENCE_S:
+                return
+            self._moved, self._longest = time.monotonic(), max(self._longest, waited)
+        tell(self._lanes, waited)
+
+    def _last_sign(self) -> float:
+        """When a task ended last, or an item began."""
+        seats = [lane.seat for lane in self._lanes]
+        return max(self._moved, *(seat.slate.since for seat in seats if seat is not None))
 
     def costs(self) -> dict[str, float]:
         """Measured seconds, by the names of `Calibration`."""
         return {} if self._fork_s is None else {"fork_start": self._fork_s}
 
-    # One lane ---------------------------------------------------------------------------------------------
+    # The end ----------------------------------------------------------------------------------------------
 
-    def _lane(self, worker: Worker | None) -> None:
-        """Serve one worker: start it when the first task comes, replace it when it dies."""
-        known = {self._known_by_fork} if worker else set()
-        inherits = worker is not None and self._inherited is not None
-        try:
-            if worker is None and self._eager:
-                worker = self._spawn(None)
-            while (chunk := self._tasks.get()) is not None:
-                if chunk.begin is not None and not chunk.begin():
-                    continue
-                if worker is None:
-                    worker = self._spawn(chunk)
-                    known, inherits = set(), False
-                    if worker is None:
-                        continue
-                if not self._serve(worker, chunk, known, inherits):
-                    self._retire(worker, chunk)
-                    worker = None
-                del chunk
-        finally:
-            if worker is not None:
-                worker.close(kill=self._killed)
-                with self._lock:
-                    self._workers.discard(worker)
+    def close(self, *, wait: bool = True, kill: bool = False) -> None:
+        """End the workers after the queued tasks, or at once with `kill`.
 
-    def _spawn(self, chunk: Chunk | None) -> Worker | None:
-        if self._killed:
-            return None
-        try:
-            worker = spawn_worker(self._native_threads)
-        except OSError as error:
-            if chunk is not None:
-                self._deliver(Finished(chunk, [], error, 0.0, 0.0, "the caller: no worker could be started"))
-            return None
-        with self._lock:
-            self._workers.add(worker)
-            if self._killed:
+        Args:
+            wait: return only when they are gone.
+            kill: end running tasks.
+        """
+        if kill:
+            self.killed = True
+            self._tasks.clear()
+            with self._lock:
+                workers = list(self._workers)
+            for worker in workers:
                 worker.kill()
-        return worker
+        self._tasks.close()
+        if wait:
+            for thread in self._threads:
+                if thread is not threading.current_thread():
+                    thread.join()
+            self._release()
+        if wait or kill:
+            self._limits.close()
 
-    def _serve(self, worker: Worker, chunk: Chunk, known: set[Any], inherits: bool) -> bool:
-        """Have the worker run one task; False when it died over it."""
-        where = f"process {worker.pid}"
-        try:
-            message = self._encode(chunk, known, inherits)
-        except Exception:
-            # Items that cannot cross stay here, where they have their meaning.
-            ran = run_items(chunk.call, chunk.items, chunk.star)
-            self._deliver(Finished(chunk, *ran, "the caller: its items cannot be pickled"))
-            return True
-        try:
-            worker.pipe.send(message)
-            answer = worker.pipe.receive()
-        except (OSError, EOFError):
-            return False
-        known.add(id(chunk.call))
-        try:
-            values, problem, wall, cpu = loads(answer)
-        except Exception as error:
-            add_note(error, "autoexec: raised while a worker's result was loaded")
-            values, problem, wall, cpu = [], (error, ""), 0.0, 0.0
-        self._deliver(Finished(chunk, values, _revive(problem), wall, cpu, where))
-        return True
-
-    def _encode(self, chunk: Chunk, known: set[Any], inherits: bool) -> bytes:
-        function = None if id(chunk.call) in known else self._function_bytes(chunk.call)
-        stop = chunk.start + len(chunk.items)
-        items: Any = stop if inherits else chunk.items
-        header = (id(chunk.call), function, chunk.star, chunk.start, items)
-        if inherits or self._known_by_fork is not None:
-            try:
-                return pickle.dumps(header, protocol=5)
-            except Exception:
-                pass  # a lambda or a local class among the items
-        import cloudpickle
-
-        # A fresh interpreter has another __main__: what lives there goes by value.
-        data: bytes = cloudpickle.dumps(header, protocol=5)
-        return data
-
-    def _function_bytes(self, call: Callable[..., Any]) -> bytes:
+    def _release(self) -> None:
         with self._lock:
-            entry = self._functions.get(id(call))
-            if entry is None:
-                entry = self._functions[id(call)] = (call, self._serialise(call))
-            return entry[1]
-
-    def _retire(self, worker: Worker, chunk: Chunk) -> None:
-        code = worker.close(kill=True, patience_s=1.0)
-        with self._lock:
-            self._workers.discard(worker)
-        if not self._killed:
-            self._deliver(
-                Finished(chunk, [], died(worker.pid, code, chunk), 0.0, 0.0, f"process {worker.pid}")
-            )
+            parcels, self._parcels = list(self._parcels.values()), {}
+        for parcel in parcels:
+            parcel.close()
 
 
-def _revive(problem: tuple[BaseException, str] | None) -> BaseException | None:
-    if problem is None:
-        return None
-    error, text = problem
-    return with_traceback(error, text) if text else error
+class _NoLock:
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, *args: object) -> None:
+        return
 
 
-def died(pid: int, code: int | None, chunk: Chunk) -> WorkerDied:
-    """The error for a worker that ended while it held `chunk`."""
-    import signal
-
-    if code is not None and code < 0:
-        try:
-            how = f"killed by {signal.Signals(-code).name}"
-        except ValueError:
-            how = f"killed by signal {-code}"
-    else:
-        how = f"exit code {code}"
-    last = chunk.start + len(chunk.items) - 1
-    which = f"item {chunk.start}" if last == chunk.start else f"items {chunk.start} to {last}"
-    shown = ", ".join(_short(item) for item in chunk.items[:3]) + (", ..." if len(chunk.items) > 3 else "")
-    return WorkerDied(
-        f"worker process {pid} ended ({how}) while it held {which} ({shown}); "
-        "nothing was run again. Run with backend='serial' to see what the item does"
-    )
+_NO_LOCK = _NoLock()
+_ATOMS = (int, float, str, bytes, bool, type(None))
 
 
-def _short(item: object) -> str:
-    try:
-        text = repr(item)
-    except Exception:
-        return f"<{type(item).__qualname__}>"
-    return text if len(text) <= 60 else text[:57] + "..."
+def _plain(items: Sequence[Any]) -> bool:
+    """Whether plain pickle sends these items as what they are: nothing in them lives in `__main__`."""
+    return type(items) is range or all(type(item) in _ATOMS for item in items)

@@ -2,60 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ..records import Plan
 from .base import Backend, Chunk, Deliver
+from .conduct import Setting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
     from typing import Any
 
 __all__ = ["installed", "open_backend", "open_loop"]
 
 
-def open_backend(
-    plan: Plan,
-    deliver: Deliver,
-    *,
-    call: Callable[..., Any] | None,
-    executor: Any,
-    fork: bool,
-    inherited: Sequence[Any] | None,
-    serialise: Callable[[Callable[..., Any]], bytes],
-    eager: bool = False,
-) -> Backend:
+def open_backend(plan: Plan, deliver: Deliver, setting: Setting) -> Backend:
     """The backend that `plan` names, ready for tasks.
 
     Args:
         plan: the plan.
         deliver: receives finished tasks.
-        call: the function most tasks will call.
-        executor: the caller's own executor, where the plan names none of ours.
-        fork: whether worker processes may be forked here and now.
-        inherited: the input that forked workers should read.
-        serialise: turns functions into bytes.
-        eager: whether workers should start before the first task.
+        setting: what it is opened for.
     """
     if plan.backend == "threads":
         from .threads import ThreadBackend
 
         return ThreadBackend(plan.max_workers, deliver, native_threads=plan.native_threads)
     if plan.backend == "processes":
-        return _processes(plan, deliver, call, fork, inherited, serialise, eager)
+        return _processes(plan, deliver, setting)
     from .futures import FuturesBackend, in_this_process, loky_executor
 
     if plan.backend == "joblib":
-        executor = loky_executor(plan.max_workers)
+
+        def renew() -> Executor:
+            return loky_executor(plan.max_workers, plan.native_threads)
+
         return FuturesBackend(
-            executor,
+            renew(),
             deliver,
-            serialise=serialise,
-            renew=lambda: loky_executor(plan.max_workers),
+            serialise=setting.serialise,
+            renew=renew,
             name="joblib",
             most=2 * plan.max_workers,
         )
-    return FuturesBackend(executor, deliver, serialise=None if in_this_process(executor) else serialise)
+    executor = setting.executor
+    return FuturesBackend(
+        executor, deliver, serialise=None if in_this_process(executor) else setting.serialise
+    )
 
 
 def open_loop(plan: Plan, deliver: Deliver, *, loop: Any, blocked: Callable[[Chunk, float], None]) -> Backend:
@@ -72,15 +65,7 @@ def open_loop(plan: Plan, deliver: Deliver, *, loop: Any, blocked: Callable[[Chu
     return AioBackend(plan.max_workers, deliver, loop=loop, blocked=blocked)
 
 
-def _processes(
-    plan: Plan,
-    deliver: Deliver,
-    call: Callable[..., Any] | None,
-    fork: bool,
-    inherited: Sequence[Any] | None,
-    serialise: Callable[[Callable[..., Any]], bytes],
-    eager: bool,
-) -> Backend:
+def _processes(plan: Plan, deliver: Deliver, setting: Setting) -> Backend:
     import os
 
     if os.name == "nt":  # no descriptors to hand down: the standard library's pool knows how
@@ -89,19 +74,10 @@ def _processes(
         from .futures import FuturesBackend
 
         pool = ProcessPoolExecutor(plan.max_workers)
-        return FuturesBackend(pool, deliver, serialise=serialise, owned=True, name="processes")
+        return FuturesBackend(pool, deliver, serialise=setting.serialise, owned=True, name="processes")
     from .processes import ProcessBackend
 
-    return ProcessBackend(
-        plan.max_workers,
-        deliver,
-        serialise=serialise,
-        call=call,
-        fork=fork,
-        inherited=inherited,
-        native_threads=plan.native_threads,
-        eager=eager,
-    )
+    return ProcessBackend(plan.max_workers, deliver, setting)
 
 
 def installed(package: str) -> bool:

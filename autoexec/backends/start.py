@@ -2,11 +2,12 @@
 
 A forked worker has everything the caller has, within milliseconds. Forking is safe only while no other
 thread runs, since a lock that such a thread holds would stay locked in the child for ever; the engine
-asks `may_fork` and otherwise starts a fresh interpreter, which takes some 60 ms plus its imports.
+asks `may_fork` and otherwise starts a fresh interpreter, which takes some 40 ms plus its imports.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import sys
@@ -15,34 +16,104 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 
-from .native import VARIABLES
-from .wire import Pipe, open_pipes
+from .slate import SIZE, Slate, open_slate
+from .wire import Channel, open_channels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Worker", "fork_worker", "may_fork", "spawn_worker"]
+    from .conduct import Terms
+
+__all__ = ["Seat", "Worker", "fork_worker", "may_fork", "spawn_worker"]
 
 # Native libraries whose idle threads do not survive a fork, or that forbid it.
-FORK_UNSAFE = (b"libgomp", b"libiomp", b"libomp", b"libmkl", b"libcuda", b"libtbb", b"libtorch", b"libgrpc")
+FORK_UNSAFE = (
+    b"libgomp",
+    b"libiomp",
+    b"libomp",
+    b"libmkl",
+    b"libcuda",
+    b"libtbb",
+    b"libtorch",
+    b"libgrpc",
+)
+ENDING_S = 0.002  # seconds that a thread which was joined may still be there
+GRACE_S = 5.0  # seconds for a worker to end by itself
 
-_callers_ends: set[Pipe] = set()
-_lock = threading.Lock()
+
+class Seat:
+    """The caller's view of one place in a worker.
+
+    Attributes:
+        worker: whose it is.
+        channel: the caller's end.
+        slate: what runs there.
+        known: numbers of the functions that it was sent.
+        scene: directory, environment and import path that it has, or None where items may have changed them.
+    """
+
+    __slots__ = ("_poll", "channel", "known", "scene", "slate", "worker")
+
+    def __init__(self, worker: Worker, channel: Channel, slate: Slate) -> None:
+        import select
+
+        self.worker, self.channel, self.slate = worker, channel, slate
+        self.known: set[int] = set()
+        self.scene: tuple[str, dict[str, str], list[str]] | None = None
+        self._poll = select.poll()
+        self._poll.register(channel.fileno(), select.POLLIN)
+        if worker.watched is not None:
+            self._poll.register(worker.watched, select.POLLIN)
+
+    def wait(self, timeout_s: float | None) -> bool | None:
+        """Wait for a frame: True if one is there, False if the worker has ended, None after the time."""
+        found = dict(self._poll.poll(None if timeout_s is None else max(0.0, 1000 * timeout_s)))
+        if not found:
+            return None
+        return self.channel.fileno() in found
+
+    def leave(self) -> None:
+        """Nobody will use it any more."""
+        self.worker.left(self)
 
 
 class Worker:
-    """A worker process and the caller's end of its pipes."""
+    """A worker process, from the caller's side.
 
-    __slots__ = ("_exit", "_lock", "_process", "pid", "pipe")
+    Attributes:
+        pid: its process.
+        seats: its seats.
+        terms: what it was started with.
+        watched: a descriptor that becomes readable when it ends, or None where there is no such thing.
+        forked: whether it is a copy of the caller.
+        states: numbers of the functions that it knows as the caller does, by their states (see `kept`).
+        rested: whether it has served an earlier call.
+    """
 
-    def __init__(self, pid: int, pipe: Pipe, process: Any = None) -> None:
-        self.pid, self.pipe = pid, pipe
-        self._process = process
+    def __init__(self, pid: int, ends: Ends, terms: Terms, *, forked: bool) -> None:
+        self.pid, self.terms, self.forked = pid, terms, forked
+        self.watched = _watch(pid)
+        self.seats = [Seat(self, channel, slate) for channel, slate in ends.ours]
+        scene = scene_now()
+        for seat in self.seats:
+            seat.scene = scene
+        self.states: dict[Any, int] = {}
+        self.rested = False
+        self._ends = ends
+        self._taken = set(self.seats)
         self._exit: int | None = None
         self._lock = threading.Lock()
 
-    def close(self, *, kill: bool = False, patience_s: float = 5.0) -> int | None:
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        with self._lock:
+            if self._exit is None:
+                self._exit = self._poll()
+            return self._exit is not None
+
+    def end(self, *, kill: bool = False, patience_s: float = GRACE_S) -> int:
         """End the worker and return its exit code (negative: the signal that ended it).
 
         Args:
@@ -51,19 +122,38 @@ class Worker:
         """
         with self._lock:
             if self._exit is None:
-                with _lock:
-                    _callers_ends.discard(self.pipe)
-                self.pipe.close()
                 if kill:
                     self._signal(signal.SIGKILL)
+                else:
+                    self._ends.hang_up()
                 self._exit = self._reap(patience_s)
             return self._exit
 
+    def left(self, seat: Seat) -> None:
+        """One of its seats is not used any more; with the last one it ends."""
+        with self._lock:
+            if seat not in self._taken:
+                return
+            self._taken.remove(seat)
+            if self._taken:
+                return
+        self.end()
+        self._ends.hang_up()
+        self._ends.close()
+        if self.watched is not None:
+            os.close(self.watched)
+            self.watched = None
+
     def kill(self) -> None:
-        """End the worker at once; whoever waits for its answer sees the end of the pipe."""
+        """End the worker at once; whoever waits for its answer sees that it has ended."""
         with self._lock:
             if self._exit is None:
                 self._signal(signal.SIGKILL)
+
+    def stacks(self, patience_s: float = 0.2) -> str:
+        """What every thread of the worker is doing, as faulthandler tells it; "" if it does not answer."""
+        with self._lock:
+            return "" if self._exit is not None else self._ends.stacks(self.pid, patience_s)
 
     def _signal(self, number: int) -> None:
         try:
@@ -73,7 +163,7 @@ class Worker:
 
     def _reap(self, patience_s: float) -> int:
         until = time.monotonic() + patience_s
-        pause = 0.0005
+        pause = 0.0002
         while True:
             code = self._poll()
             if code is not None:
@@ -85,14 +175,124 @@ class Worker:
             pause = min(0.02, 2 * pause)
 
     def _poll(self) -> int | None:
-        if self._process is not None:
-            code: int | None = self._process.poll()
-            return code
         try:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
         except ChildProcessError:  # somebody else waited for it
-            return -1
+            return -signal.SIGKILL
         return os.waitstatus_to_exitcode(status) if pid else None
+
+
+class Ends:
+    """Both sides' descriptors of a worker.
+
+    Attributes:
+        ours: channel and slate of each seat, for the caller.
+        theirs: the same for the worker, with the descriptor of the slate.
+        lifeline: the end of a pipe that the worker hangs on.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self.ours: list[tuple[Channel, Slate]] = []
+        self.theirs: list[tuple[Channel, int]] = []
+        self.lifeline, self._held = os.pipe()
+        self._pages: list[int] = []
+        try:
+            for _ in range(terms.threads):
+                ours, theirs = open_channels(mmap.ACCESS_COPY if terms.writable else mmap.ACCESS_READ)
+                slate, page = open_slate()
+                self.ours.append((ours, slate))
+                self.theirs.append((theirs, page))
+                self._pages.append(page)
+        except BaseException:
+            self.give_up()
+            raise
+
+    @property
+    def descriptors(self) -> list[int]:
+        """The worker's own."""
+        return [self.lifeline, *(fd for channel, page in self.theirs for fd in (channel.fileno(), page))]
+
+    def keep(self) -> None:
+        """In the caller, once the worker has its side: close that."""
+        for channel, _ in self.theirs:
+            channel.close()
+        os.close(self.lifeline)
+        _open_ends.add(self)
+
+    def move(self) -> None:
+        """In a forked worker: close the caller's side."""
+        self.hang_up()
+        for _, slate in self.ours:
+            slate.close()
+        os.close(self._held)
+
+    def give_up(self) -> None:
+        """Close everything: no worker could be started."""
+        self.keep()
+        self.hang_up()
+        self.close()
+
+    def hang_up(self) -> None:
+        """Close the sockets: the worker ends when it has no task."""
+        for channel, _ in self.ours:
+            channel.close()
+
+    def close(self) -> None:
+        """Let go of everything else; the worker ends if it has not."""
+        _open_ends.discard(self)
+        for _, slate in self.ours:
+            slate.close()
+        for page in self._pages:
+            os.close(page)
+        os.close(self._held)
+
+    def stacks(self, pid: int, patience_s: float) -> str:
+        """Ask for stacks and read them from behind the first page."""
+        from .worker import STACKS
+
+        page, until = self._pages[0], time.monotonic() + patience_s
+        before = max(SIZE, os.fstat(page).st_size)
+        try:
+            os.kill(pid, signal.SIGRTMAX - STACKS)
+        except (AttributeError, ProcessLookupError):
+            return ""
+        size = 0
+        while time.monotonic() < until:  # until it has stopped growing
+            time.sleep(0.005)
+            last, size = size, os.fstat(page).st_size
+            if size > before and size == last:
+                break
+        return os.pread(page, size - before, before).decode(errors="replace") if size > before else ""
+
+
+_open_ends: set[Ends] = set()
+
+
+def _in_child() -> None:
+    """After any fork of this process: the caller's ends belong to the caller alone."""
+    for ends in list(_open_ends):
+        ends.hang_up()
+        ends.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+
+def scene_now() -> tuple[str, dict[str, str], list[str]]:
+    """Directory ("" where there is none), environment and import path of this process."""
+    try:
+        folder = os.getcwd()
+    except OSError:
+        folder = ""
+    return folder, dict(os.environ), list(sys.path)
+
+
+def _watch(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
 
 
 def may_fork(helpers: int = 0) -> str:
@@ -105,8 +305,7 @@ def may_fork(helpers: int = 0) -> str:
         return "only Linux forks safely"
     if threading.active_count() > 1 + helpers or threading.current_thread() is not threading.main_thread():
         return "other Python threads run"
-    threads = len(os.listdir("/proc/self/task"))
-    if threads <= 1 + helpers:
+    if _threads() <= 1 + helpers:
         return ""
     with open("/proc/self/maps", "rb") as file:
         maps = file.read()
@@ -114,91 +313,100 @@ def may_fork(helpers: int = 0) -> str:
     if unsafe:
         return f"{unsafe.decode()} runs threads that do not survive a fork"
     # OpenBLAS stops its threads before a fork and starts them again after; others may not.
-    return "" if b"openblas" in maps else "native threads run"
+    if b"openblas" in maps:
+        return ""
+    until = time.monotonic() + ENDING_S
+    while _threads() > 1 + helpers:
+        if time.monotonic() > until:
+            return "native threads run"
+        time.sleep(ENDING_S / 20)
+    return ""
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
 
 
 def fork_worker(
-    call: Callable[..., Any], function_id: int, inherited: Sequence[Any] | None, native_threads: int | None
+    terms: Terms, functions: dict[int, Callable[..., Any]], inherited: Sequence[Any] | None
 ) -> Worker:
-    """Fork a worker that knows `call` and, if given, the input."""
-    ours, theirs = open_pipes()
+    """Fork a worker that knows `functions` by number and, if given, the input.
+
+    Raises:
+        OSError: if no process can be started.
+    """
+    ends = Ends(terms)
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()  # or both processes would write what is buffered
-    with warnings.catch_warnings():
-        # CPython 3.12+ warns of any thread, also of OpenBLAS's, which may_fork has looked at.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
+    try:
+        with warnings.catch_warnings():
+            # CPython 3.12+ warns of any thread, also of OpenBLAS's, which may_fork has looked at.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+    except BaseException:
+        ends.give_up()
+        raise
     if pid == 0:
-        _child(theirs, ours, call, function_id, inherited, native_threads)
-    theirs.close()
-    worker = Worker(pid, ours)
-    with _lock:
-        _callers_ends.add(ours)
-    return worker
+        _child(ends, terms, functions, inherited)
+    ends.keep()
+    return Worker(pid, ends, terms, forked=True)
 
 
 def _child(
-    theirs: Pipe,
-    ours: Pipe,
-    call: Callable[..., Any],
-    function_id: int,
-    inherited: Sequence[Any] | None,
-    native_threads: int | None,
+    ends: Ends, terms: Terms, functions: dict[int, Callable[..., Any]], inherited: Sequence[Any] | None
 ) -> None:
     status = 1
     try:
-        from .worker import become_worker, serve
+        from .worker import Household, become_worker, connections, serve
 
-        become_worker()
-        ours.close()
-        for other in _callers_ends:  # or the workers before this one would never see their pipes end
-            other.close()
+        ends.move()
+        become_worker(ends.lifeline, terms.cores, terms.threads)
         if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()  # as the random module does by itself after a fork
-        serve(theirs, {function_id: call}, inherited, native_threads)
+        household = Household(functions, inherited, connections(ends.descriptors))
+        serve([(channel, Slate(page)) for channel, page in ends.theirs], household, stacks=ends.theirs[0][1])
         status = 0
     finally:
         os._exit(status)
 
 
-def spawn_worker(native_threads: int | None) -> Worker:
+def spawn_worker(terms: Terms) -> Worker:
     """Start a fresh interpreter as a worker; it does not import the caller's `__main__`.
 
     Raises:
         OSError: if no interpreter can be started.
     """
-    import subprocess
-
     main = sys.modules.get("__mp_main__")
     if main is not None:  # a child that multiprocessing spawned: its main module has this name, too
         import cloudpickle
 
         cloudpickle.register_pickle_by_value(main)
-    ours, theirs = open_pipes()
-    read, write = theirs.descriptors
+    ends = Ends(terms)
+    seats = [(channel.fileno(), page) for channel, page in ends.theirs]
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; "
         "from autoexec.backends.worker import serve_descriptors; "
-        f"serve_descriptors({read}, {write}, {native_threads})"
+        f"serve_descriptors({seats}, {ends.lifeline}, {terms.writable}, {terms.cores}, {terms.threads})"
     )
-    flags = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
-    environment = None
-    if native_threads is not None:
-        environment = {**os.environ, **dict.fromkeys(VARIABLES, str(native_threads))}
     try:
-        process = subprocess.Popen(
-            [sys.executable, *flags, "-c", code],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(read, write),
-            env=environment,
-        )
+        pid = _start(code, ends.descriptors, terms)
     except BaseException:
-        ours.close()
+        ends.give_up()
         raise
-    finally:
-        theirs.close()
-    worker = Worker(process.pid, ours, process)
-    with _lock:
-        _callers_ends.add(ours)
-    return worker
+    ends.keep()
+    return Worker(pid, ends, terms, forked=False)
+
+
+def _start(code: str, descriptors: Sequence[int], terms: Terms) -> int:
+    """Start an interpreter that inherits these descriptors; its process."""
+    from .native import environment
+
+    flags = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
+    variables = {**os.environ, **environment(terms.cores, terms.threads)}
+    # `subprocess` would take 15 to 20 ms to import. A descriptor put onto itself is inherited.
+    actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+    actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in descriptors]
+    return os.posix_spawn(
+        sys.executable, [sys.executable, *flags, "-c", code], variables, file_actions=actions
+    )

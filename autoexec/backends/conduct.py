@@ -1,0 +1,82 @@
+"""What a plan and the options say to worker processes: how they are started, how tasks are treated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+    from typing import Any
+
+    from .parcels import Parcel
+else:
+    from ..frozen import dataclass
+
+__all__ = ["Conduct", "Setting", "Terms"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a worker is started with.
+
+    Attributes:
+        threads: seats in each worker process.
+        cores: cores that each worker may use, its native libraries included.
+        writable: whether arrays from shared memory may be written to, in private.
+    """
+
+    threads: int = 1
+    cores: int = 1
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How tasks are to be treated.
+
+    Attributes:
+        item_timeout: seconds after which the worker that runs an item is ended, or None.
+        strict: whether an item that cannot be pickled is an error; else the caller runs it.
+        expected_s: seconds that an item should take, or 0.0 where nobody knows.
+        state: what the function's behaviour depends on, or None where that cannot be told; workers that know
+            a function in the same state need not be sent it again.
+        travels: whether a worker that has not got the function behaves like the caller once it was sent it.
+        starved: asked whether the kernel has ended processes for want of memory lately.
+        roomy: asked before each task whether there is memory for one more, given how many run.
+    """
+
+    item_timeout: float | None = None
+    strict: bool = False
+    expected_s: float = 0.0
+    state: Any = None
+    travels: bool = False
+    starved: Callable[[], bool] = lambda: False
+    roomy: Callable[[int], bool] = lambda running: True
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a backend is opened for.
+
+    Attributes:
+        call: the function most tasks will call; forked workers inherit it.
+        serialise: turns a function into bytes.
+        packed: turns it into a parcel.
+        executor: the caller's own, where the plan names none of ours.
+        fork: whether workers may be forked, here and now.
+        inherited: the whole input, if forked workers should read it instead of being sent it.
+        eager: whether workers should start before the first task.
+        terms: what worker processes are started with.
+        conduct: how they treat tasks.
+    """
+
+    call: Callable[..., Any] | None
+    serialise: Callable[[Callable[..., Any]], bytes]
+    packed: Callable[[Callable[..., Any]], Parcel]
+    executor: Any = None
+    fork: bool = False
+    inherited: Sequence[Any] | None = None
+    eager: bool = False
+    terms: Terms = Terms()
+    conduct: Conduct = Conduct()

@@ -1,0 +1,97 @@
+"""Words for workers that ended, and for items that took too long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import ItemTimeout, WorkerDied, unpacked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .tasks import Task
+
+__all__ = ["died_loading", "how", "late", "late_to_load", "never_began", "worker_died"]
+
+SHOWN = 60  # characters of an item
+
+
+def how(code: int | None, starved: bool = False) -> str:
+    """How a process ended.
+
+    Args:
+        code: its exit code; negative is the signal that ended it.
+        starved: whether the kernel has ended processes for want of memory meanwhile.
+
+    >>> how(3), how(-9), how(-9, starved=True)
+    ('exit code 3', 'killed by SIGKILL', 'killed by SIGKILL: out of memory')
+    """
+    import signal
+
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"killed by {name}" + (": out of memory" if starved and name == "SIGKILL" else "")
+
+
+def worker_died(pid: int, ended: str, task: Task) -> WorkerDied:
+    """The error of the item that a worker was running when it ended."""
+    memory = "give it less to do at once or use fewer workers (max_workers=)"
+    advice = (
+        memory
+        if "out of memory" in ended
+        else ("retries= runs it again, alone; backend='serial' shows what the item does")
+    )
+    return WorkerDied(
+        f"worker process {pid} ended ({ended}) while it held item {task.index()} ({_shown(task)}); {advice}"
+    )
+
+
+def never_began(ended: str) -> WorkerDied:
+    """The error when no worker lives long enough to begin anything."""
+    return WorkerDied(
+        f"worker processes end before they can begin ({ended}); "
+        "see what they wrote to standard error, or use backend='threads'"
+    )
+
+
+def died_loading(ended: str) -> WorkerDied:
+    """The error when workers end whenever they are given the function."""
+    return WorkerDied(
+        f"worker processes ended ({ended}) while they loaded the function or ran the initializer; "
+        "see what they wrote to standard error, or use backend='threads'"
+    )
+
+
+def late_to_load(limit_s: float) -> ItemTimeout:
+    """The error when the function, or the initializer, never comes to an end."""
+    return ItemTimeout(f"the function did not load, or the initializer did not end, within {limit_s:g} s")
+
+
+def late(pid: int, limit_s: float, task: Task) -> ItemTimeout:
+    """The error of an item that took too long."""
+    return ItemTimeout(
+        f"item {task.index()} ({_shown(task)}) took longer than item_timeout={limit_s:g} s; "
+        f"worker process {pid}, which ran it, was ended and replaced"
+    )
+
+
+def _shown(task: Task) -> str:
+    """The item that is due next, in short."""
+    item = task.chunk.items[len(task.values)]
+    return ", ".join(short(arg) for arg in unpacked(item, task.chunk.star))
+
+
+def short(item: object, to_text: Callable[[object], str] = repr) -> str:
+    """An item in few words, even if its own words raise.
+
+    >>> short("x" * 100)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."
+    """
+    try:
+        text = to_text(item)
+    except Exception:
+        return f"<{type(item).__qualname__}>"
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

@@ -1,0 +1,133 @@
+"""Workers that rest between two calls, so that the next one need not start its own.
+
+A worker that is kept has the modules of its first call. It serves a later call only where it would do the
+same as the caller: if it knows the function in the state that it is in now (code, defaults, captured values,
+globals it reads), or if the function travels whole, that is by value or from an installed library. A worker
+that has rested for half a minute ends by itself; `shutdown` ends all.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+
+from . import frames
+from .parcels import pack
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .conduct import Terms
+    from .start import Worker
+
+__all__ = ["put", "shutdown", "take"]
+
+FORKED_BYTES = 256 << 20  # a copy of a caller larger than this is not kept: it would hold on to its memory
+EACH = 2  # kept workers for each core
+
+
+class _Kept:
+    """The workers at rest."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.resting: list[Worker] = []
+        self.hooked = False
+
+    def hook(self) -> None:
+        """They end with this process, and a forked child leaves them to its parent."""
+        if not self.hooked:
+            self.hooked = True
+            atexit.register(shutdown)
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        self.lock = threading.Lock()
+        self.resting = []
+
+
+_kept = _Kept()
+
+
+def take(
+    count: int, terms: Terms, state: Any, *, travels: bool, many: bool
+) -> tuple[list[Worker], int | None]:
+    """Up to `count` resting workers for a call, and the number they know its function by.
+
+    Args:
+        count: workers wanted.
+        terms: what they must have been started with.
+        state: of the function, or None.
+        travels: whether any worker will do, because the function is sent to it.
+        many: whether forked workers would inherit the input: then nobody who rests will do.
+    """
+    if many:
+        return [], None
+    with _kept.lock:
+        over = [worker for worker in _kept.resting if worker.over]
+        _kept.resting = [worker for worker in _kept.resting if worker not in over]
+        fit = [worker for worker in _kept.resting if worker.terms == terms]
+        known = [worker for worker in fit if state is not None and state in worker.states]
+        numbers = {worker.states[state] for worker in known}
+        number = max(numbers) if numbers else None
+        found = [worker for worker in known if worker.states[state] == number]
+        if travels:
+            found += [worker for worker in fit if worker not in found]
+        found = found[:count]
+        for worker in found:
+            _kept.resting.remove(worker)
+    _end(over)
+    return found, number if found else None
+
+
+def put(worker: Worker, known: set[int]) -> bool:
+    """Let a worker rest; False if it cannot be kept.
+
+    Args:
+        worker: one without a task.
+        known: numbers of the functions that it should remember.
+    """
+    if worker.over or (worker.forked and _resident() > FORKED_BYTES):
+        return False
+    try:
+        for seat in worker.seats:
+            seat.channel.send(frames.REST, pack(tuple(known)))
+            seat.known &= known
+            seat.scene = None
+    except OSError:
+        return False
+    worker.rested = True
+    with _kept.lock:
+        _kept.hook()
+        _kept.resting.append(worker)
+        surplus = _kept.resting[: max(0, len(_kept.resting) - EACH * (os.cpu_count() or 1))]
+        del _kept.resting[: len(surplus)]
+    _end(surplus)
+    return True
+
+
+def shutdown() -> None:
+    """End all workers that rest."""
+    with _kept.lock:
+        workers, _kept.resting = _kept.resting, []
+    _end(workers)
+
+
+def _end(workers: list[Worker]) -> None:
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        for seat in worker.seats:
+            seat.leave()
+
+
+def _resident() -> int:
+    """Bytes of memory that this process holds."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0

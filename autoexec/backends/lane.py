@@ -1,0 +1,361 @@
+"""A thread of the caller that serves one seat of a worker: it sends tasks and takes in what they come to.
+
+At most two tasks are with the worker, so that it need not wait for this thread between them; the page that
+both share says which of them it has begun. When the worker dies, only the item that was running is lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from . import deaths, frames
+from .base import run_items
+from .parcels import load, pack
+from .slate import entries
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .processes import ProcessBackend
+    from .start import Seat
+    from .tasks import Task
+    from .wire import Frame
+
+__all__ = ["Lane"]
+
+AHEAD_S = 0.05  # a task shorter than this is sent before the one that runs has ended
+LOADING_S = 30.0  # seconds that a function, or a worker's first items, may take to load under item_timeout=
+LOOK_S = 1.0  # seconds between two looks whether anything moves
+
+
+class Lane:
+    """One seat's thread.
+
+    Args:
+        backend: whose tasks it takes.
+        seat: a seat that is there already, or None: one is found when the first task comes.
+    """
+
+    def __init__(self, backend: ProcessBackend, seat: Seat | None) -> None:
+        self._backend, self._seat = backend, seat
+        self._sent: deque[Task] = deque()
+        self._pace = 1.0  # seconds of the last task
+        self._began_s = 0.0  # when the task that runs was sent, or the one before it ended
+        self._place = 0
+        self._too_late = False
+        self._fruitless = 0  # workers in a row that ended before they began anything
+
+    @property
+    def seat(self) -> Seat | None:
+        """The seat it serves now."""
+        return self._seat
+
+    @property
+    def running(self) -> Task | None:
+        """The task that its worker has, or is about to have."""
+        try:
+            return self._sent[0]
+        except IndexError:
+            return None
+
+    def load(self, now: float) -> tuple[int | None, float]:
+        """Items that its worker has still to begin of the task that it runs (None: it runs none), and for how
+        many seconds it runs it.
+        """
+        task, seat = self.running, self._seat
+        if task is None or seat is None:
+            return None, 0.0
+        place = seat.slate.place if seat.slate.serial == task.serial else None
+        self._place = place or 0
+        return (0 if place is None else len(task.rest) - 1 - place), now - self._began_s
+
+    def pace(self, ran_s: float) -> float:
+        """Seconds per item of the task that runs."""
+        return ran_s / (self._place + 1)
+
+    def cut(self) -> None:
+        """Have the worker stop after the item that it runs."""
+        seat = self._seat
+        if seat is not None:
+            seat.slate.stop()
+
+    def run(self) -> None:
+        """Serve until there are no more tasks."""
+        try:
+            if self._seat is None and self._backend.eager:
+                self._find_seat(None)
+            while self._feed():
+                self._listen()
+        finally:
+            if self._seat is not None and self._sent:  # this thread failed, and nobody waits for the worker
+                self._seat.worker.end(kill=True)
+            self._backend.give_back(self._seat)
+
+    # Out --------------------------------------------------------------------------------------------------
+
+    def _feed(self) -> bool:
+        """Send what may be sent; False when nothing is under way and nothing will come."""
+        while len(self._sent) < self._depth():
+            task = self._backend.next_task(block=not self._sent)
+            if task is None:
+                return bool(self._sent)
+            if task.wanted():
+                self._send(task)
+        return True
+
+    def _depth(self) -> int:
+        ahead = self._sent and self._pace < AHEAD_S and self._backend.plenty()
+        return 2 if ahead and not self._sent[0].single else 1
+
+    def _send(self, task: Task) -> None:
+        seat = self._seat or self._find_seat(task)
+        if seat is None:
+            return
+        number = self._backend.number(task.chunk.call)
+        try:
+            function = None if number in seat.known else self._backend.function(task.chunk.call)
+        except Exception as error:
+            self._stay(task, error)
+            return
+        try:
+            parcel = self._backend.encode(task, number, seat)
+        except Exception as error:
+            if len(task.rest) > 1:
+                task.single = True  # which of the items is it?
+                self._backend.put_back(task)
+            else:
+                self._stay(task, self._backend.explained(error, task))
+            return
+        self._began_s = self._began_s if self._sent else time.perf_counter()
+        self._sent.append(task)
+        try:
+            self._catch_up(seat)
+            if function is not None:
+                seat.channel.send(frames.FUNCTION, function, number, task.serial, busy=self._take)
+                seat.known.add(number)
+            seat.channel.send(frames.TASK, parcel, task.serial, busy=self._take)
+        except (OSError, EOFError):
+            self._mourn()
+        finally:
+            parcel.close()
+
+    def _catch_up(self, seat: Seat) -> None:
+        """Tell a worker of an earlier call where the caller works now."""
+        scene = self._backend.scene
+        if seat.scene != scene:
+            seat.channel.send(frames.SCENE, pack(scene), busy=self._take)
+            seat.scene = scene
+
+    def _find_seat(self, task: Task | None) -> Seat | None:
+        try:
+            self._seat = self._backend.seat()
+        except OSError as error:
+            if task is not None:
+                task.fail_all(error, len(task.chunk.items) - len(task.values))
+                self._deliver(task, "the caller: no worker could be started")
+        return self._seat
+
+    def _stay(self, task: Task, error: BaseException) -> None:
+        """What comes next cannot be sent: it runs here, where it has its meaning, unless that is refused."""
+        if self._backend.strict:
+            task.fail_all(error, len(task.rest))
+        else:
+            task.offset = len(task.values)
+            values, raised, wall, cpu = run_items(task.chunk.call, task.rest, task.chunk.star)
+            task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
+            for value in values:
+                task.add(value)
+            if raised is not None:
+                task.stop(raised)
+        self._conclude(task, "the caller: it cannot be sent to a worker process")
+
+    # In ---------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Wait for what comes next: a frame, the end of the worker, or the end of patience."""
+        seat = self._seat
+        if seat is None or not self._sent:
+            return
+        there = seat.wait(self._patience(seat))
+        if there is None:
+            self._look(seat)
+            return
+        try:
+            if there:
+                self._take()
+                return
+        except (EOFError, OSError):
+            pass
+        self._mourn()
+
+    def _take(self) -> None:
+        """Take in one frame."""
+        assert self._seat is not None
+        frame = self._seat.channel.receive()
+        task = self._sent[0]
+        self._fruitless = 0
+        if frame.kind == frames.LOG:
+            self._add(task, frame.part(0))
+        elif frame.kind == frames.VALUE:
+            self._add_value(task, frame)
+        elif frame.kind == frames.DONE:
+            self._done(task, frame)
+
+    def _add(self, task: Task, log: memoryview) -> None:
+        for entry in entries(log):
+            try:
+                task.add(load(entry))
+            except Exception as error:
+                _unloadable(task, error)
+
+    def _add_value(self, task: Task, frame: Frame) -> None:
+        try:
+            task.add(frame.load())
+        except Exception as error:
+            _unloadable(task, error)
+
+    def _done(self, task: Task, frame: Frame) -> None:
+        self._sent.popleft()
+        self._began_s = time.perf_counter()
+        self._add(task, frame.part(-1))
+        try:
+            problem, wall, cpu, unfit = frame.load()
+        except Exception as error:
+            problem, wall, cpu, unfit = (error, ""), 0.0, 0.0, 0
+        task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
+        self._pace = wall
+        self._backend.moved(wall / max(1, task.got))
+        if problem is not None:
+            raised = self._backend.revived(*problem)
+            if unfit == frames.ITEMS_UNFIT and len(task.rest) > 1:
+                task.single = True  # which of the items is it?
+            elif unfit:
+                self._stay(task, raised)
+                return
+            else:
+                task.stop(raised)
+        self._conclude(task, self._where())
+
+    def _where(self) -> str:
+        return f"process {self._seat.worker.pid}" if self._seat else "a worker process"
+
+    def _conclude(self, task: Task, where: str) -> None:
+        """Deliver a task, or put back what is left of it."""
+        if task.complete:
+            self._deliver(task, where)
+        else:
+            self._backend.put_back(task)
+
+    def _deliver(self, task: Task, where: str) -> None:
+        if task.joint is None:
+            self._backend.deliver(task.finished(where))
+        elif (whole := task.joint.done()) is not None:
+            self._deliver(whole, where)
+
+    # Time and death ---------------------------------------------------------------------------------------
+
+    def _patience(self, seat: Seat) -> float:
+        limit = self._limit(seat)
+        if limit is None:
+            return LOOK_S
+        began = self._began(seat)
+        return min(LOOK_S, limit if began is None else max(0.0, began + limit - time.monotonic()))
+
+    def _limit(self, seat: Seat) -> float | None:
+        """Seconds for what the worker does now: the first items and the function bring their imports."""
+        limit, slate = self._backend.item_timeout, seat.slate
+        loading, function = slate.loads
+        first = loading and (function or not slate.serial)
+        return limit if limit is None or not first else max(limit, LOADING_S)
+
+    def _began(self, seat: Seat) -> float | None:
+        """When the worker began the item that it runs, or the task that it loads."""
+        task, slate = self._sent[0], seat.slate
+        runs = slate.serial == task.serial and slate.place is not None
+        return slate.since if runs or slate.loads[0] == task.serial else None
+
+    def _look(self, seat: Seat) -> None:
+        """Nothing came for a while."""
+        limit, began = self._limit(seat), self._began(seat)
+        if limit is not None and began is not None and time.monotonic() >= began + limit:
+            self._too_late = True
+            seat.worker.kill()
+        else:
+            self._backend.look()
+
+    def _mourn(self) -> None:
+        """The worker has ended: what it was running is lost, everything else goes on."""
+        seat, self._seat = self._seat, None
+        assert seat is not None
+        self._drain(seat)
+        tasks, self._sent = list(self._sent), deque()
+        code = seat.worker.end(kill=True, patience_s=1.0)
+        ended = self._backend.how(code)
+        if not self._backend.killed:
+            began = [self._bury(task, seat, ended) for task in tasks]
+            self._fruitless = 0 if any(began) or seat.worker.rested else self._fruitless + 1
+            left = [task for task in tasks if not task.complete]
+            if self._fruitless >= MOST_FRUITLESS:
+                for task in left:
+                    task.fail_all(deaths.never_began(ended), len(task.rest))
+            for task in reversed(tasks):
+                self._conclude(task, f"process {seat.worker.pid}")
+        self._too_late = False
+        self._backend.buried(seat)
+
+    def _drain(self, seat: Seat) -> None:
+        """Take in what it sent before it ended."""
+        self._seat = seat
+        seat.channel.hurry()
+        try:
+            while self._sent and seat.wait(0):
+                self._take()
+        except (EOFError, OSError):
+            pass
+        self._seat = None
+
+    def _bury(self, task: Task, seat: Seat, ended: str) -> bool:
+        """Rescue the results of a task and name its victim; whether it was begun."""
+        slate = seat.slate
+        loading, function = slate.loads
+        if loading == task.serial:
+            self._died_loading(task, seat, ended, function=function)
+            return True
+        if slate.serial != task.serial:
+            return False
+        first, rescued = slate.rescued()
+        for entry in rescued[max(0, task.got - first) :]:
+            try:
+                task.add(load(entry))
+            except Exception as error:
+                _unloadable(task, error)
+        if slate.place == task.got and not task.complete:
+            task.fail(self._loss(task, seat, ended))
+        return True
+
+    def _died_loading(self, task: Task, seat: Seat, ended: str, *, function: bool) -> None:
+        if function:
+            self._backend.unready(self._unready(ended))
+        elif len(task.rest) > 1:
+            task.single = True  # which of the items does it?
+        else:
+            task.fail(self._loss(task, seat, ended))
+
+    def _unready(self, ended: str) -> Exception:
+        return deaths.late_to_load(LOADING_S) if self._too_late else deaths.died_loading(ended)
+
+    def _loss(self, task: Task, seat: Seat, ended: str) -> Exception:
+        limit = self._backend.item_timeout
+        if self._too_late and limit is not None:
+            return deaths.late(seat.worker.pid, limit, task)
+        return deaths.worker_died(seat.worker.pid, ended, task)
+
+
+MOST_FRUITLESS = 3
+
+
+def _unloadable(task: Task, error: Exception) -> None:
+    from ..errors import add_note
+
+    add_note(error, "autoexec: raised while a worker's result was loaded")
+    task.fail(error)

@@ -1,0 +1,38 @@
+"""A log line when nothing moves: which items run where, for how long, and what their workers are doing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from .deaths import short
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .lane import Lane
+
+__all__ = ["PATIENCE_S", "TIMES", "tell"]
+
+PATIENCE_S = 30.0  # seconds without a result before anything is said
+TIMES = 20.0  # and so many times the longest item so far
+
+
+def tell(lanes: Iterable[Lane], waited_s: float) -> None:
+    """Log what all workers are doing."""
+    import logging
+
+    lines = [f"no item has finished for {waited_s:.0f} s"]
+    told = set()
+    for lane in lanes:
+        seat, task = lane.seat, lane.running
+        if seat is None or task is None:
+            continue
+        place = seat.slate.place
+        index = task.chunk.start + task.offset + (place or 0)
+        item = task.chunk.items[min(index - task.chunk.start, len(task.chunk.items) - 1)]
+        since = time.monotonic() - seat.slate.since
+        lines.append(f"item {index} ({short(item)}) in process {seat.worker.pid} for {since:.0f} s")
+        if seat.worker.pid not in told:
+            told.add(seat.worker.pid)
+            lines.append(seat.worker.stacks().rstrip() or "(its stack could not be read)")
+    logging.getLogger("autoexec").warning("%s", "\n".join(lines))

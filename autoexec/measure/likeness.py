@@ -1,0 +1,168 @@
+"""Whether a worker of an earlier call still knows a function as the caller knows it now.
+
+Two answers: `state_of` is a value that stays equal while the function would do the same: its code and that of
+the functions it calls, their defaults, captured values and the globals they read. `travels` says whether the
+function takes all of that along when it is sent, so that any worker will do.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+
+from .captures import MISSING, is_library, isa
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+    from typing import Any
+
+__all__ = ["state_of", "travels"]
+
+ATOMS = (int, float, complex, str, bytes, bool, type(None), type(...))
+DEEPEST = 20  # functions that call functions that call functions
+
+
+class _Unsure(Exception):
+    """Something may change without anybody seeing it."""
+
+
+def state_of(func: Callable[..., object]) -> Hashable | None:
+    """What a function's behaviour depends on, as a value; None where that cannot be told.
+
+    >>> double = lambda x: 2 * x
+    >>> state_of(double) == state_of(lambda x: 3 * x), state_of([].append)
+    (False, None)
+    """
+    try:
+        state: Hashable = _state(func, set(), 0)
+        hash(state)
+    except Exception:  # _Unsure, or an object that resists being looked at
+        return None
+    return state
+
+
+def _state(obj: Any, seen: set[int], depth: int) -> Hashable:
+    if type(obj) in ATOMS:
+        return type(obj), obj
+    if type(obj) in (tuple, frozenset):
+        return type(obj), tuple(_state(part, seen, depth) for part in obj)
+    if _of_library(obj):
+        return "library", obj.__name__, getattr(obj, "__module__", "")
+    if isa(obj, partial):
+        held = (obj.func, obj.args, tuple(obj.keywords.items()))
+        return "partial", tuple(_state(part, seen, depth) for part in held)
+    if type(obj) is not FunctionType or depth > DEEPEST:
+        raise _Unsure
+    if id(obj) in seen:
+        return "again", obj.__qualname__
+    seen.add(id(obj))
+    return obj.__code__, tuple((name, _state(part, seen, depth + 1)) for name, part in _reads(obj))
+
+
+def travels(func: Callable[..., object]) -> bool:
+    """Whether sending a function to another process sends everything of the user's that it needs.
+
+    >>> travels(lambda x: 2 * x), travels(len)
+    (True, True)
+    """
+    try:
+        return _travels(func, set(), 0)
+    except Exception:
+        return False
+
+
+def _travels(obj: Any, seen: set[int], depth: int) -> bool:
+    if type(obj) in ATOMS or _of_library(obj) or id(obj) in seen:
+        return True
+    seen.add(id(obj))
+    if depth > DEEPEST:
+        return False
+    if type(obj) in (tuple, frozenset, list, set):
+        return all(_travels(part, seen, depth + 1) for part in obj)
+    if type(obj) is dict:
+        return all(_travels(part, seen, depth + 1) for item in obj.items() for part in item)
+    if isa(obj, partial):
+        return all(_travels(part, seen, depth + 1) for part in (obj.func, obj.args, obj.keywords))
+    if type(obj) is FunctionType:
+        return not _by_name(obj) and all(_travels(part, seen, depth + 1) for _, part in _reads(obj))
+    return _is_array(obj)
+
+
+def _is_array(obj: object) -> bool:
+    kind = type(obj)
+    return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and not obj.dtype.hasobject  # type: ignore[attr-defined]
+
+
+def _by_name(func: FunctionType) -> bool:
+    """Whether it is found in a module of the user's on the other side, and not sent by value."""
+    if func.__module__ in ("__main__", "__mp_main__"):
+        return False
+    found: Any = sys.modules.get(func.__module__)
+    for part in func.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is func
+
+
+def _of_library(obj: Any) -> bool:
+    """Whether it is a module, a class or a function that was installed, and has a name there."""
+    if isa(obj, ModuleType):
+        file = getattr(obj, "__file__", None)
+        return is_library(file) if file else obj.__name__ in sys.builtin_module_names
+    if isa(obj, (type, BuiltinFunctionType)):
+        module = sys.modules.get(getattr(obj, "__module__", None) or "")
+        named = module is not None and getattr(module, obj.__name__, None) is obj
+        return named and _of_library(module)
+    if isa(obj, FunctionType):
+        return is_library(obj.__code__.co_filename) and _by_name(obj)
+    kind = type(obj)
+    return kind.__module__ == "numpy" and kind.__name__ in ("ufunc", "_ArrayFunctionDispatcher")
+
+
+def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
+    """What a function reads beside its arguments."""
+    yield "defaults", func.__defaults__ or ()
+    yield from sorted((func.__kwdefaults__ or {}).items())
+    for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=False):
+        yield name, cell.cell_contents
+    for name in sorted(_globals_of(func.__code__)):
+        value = func.__globals__.get(name, MISSING)
+        if value is not MISSING:
+            yield name, value
+    yield from sorted(vars(func).items())
+    for name in sorted(_imports_of(func.__code__)):
+        yield name, _module(name)
+
+
+def _globals_of(code: CodeType) -> set[str]:
+    """Names that may be globals which a function, or one inside it, reads."""
+    inner = [name for part in code.co_consts if isa(part, CodeType) for name in _globals_of(part)]
+    return {*code.co_names, *inner}
+
+
+def _imports_of(code: CodeType) -> set[str]:
+    """Names of the modules that a function, or one inside it, imports when it runs."""
+    found = {name for part in code.co_consts if isa(part, CodeType) for name in _imports_of(part)}
+    from opcode import opmap
+
+    if opmap["IMPORT_NAME"] in code.co_code[::2]:
+        from dis import get_instructions
+
+        found |= {str(step.argval) for step in get_instructions(code) if step.opname == "IMPORT_NAME"}
+    return found
+
+
+def _module(name: str) -> Any:
+    """What a function that imports this gets, or something that tells where it would come from."""
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return None
+    if top in sys.modules:
+        return sys.modules[top]
+    from importlib.util import find_spec
+
+    found, unborn = find_spec(top) if top else None, ModuleType(name)
+    unborn.__file__ = found.origin if found is not None else None
+    return unborn

@@ -1,0 +1,293 @@
+"""Closing, leaving and interrupting a run ends its workers at once; a caller that is killed takes them along."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import autoexec
+from tests.processes import work
+from tests.processes.scripts import Script
+from tests.processes.work import run
+
+SOON_S = 2.0
+
+
+@pytest.fixture(params=[work.sleeps, work.spins, work.in_one_c_call, work.deaf], ids=lambda w: w.__name__)
+def endless(request: pytest.FixtureRequest, journal: Any) -> Callable[[int], int]:
+    """An item that never ends, and tells its process first."""
+    note, never = journal.note, request.param
+
+    def item(x: int) -> int:
+        note(os.getpid())
+        return int(never(work.BAD))
+
+    return item
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether these processes are no more, not even as zombies."""
+    return not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+
+
+def test_close_ends_what_runs(endless: Callable[[int], int], journal: Any, start: str) -> None:
+    """`close` returns at once, whatever the items do, and nothing of them is left."""
+    results = run(endless, chunksize=1)
+    assert journal.wait_for(2)
+    began = time.monotonic()
+    results.close()
+    assert time.monotonic() - began < SOON_S
+    assert gone([int(line) for line in journal.lines()]) and len(journal.lines()) == 2
+    assert list(results) == []
+
+
+def test_leaving_a_block_on_an_exception(journal: Any, start: str) -> None:
+    """The exception comes through, and running workers end before the block is left."""
+    note = journal.note
+    began = 0.0
+    with pytest.raises(ZeroDivisionError), run(lambda x: note(os.getpid()) or time.sleep(600)) as results:
+        assert journal.wait_for(2) and results.plan is not None
+        began = time.monotonic()
+        raise ZeroDivisionError
+    assert time.monotonic() - began < SOON_S
+    assert gone([int(line) for line in journal.lines()])
+
+
+def test_dropping_the_results(journal: Any, start: str) -> None:
+    """Results that nobody holds any more end their workers, too."""
+    note = journal.note
+    results = run(lambda x: note(os.getpid()) or time.sleep(600))
+    assert journal.wait_for(2)
+    began = time.monotonic()
+    del results
+    pids = [int(line) for line in journal.lines()]
+    while not gone(pids) and time.monotonic() - began < SOON_S:
+        pass
+    assert gone(pids)
+
+
+def test_an_error_ends_the_others(journal: Any, start: str) -> None:
+    """The first error that is raised ends the items that still run."""
+    note, lines = journal.note, journal.lines
+
+    def item(x: int) -> None:
+        note(os.getpid())
+        if x:
+            time.sleep(600)
+        while len(lines()) < 2:
+            pass
+        raise KeyError(x)
+
+    began = time.monotonic()
+    with pytest.raises(KeyError):
+        list(run(item, range(2), chunksize=1, on_error="raise"))
+    assert time.monotonic() - began < 10 * SOON_S
+    pids = [int(line) for line in journal.lines()]
+    while not gone(pids) and time.monotonic() - began < 10 * SOON_S:
+        pass
+    assert gone(pids)
+
+
+def test_timeout_ends_the_workers(journal: Any, start: str) -> None:
+    """`timeout=` leaves nothing running behind."""
+    note = journal.note
+    with pytest.raises(TimeoutError):
+        list(run(lambda x: note(os.getpid()) or time.sleep(600), timeout=0.5))
+    until = time.monotonic() + SOON_S
+    pids = [int(line) for line in journal.lines()]
+    while not gone(pids) and time.monotonic() < until:
+        pass
+    assert gone(pids)
+
+
+def test_closing_twice_and_before_the_first_result(start: str) -> None:
+    """Closing is safe at any time, and the next run is not affected."""
+    results = run(work.whose)
+    results.close()
+    results.close()
+    assert [x for x, _ in run(work.whose)] == list(range(12))
+
+
+def test_a_running_future_cannot_be_cancelled(journal: Any, start: str) -> None:
+    """As in the standard library; one that waits can."""
+    note, lines = journal.note, journal.lines
+
+    def item(x: int) -> int:
+        note(f"begun {x}")
+        while f"go {x}" not in lines():
+            pass
+        return x
+
+    with autoexec.Executor(max_workers=1, backend="processes") as executor:
+        first, second = executor.submit(item, 1), executor.submit(item, 2)
+        assert journal.wait_for(1)
+        assert first.running() and not first.cancel() and not first.cancelled()
+        assert second.cancel()
+        note("go 1")
+        assert first.result(timeout=50) == 1
+    assert "begun 2" not in journal.lines()
+
+
+# Ctrl-C -----------------------------------------------------------------------------------------------------
+
+WAYS = {
+    "map": """
+        for value in autoexec.map(item, range(40), backend="processes", max_workers=2):
+            pass
+    """,
+    "map in chunks, with errors kept": """
+        list(autoexec.map(item, range(40), backend="processes", max_workers=2, chunksize=5, on_error="return"))
+    """,
+    "item_timeout": """
+        list(autoexec.map(item, range(40), backend="processes", max_workers=2, item_timeout=100, retries=2))
+    """,
+    "submit": """
+        with autoexec.Executor(2, backend="processes") as executor:
+            futures = [executor.submit(item, x) for x in range(2)]
+            for future in futures:
+                future.result()
+    """,
+    "beside a thread": """
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+        list(autoexec.map(item, range(40), backend="processes", max_workers=2))
+    """,
+    "second run": """
+        list(autoexec.map(abs, range(40), backend="processes", max_workers=2))
+        list(autoexec.map(item, range(40), backend="processes", max_workers=2))
+    """,
+}
+ITEMS = {
+    "sleep": "time.sleep(600)",
+    "C call": "sum(range(10**15))",
+    "catches everything": """
+    while True:
+        try:
+            time.sleep(600)
+        except BaseException:
+            pass
+""",
+}
+
+
+def program(way: str, does: str, after: str = "") -> str:
+    """A script whose items note where they run and then never end."""
+    import textwrap
+
+    return f"def item(x):\n    note(os.getpid())\n    {does}\n{textwrap.dedent(way)}\n{after}"
+
+
+@pytest.mark.parametrize("does", ITEMS.values(), ids=ITEMS)
+@pytest.mark.parametrize("way", [w for name, w in WAYS.items() if name != "submit"], ids=lambda w: "")
+def test_ctrl_c(way: str, does: str, script: Script) -> None:
+    """One Ctrl-C, to the whole group as a terminal sends it, ends the program within two seconds."""
+    process = script.start(program(way, does), "-X", "dev")
+    script.wait_for(2)
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    code, out, err = script.end()
+    assert time.monotonic() - began < SOON_S
+    assert code == -signal.SIGINT and out == ""
+    assert err.count("Traceback (most recent call last)") == 1, err
+    assert err.rstrip().endswith("KeyboardInterrupt") and "Warning" not in err, err
+    assert script.left() == []
+
+
+@pytest.mark.parametrize("to", ["the caller", "the group"])
+def test_ctrl_c_that_is_caught(to: str, script: Script) -> None:
+    """A program that catches it goes on, and can map again."""
+    after = """
+    print(list(autoexec.map(abs, range(-3, 3), backend="processes", max_workers=2)))
+    autoexec.shutdown()
+    """
+    import textwrap
+
+    way = "try:\n    list(autoexec.map(item, range(40), backend='processes', max_workers=2))\n"
+    way += "except KeyboardInterrupt:\n    print('caught')\n"
+    process = script.start(program(way, "time.sleep(600)", textwrap.dedent(after)), "-X", "dev")
+    script.wait_for(2)
+    (os.kill if to == "the caller" else os.killpg)(process.pid, signal.SIGINT)
+    assert script.end() == (0, "caught\n[3, 2, 1, 0, 1, 2]\n", "")
+    assert script.left() == []
+
+
+def test_ctrl_c_before_the_first_result(script: Script) -> None:
+    """At any moment while workers start, one Ctrl-C is enough."""
+    body = """
+    import signal
+    signal.setitimer(signal.ITIMER_REAL, float(sys.argv[1]) if len(sys.argv) > 1 else 0.02)
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    def item(x):
+        time.sleep(600)
+    note("begins")
+    list(autoexec.map(item, range(4), backend="processes", max_workers=2))
+    """
+    code, _, err = script.run(body, "-X", "dev")
+    assert code == -signal.SIGINT and err.rstrip().endswith("KeyboardInterrupt"), err
+    assert script.left() == []
+
+
+# The caller is killed ---------------------------------------------------------------------------------------
+
+KILLED = {
+    "sleep": WAYS["map"],
+    "beside a thread": WAYS["beside a thread"],
+    "submit": WAYS["submit"],
+}
+
+
+@pytest.mark.parametrize("does", ITEMS.values(), ids=ITEMS)
+@pytest.mark.parametrize("way", KILLED.values(), ids=KILLED)
+def test_the_caller_is_killed(way: str, does: str, script: Script) -> None:
+    """After SIGKILL of the caller its workers exit within two seconds, whatever they do."""
+    process = script.start(program(way, does))
+    script.wait_for(2)
+    process.kill()
+    process.wait()
+    assert script.left(SOON_S) == []
+
+
+@pytest.mark.parametrize("thread", ["", WAYS["beside a thread"].splitlines()[1]], ids=["fork", "fresh"])
+def test_the_caller_is_killed_while_workers_rest(thread: str, script: Script) -> None:
+    """Kept workers that wait for the next call go with their caller, too."""
+    way = f"""
+{thread}
+        print(list(autoexec.map(abs, range(4), backend="processes", max_workers=2)), flush=True)
+        note("rests")
+        time.sleep(600)
+    """
+    process = script.start(program(way, "pass"))
+    script.wait_for(1)
+    assert len(script.left(0)) == 3
+    process.kill()
+    process.wait()
+    assert script.left(SOON_S) == []
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT], ids=lambda s: s.name)
+def test_the_caller_is_ended_by_another_signal(ending: signal.Signals, script: Script) -> None:
+    """The same for every way to end a program from outside."""
+    process = script.start(program(WAYS["map"], "time.sleep(600)"))
+    script.wait_for(2)
+    process.send_signal(ending)
+    process.wait()
+    assert script.left(SOON_S) == []
+
+
+@pytest.mark.parametrize("end", ["os._exit(5)", "sys.exit(5)", "raise RuntimeError", "os.abort()"])
+def test_the_caller_ends_in_the_middle(end: str, script: Script) -> None:
+    """A program that ends by itself with items under way leaves nothing running."""
+    way = f"""
+        import faulthandler
+        faulthandler.disable()
+        results = autoexec.map(item, range(40), backend="processes", max_workers=2)
+        while not os.path.exists(PATH):
+            pass
+        {end}
+    """
+    script.run(program(way, "time.sleep(600)"))
+    assert script.left(SOON_S) == []
