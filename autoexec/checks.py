@@ -17,6 +17,7 @@ __all__ = ["BACKENDS", "CHECKS", "check_retry_on", "from_n_jobs", "is_async", "n
 BACKENDS = ("auto", "serial", "threads", "processes", "joblib")
 ON_ERROR = ("raise", "return", "skip")
 CODECS = ("pickle", "json")
+WRITABLE = ("copy",)
 
 
 def _at_least_one(name: str, value: object) -> int:
@@ -104,6 +105,12 @@ def _one_of(names: tuple[str, ...]) -> Callable[[str, object], object]:
 def _callable(name: str, value: object) -> object:
     if not callable(value):
         raise OptionError(f"{name} must be callable, not {value!r}")
+    return value
+
+
+def _size(name: str, value: object) -> object:
+    if is_async(_callable(name, value)):
+        raise OptionError(f"{name} must be an ordinary function of the item, not {value!r}: nobody awaits it")
     return value
 
 
@@ -238,6 +245,8 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "journal": _path,
     "key": _callable,
     "codec": _one_of(CODECS),
+    "size": _size,
+    "writable": _one_of(WRITABLE),
     "ordered": _ordered,
     "progress": _progress,
 }

@@ -116,7 +116,7 @@ def _found(wrapper: Parallel[Any, Any]) -> bool:
     import sys
 
     found: Any = sys.modules.get(wrapper.__module__)
-    for part in wrapper.__qualname__.split("."):
+    for part in getattr(wrapper, "__qualname__", "").split("."):  # partials and callable objects have none
         found = getattr(found, part, None)
     return found is wrapper
 

@@ -38,8 +38,9 @@ class WorkerDied(AutoexecError, RuntimeError):
 class ItemTimeout(AutoexecError, TimeoutError):
     """One call took longer than `item_timeout=`.
 
-    A call of an async function was cancelled. A thread cannot be: the call was given up, its thread runs on
-    without anybody waiting for it, and another thread took its place.
+    A call of an async function was cancelled; a worker process was killed, and another took its place. A
+    thread cannot be killed: the call was given up, its thread runs on without anybody waiting for it, and
+    another thread took its place.
     """
 
 

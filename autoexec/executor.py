@@ -154,7 +154,7 @@ class Executor(BaseExecutor):
 
 def _check(options: Options) -> None:
     """Refuse what means something for a whole map only."""
-    for name, usual in (("journal", None), ("on_error", "raise")):
+    for name, usual in (("journal", None), ("on_error", "raise"), ("size", None)):
         if getattr(options, name) != usual:
             raise OptionError(f"{name}= belongs to map; a future holds its own result or error")
     if (options.attended or options.initializer) and isinstance(options.backend, BaseExecutor):

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
         journal: str | os.PathLike[str] | None
         key: Callable[..., object] | None
         codec: Literal["pickle", "json"]
+        size: Callable[..., float] | None
+        writable: Literal["copy"] | None
 else:
     from .frozen import dataclass
 
@@ -60,9 +62,10 @@ class Options:
             by what the results weigh.
         timeout: seconds from the call until all results must have been delivered; None waits for ever.
             Items that run in the caller's own thread are not interrupted.
-        item_timeout: seconds that one call may take; None waits for ever. A call of an async function is
-            cancelled then; a thread cannot be: the call is given up and replaced, and `ItemTimeout` stands
-            in its place. Items do not run in the caller's own thread or in processes with this option.
+        item_timeout: seconds that one call may take; None waits for ever. Then `ItemTimeout` stands in its
+            place: a call of an async function is cancelled, a worker process is killed and replaced. A thread
+            cannot be killed: its call is given up, and another thread takes its place. No item runs in the
+            caller's own thread with this option.
         backend: "auto", "serial", "threads", "processes", "joblib", or any `concurrent.futures.Executor`.
         ordered: False delivers results as they complete.
         progress: True shows a progress bar on standard error (needs tqdm, the extra `progress`).
@@ -85,6 +88,13 @@ class Options:
             where it was. It holds pickles unless `codec="json"`: only open files you trust.
         key: a function of the item that returns its name in the journal, for items that do not hash.
         codec: how the journal writes results: "pickle" or "json".
+        size: a function of the item (of all arguments, as the function gets them) that returns how heavy it
+            is, in any unit. Workers then begin with the heavy items, so that no long one is left over at the
+            end; the order of the results is the same. The input, which must end, is collected and weighed at
+            the call; what cannot be delivered in its turn yet is kept in memory.
+        writable: "copy" gives worker processes private copies of the arrays that reach them through shared
+            memory, and lets a function that changes its arguments run there: the caller's own are not
+            changed. None hands these arrays out read-only.
     """
 
     max_workers: int | None = None
@@ -107,6 +117,8 @@ class Options:
     journal: str | None = None
     key: Callable[..., object] | None = None
     codec: str = "pickle"
+    size: Callable[..., float] | None = None
+    writable: str | None = None
 
     @property
     def attended(self) -> bool:
@@ -116,7 +128,7 @@ class Options:
     @property
     def in_process(self) -> str:
         """The option that keeps calls in this process, or "" if none does."""
-        return "rate" if self.rate is not None else "item_timeout" if self.item_timeout is not None else ""
+        return "rate" if self.rate is not None else ""
 
 
 _DEFAULTS = Options()
@@ -167,7 +179,18 @@ def _check_together(options: Options) -> None:
         raise OptionError("burst= belongs to rate=; give both")
     if options.key is not None and options.journal is None:
         raise OptionError("key= names items in a journal; give journal= too")
-    where, backend = options.in_process, options.backend
-    if where and backend not in ("auto", "threads"):
+    if options.size is not None and options.buffersize is not None:
+        raise OptionError("size= collects the input, to begin with the heavy items: leave buffersize= out")
+    if options.in_process:
+        _check_backend(options.in_process, options, "in threads and with async functions", ("threads",))
+    if options.item_timeout is not None:
+        where = "in threads, in processes and with async functions"
+        _check_backend("item_timeout", options, where, ("threads", "processes"))
+
+
+def _check_backend(name: str, options: Options, where: str, good: tuple[str, ...]) -> None:
+    """Refuse an option that would mean nothing where the caller wants the calls to run."""
+    backend = options.backend
+    if backend not in ("auto", *good):
         shown = repr(backend) if isinstance(backend, str) else type(backend).__name__
-        raise OptionError(f"{where}= works in threads and with async functions, not with backend={shown}")
+        raise OptionError(f"{name}= works {where}, not with backend={shown}")

@@ -41,6 +41,16 @@ def spell(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds >= 100 else f"{seconds:.3g} s"
 
 
+def spell_way(backend: str, workers: int, threads: int = 1, most: str = "") -> str:
+    """A way to run items, for people.
+
+    >>> spell_way("processes", 2, 8), spell_way("threads", 16, most="up to "), spell_way("serial", 1)
+    ('processes × 2 × 8 threads', 'threads × up to 16', 'serial')
+    """
+    inside = f" × {threads} threads" if threads > 1 else ""
+    return backend if backend == "serial" else f"{backend} × {most}{workers}{inside}"
+
+
 class WorkKind(Enum):
     """What a function's time is made of, in the words people use."""
 
@@ -67,7 +77,8 @@ class Machine:
     """What may be used here. Build one by hand to ask how a plan would look elsewhere.
 
     Attributes:
-        usable: cores that CPU work may keep busy: the smallest of the limits below.
+        usable: cores that CPU work may keep busy: the smallest of the limits below and, in a worker of ours,
+            its share.
         physical: physical cores of the hardware.
         logical: logical processors of the hardware.
         affinity: logical processors this process may run on.
@@ -78,7 +89,8 @@ class Machine:
         gil: whether this interpreter has a GIL that is switched on.
         start_method: how multiprocessing would start processes by default.
         can_fork: whether the platform can fork at all (Linux; macOS frameworks do not survive it).
-        daemon: whether this is a daemon process or one of our own workers, which must not start processes.
+        daemon: whether this is a daemon process, or a worker of ours with a share of one core: such must not
+            start processes.
         descriptors: file descriptors that may still be opened.
         native_pools: thread pools of the native libraries loaded so far.
         derivation: one line per limit, saying where it was found.
@@ -163,6 +175,7 @@ class Sample:
         bytes_out: pickled size of one result.
         crossing_s: seconds for one trip of arguments and result over a process border.
         remaining: items left, or None if unknown.
+        memory_bytes: the most that one item was seen to add to this process's memory; 0 where unknown.
     """
 
     function: str
@@ -183,6 +196,7 @@ class Sample:
     bytes_out: int | None = None
     crossing_s: float = 0.0
     remaining: int | None = None
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +222,8 @@ class Profile:
         evidence: one sentence saying which measurement decided the class.
         remaining: items left when the profile was taken, or None if unknown.
         partial: whether it was taken while an item was still running.
+        memory_bytes: the most that one item adds to the memory while it runs, its result included; 0 where
+            unknown, or below a mebibyte.
     """
 
     function: str
@@ -228,6 +244,7 @@ class Profile:
     evidence: str = ""
     remaining: int | None = None
     partial: bool = False
+    memory_bytes: int = 0
 
     @property
     def cpu_s(self) -> float:
@@ -253,6 +270,7 @@ class Forecast:
         chunksize: items per task.
         seconds: predicted seconds for the rest (for 100,000 items when their number is unknown).
         refused: why this way is not allowed, or "" when it is.
+        threads: threads in each worker process; `max_workers` times as many calls run at once.
     """
 
     backend: str
@@ -260,6 +278,12 @@ class Forecast:
     chunksize: int
     seconds: float
     refused: str = ""
+    threads: int = 1
+
+    @property
+    def way(self) -> str:
+        """The way in words: "serial", "threads × 16", "processes × 2 × 8 threads"."""
+        return spell_way(self.backend, self.max_workers, self.threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,12 +294,14 @@ class Plan:
         backend: "serial", "threads", "processes", "joblib" or the class name of the caller's own executor.
         max_workers: threads or processes at most.
         chunksize: items per task at the start (it follows the measured item time unless given).
-        native_threads: threads that each worker's native libraries may use, or None to leave them.
+        native_threads: cores that each worker may keep busy, its native libraries included, or None to leave
+            those alone.
         seconds: predicted seconds for the rest.
         reason: one sentence.
         forecasts: every way that was weighed.
         hazards: what forbids some of them.
         adaptive: whether the number of calls at once follows the answers, with `max_workers` as its cap.
+        threads: threads in each worker process, for work that waits and then computes with the GIL.
     """
 
     backend: str
@@ -287,11 +313,16 @@ class Plan:
     forecasts: tuple[Forecast, ...] = field(default=(), repr=False)
     hazards: tuple[Hazard, ...] = ()
     adaptive: bool = False
+    threads: int = 1
+
+    @property
+    def at_once(self) -> int:
+        """Calls that run at once at most."""
+        return self.max_workers * self.threads
 
     def __str__(self) -> str:
         most = "up to " if self.adaptive and self.max_workers > 1 else ""
-        workers = "" if self.backend == "serial" else f" × {most}{self.max_workers}"
-        return f"{self.backend}{workers}: {self.reason}"
+        return f"{spell_way(self.backend, self.max_workers, self.threads, most)}: {self.reason}"
 
 
 class Ending(Enum):

@@ -174,6 +174,7 @@ def test_functools_take_it() -> None:
     assert functools.partial(scale, factor=10)(2) == 20
     assert functools.cache(scale)(2) == 4
     assert list(autoexec.map(functools.partial(scale, factor=10), range(3))) == [0, 10, 20]
+    assert list(autoexec.parallel(functools.partial(scale, factor=10)).map(range(3))) == [0, 10, 20]
 
 
 def test_attributes_of_the_function_come_along() -> None:

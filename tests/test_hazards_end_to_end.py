@@ -413,6 +413,22 @@ def test_items_that_are_changed_stay() -> None:
 
 
 @pytest.mark.usefixtures("eight_cores")
+def test_items_whose_copies_may_be_changed_leave() -> None:
+    """With `writable="copy"` the same function runs in processes, the caller's objects stay."""
+
+    def work(item: dict[str, int]) -> int:
+        burn()
+        item["done"] = item["x"]
+        return item["done"]
+
+    items = [{"x": x} for x in EVERY]
+    results = autoexec.map(work, items, max_workers=2, writable="copy")
+    assert list(results) == EVERY
+    assert results.plan is not None and results.plan.backend == "processes", results.plan
+    assert not all("done" in item for item in items)
+
+
+@pytest.mark.usefixtures("eight_cores")
 def test_the_control_goes_to_processes() -> None:
     """The same work without a hazard does leave this process."""
 

@@ -227,6 +227,8 @@ VALID: list[tuple[str, Any]] = [
     ("journal", "run.sqlite"),
     ("codec", "pickle"),
     ("codec", "json"),
+    ("size", len),
+    ("writable", "copy"),
 ]
 
 
@@ -279,6 +281,8 @@ INVALID: list[tuple[str, Any]] = [
     *(("journal", bad) for bad in (3, 1.5, ["run.sqlite"])),
     *(("key", bad) for bad in (3, "id")),
     *(("codec", bad) for bad in ("yaml", "", 1, True)),
+    *(("size", bad) for bad in (3, "size", True)),
+    *(("writable", bad) for bad in ("yes", "", True, False, 1)),
 ]
 
 
@@ -333,19 +337,46 @@ def test_options_that_belong_to_another(wishes: Any, missing: str) -> None:
     assert resolve(wishes, Options(rate=1, journal="run.sqlite"))
 
 
-@pytest.mark.parametrize("wish", [{"rate": "10/s"}, {"item_timeout": 1.0}], ids=lambda wish: next(iter(wish)))
-@pytest.mark.parametrize("backend", ["serial", "processes", "joblib", "executor"])
-def test_options_for_calls_in_this_process(wish: dict[str, Any], backend: str) -> None:
-    """A rate and a call's patience are kept here: not in workers elsewhere, nor in the caller's thread."""
-    if backend == "joblib" and util.find_spec("joblib") is None:
-        pytest.skip("joblib is not installed")
-    with (
-        concurrent.futures.ThreadPoolExecutor(1) as pool,
-        pytest.raises(OptionError, match="works in threads and with async functions"),
-    ):
-        resolve({**wish, "backend": pool if backend == "executor" else backend})
-    for good in ("auto", "threads"):
-        assert resolve({**wish, "backend": good}).in_process == next(iter(wish))  # type: ignore[typeddict-item]
+@pytest.mark.parametrize(
+    ("wish", "words", "good"),
+    [
+        ({"rate": "10/s"}, "works in threads and with async functions", ("auto", "threads")),
+        ({"item_timeout": 1.0}, "works in threads, in processes and", ("auto", "threads", "processes")),
+    ],
+    ids=["rate", "item_timeout"],
+)
+def test_options_that_not_every_backend_can_keep(
+    wish: dict[str, Any], words: str, good: tuple[str, ...]
+) -> None:
+    """A rate is kept in this process; a call's patience wherever a call can be given up or ended."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        for backend in ("auto", "serial", "threads", "processes", "joblib", pool):
+            if backend == "joblib" and util.find_spec("joblib") is None:
+                continue
+            if backend in good:
+                assert resolve({**wish, "backend": backend}).backend == backend  # type: ignore[typeddict-item]
+            else:
+                with pytest.raises(OptionError, match=words):
+                    resolve({**wish, "backend": backend})  # type: ignore[typeddict-item]
+
+
+def test_what_keeps_calls_in_this_process() -> None:
+    """A rate does; the seconds that a call may take do not."""
+    assert resolve({"rate": 5, "item_timeout": 1.0}).in_process == "rate"
+    assert resolve({"item_timeout": 1.0}).in_process == ""
+
+
+def test_a_size_collects_the_input_and_so_takes_no_buffersize() -> None:
+    """Neither at one call nor over a decorator's value; async functions have no size to tell at once."""
+    for wishes, base in (({"size": len, "buffersize": 3}, None), ({"size": len}, Options(buffersize=3))):
+        with pytest.raises(OptionError, match="leave buffersize= out"):
+            resolve(wishes, base)  # type: ignore[arg-type]
+
+    async def size(item: object) -> float:
+        return 1.0
+
+    with pytest.raises(OptionError, match="size must be an ordinary function"):
+        resolve({"size": size})  # type: ignore[typeddict-item]
 
 
 ATTENDED: list[dict[str, Any]] = [

@@ -48,6 +48,7 @@ class Verdict(Enum):
 
 _NAMES = {
     Verdict.TRANSIENT: """
+        autoexec.errors.WorkerDied
         builtins.ConnectionError asyncio.exceptions.IncompleteReadError socket.gaierror socket.herror
         ssl.SSLEOFError ssl.SSLZeroReturnError
         http.client.BadStatusLine http.client.IncompleteRead http.client.RemoteDisconnected

@@ -110,6 +110,7 @@ def profile_of(sample: Sample, *, gil: bool = True) -> Profile:
         evidence=rule.words.format(s=shares),
         remaining=sample.remaining,
         partial=sample.running_s > 0.0,
+        memory_bytes=sample.memory_bytes,
     )
 
 

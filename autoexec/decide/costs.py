@@ -3,13 +3,16 @@
 For n items, with per item h seconds of CPU under the GIL, f seconds of CPU without it, s seconds of
 waiting, x seconds to cross a process border, C usable cores, a task every k items costing o seconds:
 
-    serial        n (h + f + s)
-    threads(w)    n / min(w / (h+f+s+o), 1 / (h+o), C / (h+f+o))     + starting w threads
-    processes(p)  n / min(p / (h+f+s+x+o/k), C / (h+f+x+o/k), 1/x')  + starting p workers
+    serial          n (h + f + s)
+    threads(w)      n / min(w / (h+f+s+o), 1 / (h+o), C / (h+f+o))     + starting w threads
+    processes(p)    n / min(p / (h+f+s+x+o/k), C / (h+f+x+o/k), 1/x')  + starting p workers
+    processes(p, t) n / min(p t / (h+f+s+x+o), p / h, C / (h+f+x+o), 1/x')  + starting p workers
 
-Without a GIL the 1 / (h+o) term goes. x' is the caller's half of x: it feeds one worker at a time.
-The terms are the three things that can be short: workers, the GIL, cores (an operational bound in the
-sense of Denning and Buzen, "The Operational Analysis of Queueing Network Models", 1978).
+The last are p processes of t threads each, for items that wait and then compute. Without a GIL its terms
+(1 / (h+o), p / h) go. x' is the caller's half of x: it feeds one worker at a time.
+The terms are the things that can be short: workers, GILs, cores (an operational bound in the sense of
+Denning and Buzen, "The Operational Analysis of Queueing Network Models", 1978). Where it is not the
+workers, the first wait comes on top: until it is over nothing else has anything to do.
 """
 
 from __future__ import annotations
@@ -18,97 +21,175 @@ import math
 
 from ..records import Calibration, Forecast, Machine, Profile, WorkKind
 from . import sizing
+from .starting import Pool, joblib_pool, process_pool, thread_pool
 
-__all__ = ["forecasts"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+else:
+    from ..frozen import dataclass
+
+__all__ = ["Settings", "forecasts"]
 
 UNKNOWN_N = 100_000  # items assumed where nobody knows: start-up is then spread thin
-JOBLIB_TASK_S = 0.0008  # per task through loky, both ends (measured)
 
 
-def forecasts(
-    profile: Profile,
-    machine: Machine,
-    calibration: Calibration,
-    *,
-    max_workers: int | None = None,
-    chunksize: int | None = None,
-    window: int | None = None,
-    fork: bool = True,
-    inherited: bool = False,
-    joblib: bool = False,
-) -> tuple[Forecast, ...]:
-    """Predict every way to run what remains, serial first.
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is settled before anything is weighed.
 
-    Args:
-        profile: what one item costs; `profile.remaining` is n (unknown: 100,000 are assumed).
-        machine: what may be used.
-        calibration: what pools cost.
-        max_workers: the caller's own number, obeyed.
+    Attributes:
+        max_workers: the caller's own number, obeyed: workers, or for processes of threads calls at once.
         chunksize: the caller's own number, obeyed.
         window: items that may be in flight, if bounded by the caller.
         fork: whether workers can be forked here and now; spawning is slower.
         inherited: whether forked workers see the input already, so that only results cross.
         joblib: whether joblib is installed.
     """
-    n = profile.remaining if profile.remaining is not None else UNKNOWN_N
-    wall, cpu, held = profile.wall_s, profile.cpu_s, profile.held_s if machine.gil else 0.0
-    cores = min(float(machine.usable), machine.quota or math.inf)
 
-    def threads() -> Forecast:
-        waits = profile.wait_s > 0.25 * wall or profile.kind is WorkKind.SUBPROCESS
-        workers = max_workers or (
-            sizing.cpu_workers(machine, profile.remaining)
-            if not waits or profile.kind is WorkKind.SUBPROCESS
-            else sizing.io_workers(machine, profile, profile.remaining)
-        )
-        chunk = chunksize or sizing.chunk_size(
-            profile, workers, profile.remaining, overhead_s=calibration.thread_task, window=window
-        )
-        task = calibration.thread_task / chunk
-        outside = max(profile.other_threads_s, profile.children_s)
-        rate = _least(
-            workers / (wall + task),
-            1 / (held + task) if machine.gil and held + task > 0 else math.inf,
-            cores / (cpu + outside + task) if cpu + outside + task > 0 else math.inf,
-        )
-        seconds = max(n / rate, _rounds(n, chunk, workers) * (wall + task))
-        return Forecast("threads", workers, chunk, seconds + workers * calibration.thread_start)
+    max_workers: int | None = None
+    chunksize: int | None = None
+    window: int | None = None
+    fork: bool = True
+    inherited: bool = False
+    joblib: bool = False
 
-    def processes(name: str, start: float, task_s: float, per_start: float) -> Forecast:
-        workers = max_workers or sizing.process_workers(machine, profile, profile.remaining)
-        chunk = chunksize or sizing.chunk_size(
-            profile, workers, profile.remaining, overhead_s=task_s, window=window
-        )
-        bytes_in, bytes_out, cross = profile.bytes_in or 0, profile.bytes_out or 0, profile.crossing_s
-        if inherited and name == "processes":
-            cross *= bytes_out / max(1, bytes_in + bytes_out)
-            bytes_in = 0
-        pipe = (bytes_in + bytes_out) * calibration.byte
-        each = cpu + cross + pipe + task_s / chunk
-        outside = max(profile.other_threads_s, profile.children_s)
-        rate = _least(
-            workers / (each + profile.wait_s),
-            cores / (each + outside) if each + outside > 0 else math.inf,
-            1 / ((cross + pipe) / 2 + task_s / 2 / chunk),
-        )
-        rounds = _rounds(n, chunk, workers) * (each + profile.wait_s)
-        return Forecast(name, workers, chunk, max(n / rate, rounds) + start + workers * per_start)
 
-    serial = Forecast("serial", 1, 1, n * wall)
-    if fork:
-        start, per_start = calibration.fork_start, calibration.fork_start / 4
-    else:
-        start, per_start = calibration.spawn_start, calibration.spawn_start / 8
-    ways = [serial, threads(), processes("processes", start, calibration.process_task, per_start)]
-    if joblib:
-        ways.append(processes("joblib", calibration.joblib_start, JOBLIB_TASK_S, 0.02))
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """All that a forecast rests on."""
+
+    profile: Profile
+    machine: Machine
+    calibration: Calibration
+    settings: Settings
+
+    @property
+    def items(self) -> int:
+        return UNKNOWN_N if self.profile.remaining is None else self.profile.remaining
+
+    @property
+    def cores(self) -> float:
+        return min(float(self.machine.usable), self.machine.quota or math.inf)
+
+    @property
+    def outside_s(self) -> float:
+        """CPU seconds per item beside its own thread."""
+        return max(self.profile.other_threads_s, self.profile.children_s)
+
+    def chunk(self, workers: int, task_s: float) -> int:
+        """Items per task."""
+        profile, settings = self.profile, self.settings
+        return settings.chunksize or sizing.chunk_size(
+            profile, workers, profile.remaining, overhead_s=task_s, window=settings.window
+        )
+
+    def seconds(self, lanes: int, chunk: int, each_s: float, others: float) -> float:
+        """Seconds for all items.
+
+        Args:
+            lanes: items that run at once.
+            chunk: items per task.
+            each_s: seconds of one item, its wait included.
+            others: items per second that GILs, cores and the caller allow.
+        """
+        n = self.items
+        by_lanes = max(n * each_s / lanes, _rounds(n, chunk, lanes) * each_s)
+        first_wait = max(0.0, self.profile.wait_s - self.profile.children_s)
+        return max(by_lanes, n / max(1e-12, others) + first_wait)
+
+
+def forecasts(
+    profile: Profile, machine: Machine, calibration: Calibration, settings: Settings | None = None
+) -> tuple[Forecast, ...]:
+    """Predict every way to run what remains, serial first, from simple to complicated.
+
+    Args:
+        profile: what one item costs; `profile.remaining` is n (unknown: 100,000 are assumed).
+        machine: what may be used.
+        calibration: what pools cost.
+        settings: what is settled already.
+    """
+    case = _Case(profile, machine, calibration, settings or Settings())
+    pool = process_pool(calibration, fork=case.settings.fork)
+    ways = [Forecast("serial", 1, 1, case.items * profile.wall_s), _threads(case), _processes(case, pool)]
+    mixed = _processes_of_threads(case, pool)
+    if mixed is not None:
+        ways.append(mixed)
+    if case.settings.joblib:
+        ways.append(_processes(case, joblib_pool(calibration)))
     return tuple(ways)
+
+
+def _threads(case: _Case) -> Forecast:
+    profile, pool = case.profile, thread_pool(case.calibration)
+    workers = case.settings.max_workers or _thread_count(case)
+    chunk = case.chunk(workers, pool.task_s)
+    task = pool.task_s / chunk
+    others = min(
+        _rate(1, profile.held_s + task if case.machine.gil else 0.0),
+        _rate(case.cores, profile.cpu_s + case.outside_s + task),
+    )
+    seconds = case.seconds(workers, chunk, profile.wall_s + task, others)
+    return Forecast("threads", workers, chunk, seconds + pool.starting_s(workers))
+
+
+def _thread_count(case: _Case) -> int:
+    profile, machine = case.profile, case.machine
+    if profile.kind is WorkKind.SUBPROCESS or profile.wait_s <= 0.25 * profile.wall_s:
+        return sizing.cpu_workers(machine, profile.remaining)
+    return sizing.io_workers(machine, profile, profile.remaining)
+
+
+def _processes(case: _Case, pool: Pool) -> Forecast:
+    profile = case.profile
+    workers = case.settings.max_workers or sizing.process_workers(case.machine, profile, profile.remaining)
+    chunk = case.chunk(workers, pool.task_s)
+    return Forecast(pool.backend, workers, chunk, _across(case, pool, workers, 1, chunk))
+
+
+def _processes_of_threads(case: _Case, pool: Pool) -> Forecast | None:
+    """The forecast where there is something to gain: a GIL that is one too few, and waiting to fill."""
+    if not case.machine.gil or not sizing.mixes(case.profile):
+        return None
+    remaining, settings = case.profile.remaining, case.settings
+    workers, threads = sizing.process_threads(case.machine, case.profile, remaining, settings.max_workers)
+    if workers < 2 or threads < 2:
+        return None
+    chunk = settings.chunksize or 1
+    seconds = _across(case, pool, workers, threads, chunk)
+    return Forecast(pool.backend, workers, chunk, seconds, threads=threads)
+
+
+def _across(case: _Case, pool: Pool, workers: int, threads: int, chunk: int) -> float:
+    """Seconds with other processes."""
+    profile, task = case.profile, pool.task_s / chunk
+    cross = _crossing_s(case, pool)
+    each = profile.cpu_s + cross + task
+    others = min(
+        _rate(case.cores, each + case.outside_s),
+        _rate(workers, profile.held_s if case.machine.gil else 0.0),
+        _rate(1, cross / 2 + task / 2),
+    )
+    seconds = case.seconds(workers * threads, chunk, each + profile.wait_s, others)
+    return seconds + pool.starting_s(workers)
+
+
+def _crossing_s(case: _Case, pool: Pool) -> float:
+    """Seconds to send one item's arguments and result, both ends together."""
+    profile = case.profile
+    bytes_in, bytes_out, seconds = profile.bytes_in or 0, profile.bytes_out or 0, profile.crossing_s
+    if case.settings.inherited and pool.backend == "processes":
+        seconds *= bytes_out / max(1, bytes_in + bytes_out)
+        bytes_in = 0
+    return seconds + (bytes_in + bytes_out) * case.calibration.byte
+
+
+def _rate(servers: float, seconds: float) -> float:
+    """Items per second of what needs so many seconds for each."""
+    return servers / seconds if seconds > 0 else math.inf
 
 
 def _rounds(items: int, chunk: int, workers: int) -> int:
     """Items that the busiest worker runs when tasks go round."""
     return min(items, math.ceil(math.ceil(items / chunk) / workers) * chunk)
-
-
-def _least(*rates: float) -> float:
-    return max(1e-12, min(rates))

@@ -68,16 +68,17 @@ class Drift:
     def _other_items(self, item: float, cpu: float) -> bool:
         """Whether the items are unlike those that were sampled.
 
-        Work that computes is judged by its CPU time: on a busy machine its wall time grows by itself.
+        Work that computes is judged by its CPU time: on a busy machine its wall time grows by itself, and
+        among the threads of a process it waits for the GIL.
         """
         expected = self._profile.wall_s
-        if self._profile.wait_s < 0.25 * expected:
+        if self._profile.wait_s < 0.25 * expected or self._plan.threads > 1:
             expected, item = self._profile.cpu_s, cpu
         return expected > 0 and not expected / FACTOR < item < expected * FACTOR
 
     def _stuck(self, busy: float, item: float, cpu: float) -> bool:
-        if self._plan.backend != "threads" or self._plan.max_workers < 2:
-            return False
+        if self._plan.backend != "threads" or self._plan.max_workers < 2 or self._plan.adaptive:
+            return False  # of calls that wait, `Crowding` knows more
         # The threads were ready to run (not waiting for something else) but one core's worth ran.
         return 0.75 < busy < STUCK and self._profile.kind is not WorkKind.PYTHON and cpu > 0.001
 

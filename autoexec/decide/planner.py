@@ -57,15 +57,21 @@ def choose(forecasts: Sequence[Forecast], profile: Profile, hazards: Sequence[Ha
         reason=reason_for(best, forecasts, profile),
         forecasts=tuple(forecasts),
         hazards=tuple(hazards),
+        threads=best.threads,
     )
 
 
 def native_budget(plan: Plan, machine: Machine, profile: Profile) -> int | None:
-    """Threads that each worker's native libraries may use, or None where none showed any.
+    """Cores for each worker, and for its native libraries, or None to leave those alone.
 
-    Workers times native threads stay within the usable cores.
+    Workers times their shares stay within the usable cores: always for worker processes, which take theirs
+    when they start and divide it among their threads; for threads, whose libraries are the caller's, only
+    where native threads were seen.
     """
-    if plan.backend == "serial" or profile.other_threads_s < 0.02 * profile.wall_s:
+    if plan.backend == "serial":
+        return None
+    own = plan.backend in ("processes", "joblib")
+    if not own and profile.other_threads_s < 0.02 * profile.wall_s:
         return None
     return max(1, machine.usable // plan.max_workers)
 

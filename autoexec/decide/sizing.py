@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ..records import Machine, Profile, WorkKind
 
-__all__ = ["chunk_size", "cpu_workers", "io_cap", "io_workers", "waiting_window", "window_size"]
+__all__ = [
+    "chunk_size",
+    "cpu_workers",
+    "io_cap",
+    "io_workers",
+    "mixes",
+    "process_threads",
+    "process_workers",
+    "waiting_window",
+    "window_size",
+]
 
 IO_CAP = 256  # calls that wait at once at most, unless `max_workers` says so; the limit below it adapts
+HELD_S = 0.00075  # GIL seconds per call from which it pays to send calls away: five times what sending costs
+WAITS = 0.1  # share of waiting from which another thread has something to do meanwhile
 CALL_DESCRIPTORS = 2  # a socket, and another one while a name is looked up
 CALL_BYTES = 1 << 20  # of a waiting thread: the pages of its stack that are in use, and a response
 WORKER_BYTES = 64 << 20  # of a fresh Python worker with numpy imported (measured: 30 to 60 MB)
@@ -27,8 +40,13 @@ def cpu_workers(machine: Machine, items: int | None) -> int:
 
 
 def process_workers(machine: Machine, profile: Profile, items: int | None) -> int:
-    """Worker processes: as `cpu_workers`, but no more than fit into the free memory."""
-    each = WORKER_BYTES + 4 * ((profile.bytes_in or 0) + (profile.bytes_out or 0))
+    """Worker processes: as `cpu_workers`, but no more than fit into the free memory.
+
+    What crosses is there up to four times, pickled and not, on both sides; what the item itself was seen to
+    add holds its result already.
+    """
+    crossing = (profile.bytes_in or 0) + (profile.bytes_out or 0)
+    each = WORKER_BYTES + max(4 * crossing, 2 * crossing + profile.memory_bytes)
     return max(1, min(cpu_workers(machine, items), int(0.8 * machine.memory_available / each)))
 
 
@@ -47,12 +65,42 @@ def io_workers(machine: Machine, profile: Profile, items: int | None, cap: int =
     busy and C w/c threads the cores; half as many again covers the unevenness.
     """
     wanted = float(cap)
-    if profile.held_s > 0 and not profile.partial:
+    if machine.gil and profile.held_s > 0 and not profile.partial:
         wanted = min(wanted, 2.0 + 1.5 * profile.wall_s / profile.held_s)
     if profile.cpu_s > 0 and not profile.partial:
         wanted = min(wanted, 2.0 + 1.5 * machine.usable * profile.wall_s / profile.cpu_s)
     workers = max(1, min(int(wanted), cap, io_cap(machine)))
     return workers if items is None else max(1, min(workers, items))
+
+
+def mixes(profile: Profile) -> bool:
+    """Whether items wait and also hold the GIL, both for long enough that processes of threads may pay.
+
+    >>> mixes(Profile("fetch_and_parse", 3, 0.055, 0.015, 0.0, 0.040, kind=WorkKind.MIXED))
+    True
+    """
+    if profile.partial or profile.kind in (WorkKind.SUBPROCESS, WorkKind.PARALLEL):
+        return False
+    return profile.held_s >= HELD_S and profile.wait_s >= WAITS * profile.wall_s
+
+
+def process_threads(
+    machine: Machine, profile: Profile, items: int | None, max_workers: int | None = None
+) -> tuple[int, int]:
+    """Worker processes, and threads in each, for work that waits and then computes with the GIL.
+
+    As many processes as `process_workers`; as many threads as `io_workers` has for one GIL, so that some
+    call wants it at any time. `max_workers` bounds the calls at once, which is one times the other.
+
+    >>> process_threads(Machine(2, 2, 2, 2), Profile("f", 3, 0.055, 0.015, 0.0, 0.040), 160)
+    (2, 8)
+    """
+    processes = process_workers(machine, profile, items)
+    cap = io_cap(machine, max_workers)
+    processes = min(processes, cap)
+    wanted = math.ceil(2.0 + 1.5 * profile.wall_s / max(profile.held_s, HELD_S))
+    most = cap // processes if items is None else min(cap // processes, math.ceil(items / processes))
+    return processes, max(1, min(wanted, most))
 
 
 def chunk_size(

@@ -75,7 +75,7 @@ class Attention:
     ) -> Backend:
         """The backend of a plan, behind a desk where single calls need attention."""
         if self.hosts is None and not plan.adaptive:
-            return judge.open(plan, deliver, fork=fork, eager=True)
+            return judge.open(plan, deliver, fork=fork, eager=True, profile=profile)
         from .front import open_desk
         from .hosts import Hosts
 
@@ -85,7 +85,7 @@ class Attention:
         def inner(deliver: Deliver) -> Backend:
             if plan.backend == "asyncio":
                 return self._open_loop(plan, profile, deliver)
-            return judge.open(plan, deliver, fork=fork, eager=True)
+            return judge.open(plan, deliver, fork=fork, eager=True, profile=profile)
 
         return open_desk(
             self.hosts,

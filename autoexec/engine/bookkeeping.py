@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..backends.base import Failure
 from ..decide.answers import judge_value
 from ..errors import JournalError
-from .feed import Feed
+from .feed import open_feed
 from .run import Run
 
 TYPE_CHECKING = False
@@ -79,7 +79,8 @@ def open_journal(
     journal = Journal.open(options.journal, func, codec=options.codec, key=options.key)
     try:
         resume = Resume(journal, items, star or several)
-        run = Run(func, Feed((resume.pending,), star or several), options, Keep(journal, resume), loop)
+        feed = open_feed((resume.pending,), star or several, options.size)
+        run = Run(func, feed, options, Keep(journal, resume), loop)
     except BaseException:
         journal.close()
         raise

@@ -48,6 +48,7 @@ class Desk:
         open_backend: makes the backend behind the desk.
         subject: the arguments of a task's first item, and whether they are several.
         keep: keeps results in a journal, or None.
+        free: whether how many calls run at once is the backend's own matter, from the first task on.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class Desk:
         *,
         subject: Callable[[Chunk], tuple[Any, bool]],
         keep: Keep | None = None,
+        free: bool = False,
     ) -> None:
         self._hosts, self._deliver, self._subject = hosts, deliver, subject
+        self._free = free
         self._item_timeout, self._keep = hosts.options.item_timeout, keep
         self._lines: dict[str, Line] = {}
         self._ready: deque[Line] = deque()
@@ -72,6 +75,8 @@ class Desk:
         hosts.desks.append(self)
         self._inner = open_backend(self._ended)
         self._hands_on = getattr(self._inner, "hands_on", False)
+        if getattr(self._inner, "item_timeout", None) is not None:  # it ends late calls itself
+            self._item_timeout = None
 
     # Tasks in ---------------------------------------------------------------------------------------------
 
@@ -80,6 +85,9 @@ class Desk:
         named = self._named(chunk)
         with self._hosts.lock:
             self._pending += 1
+            if self._free:
+                self._hosts.let_go()
+                self._free = False
             rest = _all_open(chunk) if len(named) > 1 else None
             for part, host in named:
                 self._take(part, host, rest)
@@ -394,6 +402,17 @@ class Desk:
         self._results.append(finished)
 
     # The end ----------------------------------------------------------------------------------------------
+
+    def counts(self) -> tuple[int, int]:
+        """Calls that have begun so far, and those of them that run now."""
+        with self._hosts.lock:
+            tally = self._hosts.tally
+            return tally.calls + tally.at_once, tally.at_once
+
+    def warm_up(self, count: int) -> int:
+        """Have up to `count` more workers at hand, where that is possible; returns how many are new."""
+        warm_up = getattr(self._inner, "warm_up", None)
+        return warm_up(count) if warm_up is not None else 0
 
     def profiled(self, latency_s: float, held_s: float) -> None:
         """The first item, which ran in the caller's own thread, has ended."""

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Feed"]
+__all__ = ["Feed", "open_feed"]
 
 AHEAD_ITEMS = 256  # items pulled ahead from an iterator while the first item runs
 AHEAD_S = 0.001  # and the seconds that may take
@@ -34,6 +34,8 @@ class Feed:
 
     __slots__ = ("_ahead", "_back", "_iterator", "_length", "_position", "_sequence", "error", "star")
 
+    scattered = False  # whether items are handed out in another order than that of their indices
+
     def __init__(self, iterables: tuple[Iterable[Any], ...], star: bool = False) -> None:
         self.star = star or len(iterables) > 1
         self.error: BaseException | None = None
@@ -50,6 +52,10 @@ class Feed:
             self._sequence = only  # type: ignore[assignment]
         else:
             self._iterator = iter(only) if len(iterables) == 1 else zip(*iterables, strict=False)
+
+    def for_workers(self) -> Feed:
+        """The feed that workers get what is left from, from their first task on."""
+        return self
 
     @property
     def sequence(self) -> Sequence[Any] | None:
@@ -104,6 +110,9 @@ class Feed:
         if len(items):
             heapq.heappush(self._back, (start, items))
 
+    def end_at(self, index: int) -> None:
+        """A task from `index` on has failed and ends the results: what comes after need not be handed out."""
+
     def look_ahead(self, limit: int | None = None) -> None:
         """Pull some items now: another thread can hand them out without running the caller's iterator."""
         if self._sequence is not None:
@@ -131,6 +140,21 @@ class Feed:
         if self._length is None:
             return None
         return back + max(0, self._length - self._position)
+
+
+def open_feed(
+    iterables: tuple[Iterable[Any], ...], star: bool, size: Callable[..., float] | None = None
+) -> Feed:
+    """The feed of a call; with `size`, one whose workers begin with the heavy items.
+
+    Raises:
+        Exception: with `size`, what that or an iterable raises.
+    """
+    if size is None:
+        return Feed(iterables, star)
+    from .heaviest import Weighed
+
+    return Weighed(iterables, star, size)
 
 
 def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:

@@ -51,7 +51,7 @@ def open_desk(
                 hosts.held_share = 0.0
             elif sampled is not None and sampled.cpu_s > 0.0:
                 hosts.held_share = sampled.held_s / sampled.cpu_s
-    return Desk(hosts, deliver, open_backend, subject=subject, keep=keep)
+    return Desk(hosts, deliver, open_backend, subject=subject, keep=keep, free=not plan.adaptive)
 
 
 class Attended:

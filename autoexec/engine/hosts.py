@@ -13,6 +13,7 @@ from ..decide.answers import Answer
 from ..decide.concurrency import Controller, Ticket
 from ..decide.gil_bound import GilBound
 from ..decide.hosts import key_function
+from ..errors import WorkerDied
 from ..records import Ending, spell
 from .attempts import Attempts, Response
 from .lane import LONGEST_PAUSE_S, Lane
@@ -78,6 +79,12 @@ class Hosts:
         for lane in self._lanes.values():
             if lane.controller is None:
                 lane.controller = self._controller()
+
+    def let_go(self) -> None:
+        """From now on, how many calls run at once is no matter of ours: they have other GILs."""
+        self._cap = 0
+        for lane in self._lanes.values():
+            lane.controller = None
 
     def profiled(self, latency_s: float, held_s: float) -> None:
         """The first item, which ran in the caller's own thread, has ended."""
@@ -190,7 +197,8 @@ class Hosts:
         if self._retries is None or error is None:
             return None
         shown = None if isinstance(error, Response) else error
-        return self._retries.next_delay(attempts.count, shown, answer, attempts.since, now)
+        delay = self._retries.next_delay(attempts.count, shown, answer, attempts.since, now)
+        return 0.0 if delay is not None and isinstance(error, WorkerDied) else delay  # a fresh one is there
 
     def may_retry(self, lane: Lane, attempts: Attempts, answer: Answer) -> bool:
         """Whether the host's budget allows one more retry, which is then counted."""

@@ -5,24 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..backends import registry
-from ..decide import costs, planner, sizing
+from ..backends.conduct import Conduct, Setting, Terms
+from ..decide import costs, memory, planner, sizing
 from ..decide.classify import profile_of
+from ..errors import unpacked
 from ..frozen import replace
-from ..measure import calibration, machine, pickling
+from ..measure import calibration, likeness, machine, pickling
+from ..measure.weight import weight
 from ..records import Forecast, Hazard, Machine, Plan, Profile, Sample, WorkKind
 from .measured import Measured, name_of
+from .memory import Memory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from ..backends.base import Backend, Deliver
+    from ..backends.parcels import Parcel
     from ..options import Options
     from .feed import Feed
     from .loop import Block
 
 __all__ = ["Judge"]
 
+CHANGES_ARGUMENT = "changes its argument"  # the hazard's kind; harmless where arguments may be copies
+HEAVY_BYTES = 8 << 20  # of input, which forked workers read where it is
+EXPLAIN_S = 0.1  # seconds to look for what cannot be pickled, while the work waits for a plan
+WANTED = (  # by the way to other processes; the first five are what is slow in the others
+    *("typing", "inspect", "logging", "uuid", "platform", "cloudpickle"),
+    *("..measure.hazards", "..unpicklable", "..backends.processes"),
+)
 WORTH_CROSSING_S = 0.02  # a serial rest shorter than this is not worth measuring what pickling costs
 
 
@@ -37,6 +49,7 @@ class Judge:
 
     Attributes:
         machine: what may be used.
+        memory: watched while worker processes run; None before.
     """
 
     def __init__(
@@ -52,6 +65,8 @@ class Judge:
         self._calibration = calibration.load()
         self._hazards: tuple[Hazard, ...] | None = None
         self._opened: list[Backend] = []
+        self._wanted = list(WANTED)
+        self.memory: Memory | None = None
 
     # Plans ------------------------------------------------------------------------------------------------
 
@@ -70,9 +85,18 @@ class Judge:
         profile, stays = self._with_crossing(profile, measured, block)
         return self._choose(profile, measured, fork=fork, stays=stays), profile
 
-    def replan(self, profile: Profile, measured: Measured) -> Plan:
-        """The plan for a profile that was corrected while the work went on."""
-        return self._choose(profile, measured, fork=False, stays="")
+    def replan(self, profile: Profile, measured: Measured, block: Block | None = None) -> Plan:
+        """The plan for a profile that was corrected while the work went on.
+
+        Args:
+            profile: the corrected one.
+            measured: what else is known of the items.
+            block: what runs in the caller's thread right now, if anything.
+        """
+        stays = ""
+        if profile.bytes_in is None:  # nobody thought of sending items anywhere yet
+            profile, stays = self._with_crossing(profile, measured, block)
+        return self._choose(profile, measured, fork=False, stays=stays)
 
     def forced(self, remaining: int | None) -> tuple[Plan, Profile]:
         """The plan when the caller named a backend: no sample, the size of tasks follows the work."""
@@ -80,7 +104,8 @@ class Judge:
         name = backend if isinstance(backend, str) else type(backend).__name__
         workers = self._options.max_workers or sizing.cpu_workers(self.machine, remaining)
         plan = Plan(name, workers, self._options.chunksize or 1, reason="the caller asked for this backend")
-        return plan, self._unsampled(remaining)
+        profile = self._unsampled(remaining)
+        return self._with_budget(plan, profile), profile
 
     def direct(self, remaining: int | None, backend: str = "threads") -> tuple[Plan, Profile]:
         """The plan for async functions, and for calls that are given up after a while: none runs here."""
@@ -102,11 +127,17 @@ class Judge:
             ways = (ways[0], replace(ways[1], seconds=min(ways[1].seconds, 0.5 * ways[0].seconds - 1.0)))
         plan = planner.choose(ways, profile)
         if plan.backend != "serial" and self._options.backend != "threads":
-            hazards = tuple(dict.fromkeys(measured.hazards + self.hazards()))
+            hazards = self._against(measured)
             stays = stays or self._kept_here()
             ways = planner.refuse(ways, hazards=hazards, daemon=self.machine.daemon, stays=stays)
             plan = planner.choose(ways, profile, hazards)
         return self._adaptive(self._with_budget(plan, profile), profile)
+
+    def _against(self, measured: Measured) -> tuple[Hazard, ...]:
+        """What the sample and the code show against other processes, short of what the caller allows."""
+        found = dict.fromkeys(measured.hazards + self.hazards())
+        copies = self._options.writable == "copy"
+        return tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
 
     def _kept_here(self) -> str:
         """The option that keeps calls in this process, in words, or ""."""
@@ -125,25 +156,35 @@ class Judge:
         if profile.remaining == 0:
             return (Forecast("serial", 1, 1, 0.0),)
         forks = fork and self._may_fork(director=True)
-        return costs.forecasts(
-            profile,
-            self.machine,
-            self._calibration,
+        settings = costs.Settings(
             max_workers=self._options.max_workers,
             chunksize=self._options.chunksize,
             window=self._options.buffersize,
             fork=forks,
-            inherited=forks and self._inherited() is not None,
+            inherited=forks and self._inherited(profile) is not None,
             joblib=registry.installed("joblib"),
         )
+        return costs.forecasts(profile, self.machine, self._calibration, settings)
 
     def _with_budget(self, plan: Plan, profile: Profile) -> Plan:
         if self._options.backend == "threads":
             plan = replace(plan, reason="backend='threads' was asked for")
+        if self._options.max_workers is None and (words := memory.cap_words(plan, self.machine, profile)):
+            plan = replace(plan, reason=f"{plan.reason}; {words}")
         native = planner.native_budget(plan, self.machine, profile)
         return plan if native is None else replace(plan, native_threads=native)
 
     # Facts ------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Import a little of what other processes would need, while there is nothing else to do.
+
+        Among threads that compute, each of the hundred system calls of an import waits for the GIL.
+        """
+        if self._options.backend == "auto" and not self.machine.daemon and self._wanted:
+            from importlib import import_module
+
+            import_module(self._wanted.pop(0), __package__)
 
     def hazards(self) -> tuple[Hazard, ...]:
         """What in the function's code and belongings keeps it in this process."""
@@ -163,16 +204,15 @@ class Judge:
     ) -> tuple[Profile, str]:
         """The profile with what it costs to send one item, and why that is impossible ("" if it is not)."""
         rest = profile.remaining
-        if profile.kind is WorkKind.IO or (rest is not None and rest * profile.wall_s < WORTH_CROSSING_S):
+        stays_here = profile.kind is WorkKind.IO and not sizing.mixes(profile)
+        if stays_here or (rest is not None and rest * profile.wall_s < WORTH_CROSSING_S):
             return profile, ""
         if measured.last is None:
             return self._with_running(profile, block)
         args, value = measured.last
-        there, back = pickling.crossing(args), pickling.crossing(value)
+        there, back = pickling.crossing(args, load=False), pickling.crossing(value)
         if there is None or back is None:
-            what = "argument" if there is None else "result"
-            kind = type(args[0] if there is None and args else value).__qualname__
-            return profile, f"its {what} cannot be pickled: {kind} ({name_of(self._call)})"
+            return profile, self._stuck(args, "args") if there is None else self._stuck(value, "result")
         return replace(
             profile, bytes_in=there.size, bytes_out=back.size, crossing_s=there.seconds + back.seconds
         ), ""
@@ -180,10 +220,18 @@ class Judge:
     def _with_running(self, profile: Profile, block: Block | None) -> tuple[Profile, str]:
         if block is None:
             return profile, ""
-        there = pickling.crossing(block.items[min(len(block.out), len(block.items) - 1)])
+        item = block.items[min(len(block.out), len(block.items) - 1)]
+        there = pickling.crossing(item, load=False)
         if there is None:
-            return profile, f"its argument cannot be pickled ({name_of(self._call)})"
+            star = self._feed is not None and self._feed.star
+            return profile, self._stuck(unpacked(item, star), "args")
         return replace(profile, bytes_in=there.size, crossing_s=there.seconds), ""
+
+    def _stuck(self, value: object, name: str) -> str:
+        """Why something cannot be sent to another process, in words."""
+        from ..unpicklable import explain
+
+        return f"{explain(value, name, EXPLAIN_S)} ({name_of(self._call)})"
 
     def _may_fork(self, *, director: bool = False) -> bool:
         if not self.machine.can_fork or self._options.backend == "joblib":
@@ -192,34 +240,73 @@ class Judge:
 
         return may_fork(1 if director else 0) == ""
 
-    def _inherited(self) -> Any:
-        return self._feed.sequence if self._feed is not None else None
+    def _inherited(self, profile: Profile | None) -> Any:
+        """The input, where sending it would cost more than workers that can be used again are worth."""
+        items = self._feed.sequence if self._feed is not None else None
+        if not items or type(items) is range:
+            return None
+        known = profile.bytes_in if profile is not None else None
+        each = weight(items[len(items) // 2]) if known is None else known
+        return items if each * len(items) > HEAVY_BYTES else None
 
     # Backends ---------------------------------------------------------------------------------------------
 
-    def open(self, plan: Plan, deliver: Deliver, *, fork: bool, eager: bool = False) -> Backend:
+    def open(
+        self,
+        plan: Plan,
+        deliver: Deliver,
+        *,
+        fork: bool,
+        eager: bool = False,
+        profile: Profile | None = None,
+    ) -> Backend:
         """Make the backend of a plan; `eager` if its workers will be wanted at once."""
         forks = fork and plan.backend == "processes" and self._may_fork()
-        backend = registry.open_backend(
-            plan,
-            deliver,
+        setting = Setting(
             call=self._sent,
+            serialise=self._serialised,
+            packed=self._packed,
             executor=self._options.backend,
             fork=forks,
-            inherited=self._inherited() if forks else None,
-            serialise=self._serialised,
+            inherited=self._inherited(profile) if forks else None,
             eager=eager,
+            terms=self._terms(plan),
+            conduct=self._conduct(profile) if plan.backend == "processes" else Conduct(),
         )
+        backend = registry.open_backend(plan, deliver, setting)
         self._opened.append(backend)
         return backend
 
-    def _serialised(self, call: Callable[..., Any]) -> bytes:
-        from ..measure.hazards import serialise
+    def _terms(self, plan: Plan) -> Terms:
+        return Terms(plan.threads, plan.native_threads or 1, self._options.writable == "copy")
 
-        data = serialise(call)
-        if isinstance(data, Hazard):
-            raise TypeError(f"{data}: it cannot be sent to another process")
-        return data
+    def _conduct(self, profile: Profile | None) -> Conduct:
+        prepared = self._options.initializer is not None  # it has to run again: workers are not used again
+        state = None if prepared else likeness.state_of(self._call)
+        self.memory = Memory(profile.memory_bytes if profile is not None else 0)
+        return Conduct(
+            item_timeout=self._options.item_timeout,
+            strict=self._options.backend == "processes",
+            expected_s=profile.wall_s if profile is not None else 0.0,
+            state=None if state is None else (type(self._sent).__name__, state),
+            travels=not prepared and likeness.travels(self._call),
+            starved=self.memory.starved,
+            roomy=self.memory.roomy,
+        )
+
+    def _serialised(self, call: Callable[..., Any], pack: Callable[..., Any] | None = None) -> Any:
+        from ..measure.hazards import dump
+        from ..unpicklable import Unpicklable
+
+        found = dump(call, pack)
+        if isinstance(found, Unpicklable):
+            raise TypeError(f"{name_of(self._call)} cannot be sent to another process: {found}")
+        return found
+
+    def _packed(self, call: Callable[..., Any]) -> Parcel:
+        from ..backends.parcels import pack
+
+        return self._serialised(call, pack)  # type: ignore[no-any-return]
 
     def learn(self) -> None:
         """Remember what pools cost here."""

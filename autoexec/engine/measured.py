@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from ..decide.classify import profile_of
 from ..frozen import replace
+from ..measure.resident import grown, resident
 from ..records import Hazard, Profile, Sample, WorkKind
 
 TYPE_CHECKING = False
@@ -22,6 +23,7 @@ __all__ = ["Measured", "name_of"]
 
 ATOMS = (int, float, str, bytes, bool, type(None))
 FOOTPRINTS = 2  # items around which the function's surroundings are compared
+WEIGHED_S = 0.001  # blocks shorter than this have touched too little memory to be worth a look (15 µs)
 
 
 def name_of(call: Callable[..., Any]) -> str:
@@ -37,6 +39,7 @@ class Measured:
         last: one item that was run, as its arguments, and its result; None before the first.
         items: items run since the last restart.
         total_s: their seconds.
+        memory_bytes: the most that one of them was seen to add to the memory; 0 where that is unknown.
     """
 
     def __init__(self, call: Callable[..., Any]) -> None:
@@ -55,6 +58,8 @@ class Measured:
         self.items, self.total_s = 0, 0.0
         self._modules = len(sys.modules)
         self._sample: Sample | None = None
+        self.memory_bytes = 0
+        self._memory = resident()
 
     def add(self, block: Block) -> None:
         """Learn from a block that was run."""
@@ -68,8 +73,15 @@ class Measured:
         self._counts.append(count)
         self.items += count
         self.total_s += block.wall_s
+        if block.wall_s > WEIGHED_S:
+            self._weigh(count)
         item = block.items[count - 1]
         self.last = (item if isinstance(item, tuple) else (item,)), block.out[-1]
+
+    def _weigh(self, items: int = 1) -> None:
+        """Learn what items have added to the memory since the last look."""
+        self.memory_bytes = max(self.memory_bytes, grown(self._memory, now := resident()) // items)
+        self._memory = now
 
     def add_call(self, block: Block) -> None:
         """Learn from a block of one submitted call."""
@@ -129,6 +141,9 @@ class Measured:
             walls.append(seen.running_s / seen.items)
             cpus.append(seen.cpu_s / seen.items)
             counts.append(seen.items)
+        memory = self.memory_bytes
+        if running is not None:  # what the item that runs has taken so far
+            memory = max(memory, grown(self._memory, resident()) // max(1, seen.items))
         self._sample = Sample(
             function=name_of(self._call),
             walls=tuple(walls),
@@ -145,6 +160,7 @@ class Measured:
             child_waited=seen.child,
             first_s=self._first_s,
             remaining=remaining,
+            memory_bytes=memory,
         )
         return self._sample
 
@@ -165,6 +181,7 @@ class Measured:
             kind=WorkKind.TINY,
             evidence=f"{self.items} items took {self.total_s:.2g} s",
             remaining=remaining,
+            memory_bytes=self.memory_bytes,
         )
 
     def refreshed(self, profile: Profile, *, gil: bool) -> tuple[Profile, bool]:
@@ -178,6 +195,7 @@ class Measured:
             counts=tuple(self._counts),
             running_s=0.0,
             running_cpu_s=0.0,
+            memory_bytes=max(self.memory_bytes, self._sample.memory_bytes),
         )
         found = replace(profile_of(whole, gil=gil), remaining=profile.remaining)
         mistaken = profile.kind is WorkKind.IO and found.cpu_s > 0.5 * found.wall_s and not self.importing()

@@ -131,7 +131,7 @@ class Router:
         if is_async(call.about):
             self.dispatch(call, self._judge.direct(None, "asyncio")[0])
             return
-        if self._options.item_timeout is not None:
+        if self._options.item_timeout is not None and backend != "processes":
             self.dispatch(call, self._judge.direct(None)[0])
             return
         if backend != "auto":

@@ -94,6 +94,7 @@ class Run:
         self._sampling = self._interrupted = False
         self._size = 1
         self._expected_s = 0.0  # per item of a serial run
+        self._expected: Profile | None = None  # what the backend to be opened is for
         self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
         self.outlet.hosts = self._attention.hosts
 
@@ -112,7 +113,7 @@ class Run:
         backend = self.options.backend
         if backend == "serial":
             self.plan = Plan("serial", reason="backend='serial' was asked for")
-        elif self._attention.is_async or self.options.item_timeout is not None:
+        elif self._attention.is_async or (self.options.item_timeout is not None and backend != "processes"):
             where = "asyncio" if self._attention.is_async else "threads"
             self._open_stream(*self._the_judge().direct(self.feed.remaining(), where), fork=False).fill()
         elif backend in ("auto", "threads"):
@@ -279,19 +280,25 @@ class Run:
                 return False
             self._loop.take_over()
             self._sampling = False
+            self._director.crowd = plan.adaptive
             try:
                 stream = self._open_stream(plan, profile, fork=False)
             except Exception:
                 self._loop.taken = False  # the caller's thread goes on by itself
                 raise
             # The caller's thread keeps a core busy; and one waiting call is little evidence.
-            stream.ramp_up(RAMP if seen.waiting else max(1, judge.machine.usable - 1))
-            stream.fill(at_hand=True)
+            stream.ramp_up(RAMP if seen.waiting else max(1, judge.machine.usable - 1), hold=seen.waiting)
+            with self._measured.own_imports():
+                stream.fill(at_hand=True)
             return True
 
     def _pump(self) -> None:
         assert self._stream is not None
-        self._stream.pump(0.05)
+        # A first call that imports says nothing about the others.
+        alone = 0.0 if self._measured.importing() else self._director.block_cpu()
+        if self._stream.pump(0.05, alone):
+            with self._measured.own_imports():
+                self._the_judge().prepare()
 
     def _rejoin(self) -> None:
         """The caller's thread is back from its item: it drives the stream from now on."""
@@ -326,24 +333,27 @@ class Run:
         return self._judge
 
     def _open_stream(self, plan: Plan, profile: Profile, *, fork: bool) -> Stream:
-        from .stream import Stream
+        with self._measured.own_imports():
+            from .stream import Stream
 
         judge = self._the_judge()
-        self.plan, self.profile = plan, profile
+        self.plan, self.profile, self._expected = plan, profile, profile
         self._loop.taken = True
 
         def open_backend(plan: Plan, deliver: Deliver) -> Backend:
-            backend = self._attention.open(judge, plan, self.profile, deliver, fork)
+            with self._measured.own_imports():
+                backend = self._attention.open(judge, plan, self._expected, deliver, fork)
             self.outlet.hosts = self._attention.hosts
             return backend
 
         self._stream = Stream(
-            self.feed,
+            self.feed.for_workers(),
             self._attention.sent,
             plan,
             profile,
             open_backend=open_backend,
             replan=self._replan,
+            changed=self._changed,
             options=self.options,
             deadline=self._deadline,
             gil=judge.machine.gil,
@@ -352,19 +362,28 @@ class Run:
         return self._stream
 
     def _replan(self, profile: Profile) -> Plan | None:
-        if self.options.item_timeout is not None or self._attention.is_async:
+        if self._attention.is_async:
             return None
-        judge = self._the_judge()
-        plan = judge.replan(profile, self._measured)
+        with self._measured.own_imports():
+            plan = self._the_judge().replan(profile, self._measured, self._loop.block)
         old = self.plan
         if old is None or plan.backend == old.backend:
             return None
-        if plan.backend == "serial" and plan.seconds < 10 * TRIFLE_S:
+        if plan.backend == "serial" and (self._not_here or plan.seconds < 10 * TRIFLE_S):
             return None  # the workers will be done before it matters
-        plan = replace(plan, reason=f"planned again: {plan.reason}")
-        _note(f"{old.backend} -> {plan}")
+        self._expected = profile
+        return replace(plan, reason=f"planned again: {plan.reason}")
+
+    @property
+    def _not_here(self) -> bool:
+        """Whether the rest may not come back to the caller's thread: it cannot be given up there, or heavy items
+        went ahead of their turn.
+        """
+        return self.options.item_timeout is not None or self.options.size is not None
+
+    def _changed(self, plan: Plan, profile: Profile) -> None:
+        _note(f"{self.plan.backend if self.plan else ''} -> {plan}")
         self.plan, self.profile = plan, profile
-        return plan
 
     def blocks(self) -> Iterator[list[Any]]:
         """Yield lists of results until the input ends; the generator that a consumer drives.
@@ -453,13 +472,20 @@ class Run:
         if self._stream is not None:
             # With a journal, what runs is waited for: its results are kept.
             self._stream.close(wait=not early or self.patient or self._keep is not None, kill=early)
-            if not early and self._judge is not None:
-                self._judge.learn()
+            if self._judge is not None:
+                self._remember(self._judge, early)
         close_here()
         self.outlet.close()
 
+    def _remember(self, judge: Judge, early: bool) -> None:
+        """What the run has shown: to later plans, and in this one's reason."""
+        if not early:
+            judge.learn()
+        if self.plan is not None and (words := str(judge.memory or "")):
+            self.plan = replace(self.plan, reason=f"{self.plan.reason}; {words}")
+
 
 def _note(text: str) -> None:
-    import logging  # 11 ms that only a change of plan has to pay
-
-    logging.getLogger("autoexec").info(text)
+    logging = sys.modules.get("logging")
+    if logging is not None:  # who has not imported it (11 ms) has not asked for more than warnings
+        logging.getLogger("autoexec").info(text)

@@ -6,18 +6,22 @@ inside an item. Workers only put finished tasks into the inbox.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from ..backends.base import Backend, Chunk, Deliver, Finished
+from ..backends.base import Backend, Chunk, Deliver, Finished, run_items
 from ..decide import sizing
 from ..decide.drift import Drift
+from ..decide.opening import SHORT, WAVE
 from ..errors import blame, unpacked
+from ..measure.probe import quick_switching
 from ..measure.weight import weight
 from ..records import Plan, Profile
 from .feed import Feed
 from .inbox import ANY, Inbox
+from .watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +35,11 @@ RAMP_S = 0.001  # seconds between two steps when more and more waiting calls are
 RAMP_BUSY = 0.9  # cores: starting threads takes most of one for a moment, computing items more for longer
 WEIGH_AFTER, WEIGHED = 64, 32  # results between two that are weighed, and how many of these count
 TOGETHER = 64  # single results that are handed on in one list
+HOLD = 4  # calls that are enough to see it: the more compute at once, the longer all else waits for the GIL
+HOLD_S = 0.045  # seconds in which many first calls have shown what they do after their wait
+COMPUTING_S = 0.001  # CPU seconds of the first call that say that it is about to
+PREPARE_S = 0.012  # seconds of it after which there is time to think of other processes
+WARM = 8  # threads that are started between two looks, for the time after
 PULL_S = 0.002  # seconds the caller's iterator may take while results wait to be delivered
 
 Open = Callable[[Plan, Deliver], Backend]
@@ -47,6 +56,7 @@ class Stream:
         profile: what the plan rests on.
         open_backend: makes the backend of a plan.
         replan: asked when the work contradicts the profile; a plan to change to, or None.
+        changed: told of a plan that was changed to, and of its profile.
         options: the caller's: buffersize, chunksize, ordered, journal.
         deadline: `time.monotonic()` by which every result must be there, or None.
         gil: whether the interpreter has one.
@@ -62,15 +72,17 @@ class Stream:
         *,
         open_backend: Open,
         replan: Replan,
+        changed: Callable[[Plan, Profile], None] = lambda plan, profile: None,
         options: Options,
         deadline: float | None = None,
         gil: bool = True,
         undelivered: int = 0,
     ) -> None:
         self._feed, self._call = feed, call
-        self._open, self._replan = open_backend, replan
+        self._open, self._replan, self._changed = open_backend, replan, changed
         self._fixed_window, self._chunksize = options.buffersize, options.chunksize
         self._journal = options.journal is not None  # results are kept as soon as they are there
+        self._free = options.backend == "auto" and not options.in_process  # to leave this process
         self._ordered, self._deadline, self._gil = options.ordered, deadline, gil
         self._inbox = Inbox()
         self._ready: dict[int, Finished] = {}
@@ -82,16 +94,23 @@ class Stream:
         self._weights: deque[int] = deque(maxlen=WEIGHED)
         self._arrivals = 0  # results since the last one that was weighed
         self._ramp: int | None = None
+        self._spare: tuple[Plan, Profile, Backend] | None = None  # to change to, if it proves right
+        self._hold = 0.0  # until when no more than the ramp is let out
+        self._to_warm = 0  # threads to be started meanwhile
+        self._prepare = math.inf  # when to think of other processes
         self._ramp_cpu = self._ramp_time = 0.0
         self._adopt(plan, profile)
 
-    def _adopt(self, plan: Plan, profile: Profile) -> None:
+    def _adopt(self, plan: Plan, profile: Profile, backend: Backend | None = None) -> None:
         self._plan, self._profile = plan, profile
-        self._one_by_one = plan.adaptive or (self._journal and self._chunksize is None)
+        alone = self._journal or plan.threads > 1
+        self._one_by_one = plan.adaptive or (alone and self._chunksize is None)
         self._chunk = 1 if self._one_by_one else self._chunksize or plan.chunksize
-        self._window = self._fixed_window or sizing.window_size(profile, plan.max_workers, self._chunk)
+        self._window = self._fixed_window or sizing.window_size(profile, plan.at_once, self._chunk)
         self._drift = Drift(plan, profile, time.perf_counter())
-        self._backends.append(self._open(plan, self._inbox.put))
+        watched = plan.adaptive and plan.backend == "threads" and self._gil and self._free
+        self._watch = Watch() if watched else None
+        self._backends.append(backend or self._open(plan, self._inbox.put))
 
     # Out --------------------------------------------------------------------------------------------------
 
@@ -114,7 +133,7 @@ class Stream:
                 now = time.perf_counter()
                 until = until or now + PULL_S
                 self._absorb(self._inbox.take())
-                if now > until and (self._ready or self._under_way >= 2 * self._plan.max_workers):
+                if now > until and (self._ready or self._under_way >= 2 * self._plan.at_once):
                     return
             start, items = self._feed.take(size) if size else (0, ())
             if not len(items):
@@ -130,33 +149,70 @@ class Stream:
         remaining = self._feed.remaining()
         if remaining is None:
             return self._chunk
-        return max(1, min(self._chunk, remaining // (2 * self._plan.max_workers)))
+        return max(1, min(self._chunk, remaining // (2 * self._plan.at_once)))
 
     # In ---------------------------------------------------------------------------------------------------
 
-    def pump(self, timeout: float) -> None:
-        """Take in what has finished and hand out more of what is at hand; used by the director."""
-        self._absorb(self._inbox.wait(ANY, timeout if self._ramp is None else RAMP_S))
-        if self._ramp is not None:
-            self._climb()
-        self.fill(at_hand=True)
+    def pump(self, timeout: float, alone_s: float = 0.0) -> bool:
+        """Take in what has finished and hand out more of what is at hand; used by the director.
 
-    def ramp_up(self, limit: int | None) -> None:
+        Args:
+            timeout: seconds to wait for something to finish.
+            alone_s: CPU seconds of the call that runs in the caller's thread.
+
+        Returns:
+            Whether there is time to prepare for other processes.
+        """
+        if self._watch is not None:
+            timeout = min(timeout, self._watch.due_s())
+        timeout = timeout if self._ramp is None else RAMP_S
+        self._absorb(self._inbox.wait(ANY, timeout))
+        if self._ramp is not None:
+            self._climb(alone_s)
+        self._look(alone_s)
+        self.fill(at_hand=True)
+        return self._watch is not None and time.perf_counter() > self._prepare
+
+    def ramp_up(self, limit: int | None, *, hold: bool = False) -> None:
         """Let only `limit` items out at first, then twice as many every millisecond while they leave the
         processor alone; None opens up at once.
-        """
-        self._ramp = limit
-        self._ramp_cpu, self._ramp_time = time.process_time(), time.perf_counter()
 
-    def _climb(self) -> None:
+        Args:
+            limit: items.
+            hold: let few out until the first call has shown what it does after its wait. Those that are
+                out may come to want one GIL, and cannot be called back. Short runs do not wait for that;
+                long ones begin slowly by themselves (see `Opening`).
+        """
+        self._ramp_cpu, self._ramp_time = time.process_time(), time.perf_counter()
+        rest = self._feed.remaining() or 0
+        if hold and self._watch is not None and SHORT < rest <= WAVE * self._plan.max_workers:
+            self._hold, self._prepare = self._ramp_time + HOLD_S, self._ramp_time + PREPARE_S
+            limit = min(HOLD, limit or HOLD)
+            self._to_warm = min(rest, self._plan.max_workers) - limit
+        self._ramp = limit
+
+    def _climb(self, alone_s: float) -> None:
         cpu, now = time.process_time(), time.perf_counter()
+        if self._hold:
+            self._wait_to_climb(now, alone_s)
+            return
         busy = (cpu - self._ramp_cpu) / max(1e-6, now - self._ramp_time)
         self._ramp_cpu, self._ramp_time = cpu, now
         if self._ramp is not None and busy < RAMP_BUSY and self._plan.backend == "threads":
             self._ramp = None if self._ramp > self._window else 2 * self._ramp
 
+    def _wait_to_climb(self, now: float, alone_s: float) -> None:
+        if now > self._hold and alone_s < COMPUTING_S:
+            self._ramp, self._hold = None, 0.0
+        elif self._to_warm > 0 and alone_s < COMPUTING_S:
+            started = self._backends[-1].warm_up(min(WARM, self._to_warm))  # type: ignore[attr-defined]
+            self._to_warm = self._to_warm - started if started else 0
+
     def profiled(self, profile: Profile) -> None:
         """The first item, which ran in the caller's own thread while this began, has ended."""
+        if self._watch is not None and sizing.mixes(profile) and self._hold:
+            self.ramp_up(self._in_flight)  # until it is clear whether the others compute, too
+        self._look(profile.held_s)
         tell = getattr(self._backends[-1], "profiled", None)
         if tell is not None:
             # What a single call computes may be its imports, or the first connection to a host.
@@ -179,10 +235,22 @@ class Stream:
         for finished in arrived:
             self._under_way -= 1
             self._ready[finished.chunk.start] = finished
+            if self._feed.scattered:
+                self._settle(finished)
             if finished.wall_s:
-                self._drift.note(len(finished.values) or 1, finished.wall_s, finished.cpu_s)
+                count = len(finished.values) or 1
+                self._drift.note(count, finished.wall_s, finished.cpu_s)
+                if self._watch is not None:
+                    self._watch.note(count, finished.wall_s, finished.cpu_s)
         if self._plan.adaptive and self._fixed_window is None:
             self._weigh(arrived)
+
+    def _settle(self, finished: Finished) -> None:
+        """Make room now: out of order, a result may wait until the end for those before it."""
+        self._in_flight -= len(finished.chunk.items)
+        if finished.error is not None and self._ordered:
+            self._take_back(self._backends[-1])
+            self._feed.end_at(finished.chunk.start)
 
     def _weigh(self, arrived: list[Finished]) -> None:
         """Look at one result of many."""
@@ -199,19 +267,35 @@ class Stream:
         before, self._window = self._window, min(2 * self._window, sizing.waiting_window(self._weights))
         return self._window > before
 
+    def _helped(self) -> bool:
+        """Run a task here while no worker is ready: this core would have nothing to do."""
+        spare = getattr(self._backends[-1], "spare", None)
+        chunk = spare() if spare is not None and self._free else None
+        if chunk is None:
+            return False
+        finished = Finished(chunk, *run_items(chunk.call, chunk.items, chunk.star), "the caller's thread")
+        if finished.error is not None and not isinstance(finished.error, Exception):
+            raise finished.error  # Ctrl-C and the like do not wait for their turn
+        self._absorb([finished])
+        return True
+
     def _await_one(self) -> None:
         """Block until the task that is due next, or any if there is no order, is finished.
 
         Raises:
             TimeoutError: if the deadline passes first.
         """
-        arrived = self._inbox.wait(self._next if self._ordered else ANY, self._patience())
+        due = self._next if self._ordered and not self._feed.scattered else ANY
+        arrived = self._inbox.wait(due, self._patience())
         self._absorb(arrived)
         if not arrived and self._deadline is not None and time.monotonic() >= self._deadline:
             raise TimeoutError("the results were not complete within timeout=")
 
     def _patience(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        if self._watch is None:
+            return left
+        return self._watch.due_s() if left is None else min(left, self._watch.due_s())
 
     def blocks(self) -> Iterator[list[Any]]:
         """Yield lists of results, in order or as they complete, until the feed is empty.
@@ -231,7 +315,7 @@ class Stream:
                     if self._feed.at_hand() and not self._to_caller:
                         continue
                     return
-                if self._widened():
+                if self._widened() or self._helped():
                     continue
                 self._await_one()
                 self._reconsider()
@@ -252,7 +336,7 @@ class Stream:
             finished = self._pick()
         if values:
             yield values
-        self._in_flight -= gone
+        self._in_flight -= 0 if self._feed.scattered else gone
         if finished is not None and finished.error is not None:
             raise self._blamed(finished)
 
@@ -270,9 +354,45 @@ class Stream:
 
     # Changing the plan ------------------------------------------------------------------------------------
 
+    def _look(self, alone_s: float = 0.0) -> None:
+        """See whether calls that waited queue for the GIL now, and what follows."""
+        watch, counts = self._watch, getattr(self._backends[-1], "counts", None)
+        if watch is None or counts is None:
+            return
+        begun, running = counts()
+        rest, queued = self._feed.remaining(), max(0, self._under_way - running)
+        left = 0 if not self._feed.at_hand() and not queued else None if rest is None else rest + queued
+        profile = watch.look(begun, running, self._profile, left, alone_s)
+        if profile is not None and self._spare is None:
+            with quick_switching:
+                self._get_ready(profile)
+        if self._spare is not None:
+            self._use_or_drop(watch)
+        if watch.settled and self._hold:
+            self._ramp, self._hold = None, 0.0
+
+    def _get_ready(self, profile: Profile) -> None:
+        """Start the workers that are wanted if the others do as the first call does: cores are idle."""
+        plan = self._replan(profile)
+        if plan is not None and plan.backend != "serial":
+            self._spare = (plan, profile, self._open(plan, self._inbox.put))
+
+    def _use_or_drop(self, watch: Watch) -> None:
+        assert self._spare is not None
+        plan, profile, backend = self._spare
+        verdict = watch.verdict(profile)
+        if verdict is None:
+            return
+        self._spare = None
+        if verdict:
+            self._change(plan, profile, backend)
+        else:
+            backend.close(wait=False, kill=True)
+
     def _reconsider(self) -> None:
+        self._look()
         self._follow_item_time()
-        if not self._feed.at_hand() and self._under_way <= self._plan.max_workers:
+        if not self._feed.at_hand() and self._under_way <= self._plan.at_once:
             return  # nothing is left that could run in another way
         profile = self._drift.judge(time.perf_counter(), self._left(), gil=self._gil)
         if profile is not None:
@@ -281,25 +401,34 @@ class Stream:
     def reconsider(self, profile: Profile) -> None:
         """Ask for a plan for a corrected profile, and change to it if it is another."""
         plan = self._replan(profile)
-        if plan is None:
-            return
+        if plan is not None:
+            self._change(plan, profile)
+
+    def _change(self, plan: Plan, profile: Profile, backend: Backend | None = None) -> None:
+        """Run what no worker has begun by another plan."""
         old = self._backends[-1]
-        for chunk in old.withdraw():
-            self._in_flight -= len(chunk.items)
-            self._under_way -= 1
-            self._feed.give_back(chunk.start, chunk.items)
+        self._take_back(old)
         old.close(wait=False)
+        self._changed(plan, profile)
+        self._ramp, self._hold = None, 0.0
         if plan.backend == "serial":
             self._to_caller = True
         else:
-            self._adopt(plan, profile)
+            self._adopt(plan, profile, backend)
+
+    def _take_back(self, backend: Backend) -> None:
+        """Return to the feed what no worker has begun."""
+        for chunk in backend.withdraw():
+            self._in_flight -= len(chunk.items)
+            self._under_way -= 1
+            self._feed.give_back(chunk.start, chunk.items)
 
     def _left(self) -> int | None:
         """Items that no worker has begun, about."""
         remaining = self._feed.remaining()
         if remaining is None:
             return None
-        return remaining + max(0, self._under_way - self._plan.max_workers) * self._chunk
+        return remaining + max(0, self._under_way - self._plan.at_once) * self._chunk
 
     def _follow_item_time(self) -> None:
         """Let the size of tasks follow what items really take."""
@@ -313,10 +442,10 @@ class Stream:
         if heavy:
             wanted = min(wanted, (4 << 20) // heavy)
         if self._fixed_window is not None:
-            wanted = min(wanted, self._fixed_window // (2 * self._plan.max_workers))
+            wanted = min(wanted, self._fixed_window // (2 * self._plan.at_once))
         self._chunk = max(1, wanted)
         if self._fixed_window is None:
-            self._window = max(self._window, 3 * self._plan.max_workers * self._chunk)
+            self._window = max(self._window, 3 * self._plan.at_once * self._chunk)
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:
         """End the backends.
@@ -325,6 +454,8 @@ class Stream:
             wait: until they are gone.
             kill: cancel what has not begun, and end what can be ended.
         """
+        if self._spare is not None:
+            self._spare[2].close(wait=wait, kill=True)
         for backend in self._backends:
             backend.close(wait=wait, kill=kill)
         self._ready.clear()

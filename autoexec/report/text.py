@@ -31,7 +31,9 @@ def explanation(profile: Profile, plan: Plan) -> str:
         ("  child processes' CPU", spell(profile.children_s)),
         ("  bytes in / out", _bytes(profile)),
     ]
-    rows += [(f"{_way(way)}", _forecast(way)) for way in plan.forecasts]
+    if profile.memory_bytes:
+        rows.append(("  memory", f"{profile.memory_bytes / 2**20:,.0f} MiB more while it runs"))
+    rows += [(way.way, _forecast(way)) for way in plan.forecasts]
     rows.append(("choice", str(plan)))
     width = max(len(name) for name, _ in rows)
     head = f"{profile.function}: {profile.kind.value}" + (
@@ -46,10 +48,6 @@ def _bytes(profile: Profile) -> str:
         return "not measured"
     out = "?" if profile.bytes_out is None else f"{profile.bytes_out:,}"
     return f"{profile.bytes_in:,} / {out}, {spell(profile.crossing_s)} to cross"
-
-
-def _way(way: Forecast) -> str:
-    return f"{way.backend}" if way.backend == "serial" else f"{way.backend} × {way.max_workers}"
 
 
 def _forecast(way: Forecast) -> str:

@@ -48,6 +48,13 @@ def test_each_rule_can_be_triggered(line: int) -> None:
     assert "{" not in profile.evidence
 
 
+def test_sizes_pass_through() -> None:
+    """What was weighed stands in the profile as it was measured."""
+    shown = sample(bytes_in=3, bytes_out=5, crossing_s=0.25, memory_bytes=7)
+    profile = profile_of(shown)
+    assert (profile.bytes_in, profile.bytes_out, profile.crossing_s, profile.memory_bytes) == (3, 5, 0.25, 7)
+
+
 def test_what_wants_the_gil_back_at_once_holds_it() -> None:
     """Code that takes and releases the GIL all the time gets nowhere beside another thread."""
     profile = profile_of(sample(held_share=0.01, pressed_cores=PRESSED - 0.01))

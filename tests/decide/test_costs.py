@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoexec.decide import sizing
-from autoexec.decide.costs import UNKNOWN_N, forecasts
+from autoexec.decide.costs import UNKNOWN_N, Settings, forecasts
 from autoexec.frozen import replace
 from autoexec.records import Calibration, Forecast, Machine, Profile, WorkKind
 
@@ -35,14 +35,16 @@ def profile(
 def ways(
     shown: Profile, machine: Machine, calibration: Calibration = FREE, **how: object
 ) -> dict[str, Forecast]:
-    """The forecasts by name."""
-    return {way.backend: way for way in forecasts(shown, machine, calibration, **how)}  # type: ignore[arg-type]
+    """The forecasts by name; processes of threads are "mixed"."""
+    settings = Settings(**how)  # type: ignore[arg-type]
+    found = forecasts(shown, machine, calibration, settings)
+    return {"mixed" if way.threads > 1 else way.backend: way for way in found}
 
 
 def test_serial_comes_first() -> None:
     """From simple to complicated; joblib only where it is installed."""
     without, with_joblib = (
-        [way.backend for way in forecasts(profile(0.01), machine(), CALIBRATION, joblib=joblib)]
+        [way.backend for way in forecasts(profile(0.01), machine(), CALIBRATION, Settings(joblib=joblib))]
         for joblib in (False, True)
     )
     assert without == ["serial", "threads", "processes"]
@@ -179,7 +181,7 @@ def test_little_memory_means_few_processes() -> None:
 @pytest.mark.parametrize("shown", [profile(0.01), profile(0.0, 0.01), profile(wait=0.1)], ids=str)
 def test_max_workers_is_obeyed(cores: int, shown: Profile) -> None:
     """The caller's number is used everywhere, whatever the machine."""
-    for way in forecasts(shown, machine(cores), CALIBRATION, max_workers=7, joblib=True)[1:]:
+    for way in forecasts(shown, machine(cores), CALIBRATION, Settings(7, joblib=True))[1:]:
         assert way.max_workers == 7
 
 
@@ -191,13 +193,13 @@ def test_more_workers_than_cores_do_not_compute_faster() -> None:
 
 def test_chunksize_is_obeyed() -> None:
     """The caller's number is used everywhere."""
-    for way in forecasts(profile(0.001), machine(), CALIBRATION, chunksize=13, joblib=True)[1:]:
+    for way in forecasts(profile(0.001), machine(), CALIBRATION, Settings(chunksize=13, joblib=True))[1:]:
         assert way.chunksize == 13
 
 
 def test_the_window_bounds_chunks() -> None:
     """With few items in flight, tasks are small enough to share them."""
-    for way in forecasts(profile(1e-5), machine(4), CALIBRATION, window=16, joblib=True)[1:]:
+    for way in forecasts(profile(1e-5), machine(4), CALIBRATION, Settings(window=16, joblib=True))[1:]:
         assert way.chunksize == 2
 
 
@@ -223,7 +225,7 @@ def test_one_task_is_not_shared_by_threads() -> None:
 def test_nothing_to_share(n: int) -> None:
     """With no item or one, no way is faster than the loop."""
     for shown in (profile(0.5, n=n), profile(0.0, 0.5, n=n), profile(wait=0.5, n=n)):
-        found = forecasts(shown, machine(16), CALIBRATION, joblib=True)
+        found = forecasts(shown, machine(16), CALIBRATION, Settings(joblib=True))
         assert found[0].seconds == min(way.seconds for way in found)
         assert all(way.chunksize == 1 for way in found)
 
@@ -283,26 +285,19 @@ def test_every_forecast_is_possible(
     inherited: bool,
 ) -> None:
     """No seconds below zero, no way faster than its workers, whole workers and chunks within bounds."""
-    found = forecasts(
-        shown,
-        machine,
-        calibration,
-        max_workers=max_workers,
-        chunksize=chunksize,
-        window=window,
-        fork=fork,
-        inherited=inherited,
-        joblib=True,
-    )
+    settings = Settings(max_workers, chunksize, window, fork, inherited, joblib=True)
+    found = forecasts(shown, machine, calibration, settings)
     serial = found[0].seconds
     for way in found:
-        assert way.seconds >= serial / way.max_workers * (1 - 1e-9)
+        assert way.seconds >= serial / (way.max_workers * way.threads) * (1 - 1e-9)
         assert way.max_workers >= 1
         assert way.chunksize >= 1
         assert way.refused == ""
     for way in found[1:]:
         if max_workers is None:
-            assert way.max_workers <= max(machine.usable, sizing.IO_CAP)
+            assert way.max_workers * way.threads <= max(machine.usable, sizing.IO_CAP)
+        elif way.threads > 1:
+            assert way.max_workers * way.threads <= max_workers
         if chunksize is None and window is not None:
             assert way.chunksize == 1 or 2 * way.max_workers * way.chunksize <= window
 
@@ -311,9 +306,124 @@ def test_every_forecast_is_possible(
 def test_more_cores_never_hurt(shown: Profile, machine: Machine, more: int) -> None:
     """With the same workers and chunks, a machine with more cores is forecast to be no slower."""
     larger = replace(machine, usable=machine.usable + more)
-    for small, large in zip(
-        forecasts(shown, machine, CALIBRATION, max_workers=4, chunksize=2),
-        forecasts(shown, larger, CALIBRATION, max_workers=4, chunksize=2),
-        strict=True,
-    ):
-        assert large.seconds <= small.seconds
+    small, large = (ways(shown, m, CALIBRATION, max_workers=4, chunksize=2) for m in (machine, larger))
+    for name in ("serial", "threads", "processes"):
+        assert large[name].seconds <= small[name].seconds
+
+
+# Processes of threads -------------------------------------------------------------------------------------
+
+FETCH_AND_PARSE = profile(0.015, 0.0, 0.040, n=160, kind=WorkKind.MIXED)
+
+
+@pytest.mark.parametrize(
+    ("way", "workers", "measured"),
+    [
+        ("threads", 16, 2.3),
+        ("processes", 2, 4.4),
+        ("processes", 8, 1.5),
+        ("processes", 16, 1.44),
+        ("mixed", 16, 1.25),
+    ],
+)
+def test_fetch_and_parse_as_measured(way: str, workers: int, measured: float) -> None:
+    """160 items that wait 40 ms and then hold the GIL for 15 ms, on two cores, cold."""
+    found = ways(FETCH_AND_PARSE, machine(2), CALIBRATION, max_workers=workers, fork=False)[way]
+    assert found.seconds == pytest.approx(measured, rel=0.15)
+
+
+def test_fetch_and_parse_finds_two_times_eight() -> None:
+    """By itself, and it is the best of all ways."""
+    found = ways(FETCH_AND_PARSE, machine(2), CALIBRATION, joblib=True, fork=False)
+    assert (found["mixed"].max_workers, found["mixed"].threads, found["mixed"].chunksize) == (2, 8, 1)
+    assert min(found.values(), key=lambda way: way.seconds) == found["mixed"]
+    assert found["mixed"].way == "processes × 2 × 8 threads"
+
+
+@pytest.mark.parametrize("cores", [2, 8, 64])
+def test_processes_of_threads_gain_the_cores(cores: int) -> None:
+    """Each process brings a GIL, and its threads wait side by side."""
+    found = ways(replace(FETCH_AND_PARSE, remaining=100_000), machine(cores))
+    assert found["mixed"].max_workers == cores
+    lanes = cores * found["mixed"].threads
+    bound = max(1500.0 / cores, 5500.0 / lanes)
+    assert found["mixed"].seconds == pytest.approx(bound, rel=0.01)
+
+
+def test_a_quota_bounds_processes_of_threads() -> None:
+    """One and a half CPUs for two processes."""
+    limited = Machine(usable=2, physical=8, logical=16, affinity=16, quota=1.5)
+    found = ways(FETCH_AND_PARSE, limited)["mixed"]
+    assert found.max_workers == 2
+    assert found.seconds == pytest.approx(160 * 0.015 / 1.5 + 0.04, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        profile(0.01),
+        profile(0.0, 0.01),
+        profile(wait=0.1),
+        profile(0.0001, 0.0, 0.05),
+        profile(0.0, 0.015, 0.04),
+        profile(0.0155, 0.0, 0.0005),
+        replace(FETCH_AND_PARSE, partial=True),
+        replace(FETCH_AND_PARSE, kind=WorkKind.SUBPROCESS),
+        replace(FETCH_AND_PARSE, kind=WorkKind.PARALLEL),
+    ],
+    ids=[
+        "python",
+        "native",
+        "waiting",
+        "little-CPU",
+        "GIL-free",
+        "little-waiting",
+        "running",
+        "children",
+        "native-threads",
+    ],
+)
+def test_only_where_both_are_real(shown: Profile) -> None:
+    """Waiting and holding the GIL, as far as that is known."""
+    assert "mixed" not in ways(shown, machine(4))
+
+
+@pytest.mark.parametrize(
+    "where", [machine(1), machine(8, gil=False), machine(8, memory_available=1 << 26)], ids=str
+)
+def test_only_where_another_gil_helps(where: Machine) -> None:
+    """Not on one core, not without a GIL, not where memory allows one process."""
+    assert "mixed" not in ways(FETCH_AND_PARSE, where)
+
+
+@pytest.mark.parametrize(
+    ("wish", "size"), [(None, (2, 8)), (2, None), (3, None), (4, (2, 2)), (9, (2, 4)), (16, (2, 8))]
+)
+def test_max_workers_bounds_the_calls_at_once(wish: int | None, size: tuple[int, int] | None) -> None:
+    """Processes times threads stay within it; plain processes obey it to the letter."""
+    found = ways(FETCH_AND_PARSE, machine(2), max_workers=wish)
+    mixed = found.get("mixed")
+    assert (mixed and (mixed.max_workers, mixed.threads)) == size
+    assert found["processes"].max_workers == wish or wish is None
+
+
+def test_chunksize_is_obeyed_by_threads_of_processes() -> None:
+    """Else such items go one by one."""
+    found = ways(FETCH_AND_PARSE, machine(2), chunksize=40)["mixed"]
+    assert found.chunksize == 40
+    assert found.seconds > 1.1 * ways(FETCH_AND_PARSE, machine(2))["mixed"].seconds
+
+
+def test_few_items_do_not_pay_for_processes() -> None:
+    """Starting them takes longer than the GIL would."""
+    few = replace(FETCH_AND_PARSE, remaining=6)
+    found = ways(few, machine(2), CALIBRATION, fork=False)
+    assert found["mixed"].seconds > found["threads"].seconds
+
+
+def test_the_first_wait_comes_on_top() -> None:
+    """Nothing computes before it is over, in threads and in processes of threads."""
+    longer = replace(FETCH_AND_PARSE, wait_s=0.080, wall_s=0.095)
+    for way in ("threads", "mixed"):
+        found = [ways(shown, machine(2))[way].seconds for shown in (FETCH_AND_PARSE, longer)]
+        assert found[1] - found[0] == pytest.approx(0.040, rel=0.01), way

@@ -45,7 +45,8 @@ def decide(
     **how: object,
 ) -> Plan:
     """The whole judgment: forecast, refuse, choose, budget."""
-    ways = costs.forecasts(shown, machine, calibration, **how)  # type: ignore[arg-type]
+    settings = costs.Settings(**how)  # type: ignore[arg-type]
+    ways = costs.forecasts(shown, machine, calibration, settings)
     ways = planner.refuse(ways, hazards=hazards, daemon=machine.daemon, stays=stays)
     plan = planner.choose(ways, shown, hazards)
     return replace(plan, native_threads=planner.native_budget(plan, machine, shown))
@@ -281,7 +282,7 @@ def test_refusing_keeps_what_was_refused_before() -> None:
 
 def test_nothing_refused_without_a_cause() -> None:
     """Without hazards and outside a daemon all ways are open."""
-    ways = costs.forecasts(PYTHON, machine(), CALIBRATION, joblib=True)
+    ways = costs.forecasts(PYTHON, machine(), CALIBRATION, costs.Settings(joblib=True))
     assert planner.refuse(ways) == ways
 
 
@@ -334,7 +335,16 @@ def test_the_reason_has_the_evidence() -> None:
     assert plan.reason.startswith("IO-bound (it waited 99% of the time); ")
 
 
-def test_a_native_budget_only_where_native_threads_were_seen() -> None:
+def test_worker_processes_always_have_a_share() -> None:
+    """It holds for libraries that the sampled items have not used yet, and is the whole worker's."""
+    assert planner.native_budget(Plan("processes", 4), machine(16), PYTHON) == 4
+    assert planner.native_budget(Plan("processes", 16), machine(16), PYTHON) == 1
+    assert planner.native_budget(Plan("processes", 64), machine(16), PYTHON) == 1
+    assert planner.native_budget(Plan("joblib", 3), machine(16), PYTHON) == 5
+    assert planner.native_budget(Plan("processes", 2, threads=8), machine(4), PYTHON) == 2
+
+
+def test_threads_have_a_native_budget_only_where_native_threads_were_seen() -> None:
     """What showed no native threads is left alone; so is the loop."""
     parallel = profile(0.0, 0.01, other_threads_s=0.005)
     assert planner.native_budget(Plan("threads", 4), machine(16), parallel) == 4
@@ -391,7 +401,7 @@ def test_never_slower_than_the_loop_by_its_own_model(
         joblib=True,
     )
     serial = plan.forecasts[0].seconds
-    chosen = next(way for way in plan.forecasts if way.backend == plan.backend)
+    chosen = next(way for way in plan.forecasts if (way.backend, way.threads) == (plan.backend, plan.threads))
     assert not chosen.refused
     assert plan.seconds == chosen.seconds
     assert plan.reason
@@ -401,7 +411,9 @@ def test_never_slower_than_the_loop_by_its_own_model(
         assert serial - plan.seconds > planner.WORTH_S
         assert not (hazards or machine.daemon) or plan.backend == "threads"
         assert LOCK not in hazards
-        assert plan.max_workers == (max_workers or plan.max_workers) >= 2
+        assert plan.at_once >= 2
+        assert plan.at_once == (max_workers or plan.at_once) or plan.threads > 1
+        assert plan.at_once <= (max_workers or plan.at_once)
 
 
 @given(PROFILES, MACHINES, CALIBRATIONS, st.booleans())
@@ -412,7 +424,40 @@ def test_native_threads_and_workers_fit_the_cores(
     plan = decide(shown, machine, calibration=calibration, fork=fork)
     if plan.native_threads is not None:
         assert plan.native_threads >= 1
-        assert plan.native_threads == 1 or plan.max_workers * plan.native_threads <= machine.usable
+        assert plan.native_threads == 1 or plan.at_once * plan.native_threads <= machine.usable
     waits = shown.wait_s > 0.25 * shown.wall_s and shown.kind is not WorkKind.SUBPROCESS
-    if not waits:
+    if not waits and plan.threads == 1:
         assert plan.max_workers * (plan.native_threads or 1) <= machine.usable
+
+
+FETCH_AND_PARSE = profile(0.015, 0.0, 0.040, n=160, kind=WorkKind.MIXED)
+
+
+@pytest.mark.parametrize("cores", CORES)
+def test_fetch_and_parse_goes_to_processes_of_threads(cores: int) -> None:
+    """Waiting and then computing wants several GILs, and several calls for each."""
+    plan = decide(replace(FETCH_AND_PARSE, remaining=100_000), machine(cores), fork=False)
+    assert plan.backend == "processes"
+    assert plan.threads >= 2
+    assert plan.max_workers == cores
+    assert not plan.adaptive
+    assert str(plan).startswith(f"processes × {cores} × {plan.threads} threads: ")
+
+
+def test_without_a_gil_threads_do() -> None:
+    """Fetch and parse on a free-threaded interpreter."""
+    assert decide(FETCH_AND_PARSE, machine(8, gil=False)).backend == "threads"
+
+
+@pytest.mark.parametrize("hazard", [LIST, LOCK], ids=["in threads", "nowhere"])
+def test_hazards_keep_fetch_and_parse_from_processes(hazard: Hazard) -> None:
+    """What forbids processes forbids those of threads, and so does what forbids threads."""
+    plan = decide(FETCH_AND_PARSE, machine(2), hazards=(hazard,))
+    assert plan.backend == ("threads" if hazard.threads_ok else "serial")
+    mixed = next(way for way in plan.forecasts if way.threads > 1)
+    assert mixed.refused == str(hazard)
+
+
+def test_few_items_left_stay_in_threads() -> None:
+    """Fresh processes would come too late."""
+    assert decide(replace(FETCH_AND_PARSE, remaining=8), machine(2), fork=False).backend == "threads"

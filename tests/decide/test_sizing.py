@@ -89,6 +89,26 @@ def test_heavy_items_cap_processes() -> None:
     assert sizing.process_workers(machine(16, memory_available=8 << 30), heavy, None) == 6
 
 
+def test_measured_memory_caps_processes() -> None:
+    """What an item was seen to add counts, beside what crosses, which then is there twice more."""
+    free = machine(16, memory_available=8 << 30)
+    assert sizing.process_workers(free, computing(memory_bytes=1 << 30), None) == 6
+    crossing = computing(memory_bytes=1 << 30, bytes_in=100 << 20, bytes_out=156 << 20)
+    assert sizing.process_workers(free, crossing, None) == 4
+    assert sizing.process_workers(free, computing(memory_bytes=64 << 30), None) == 1
+    assert sizing.cpu_workers(free, None) == 16
+
+
+@given(MACHINES, PROFILES, st.integers(0, 1 << 40), st.integers(0, 1 << 40))
+def test_more_memory_per_item_never_means_more_workers(
+    machine: Machine, profile: Profile, less: int, more: int
+) -> None:
+    """The cap falls with the item's memory, and never below one."""
+    few = sizing.process_workers(machine, replace(profile, memory_bytes=less + more), None)
+    many = sizing.process_workers(machine, replace(profile, memory_bytes=less), None)
+    assert 1 <= few <= many <= machine.usable
+
+
 def test_waiting_is_not_bound_to_cores() -> None:
     """Pure waiting gets the cap on any machine."""
     for cores in CORES:

@@ -88,6 +88,13 @@ def test_what_is_not_known_is_not_shown() -> None:
     assert "12,345 / ?," in explanation(replace(PROFILE, bytes_out=None), PLAN)
 
 
+def test_memory_is_told_where_it_was_measured() -> None:
+    """What one item adds while it runs, in mebibytes; nothing where nobody knows."""
+    found = rows(explanation(replace(PROFILE, memory_bytes=1500 << 20), PLAN))
+    assert found["memory"] == "1,500 MiB more while it runs"
+    assert "memory" not in explanation(PROFILE, PLAN)
+
+
 def test_values_stand_in_one_column() -> None:
     """All values of the table begin at the same place, whatever the names' lengths."""
     for plan in (PLAN, Plan("serial", reason="why not")):
