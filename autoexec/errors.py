@@ -29,9 +29,9 @@ class MissingExtra(AutoexecError, ImportError):
 
 
 class WorkerDied(AutoexecError, RuntimeError):
-    """A worker process ended (killed, `os._exit`, out of memory) while it held items.
+    """A worker process ended (killed, `os._exit`, out of memory) while it ran the item that this stands for.
 
-    The message names the items that it held; the next call starts with fresh workers.
+    The message names the item and how the worker ended; the other items go on. `retries=` runs it again.
     """
 
 
@@ -49,7 +49,7 @@ class Refused(AutoexecError):
 
 
 class BrokenWorker(AutoexecError, RuntimeError):
-    """The `initializer` raised in a worker; its error is the `__cause__`, and no item ran there."""
+    """The `initializer` raised in a worker; its error is the `__cause__` (from a process: in words)."""
 
 
 class JournalError(AutoexecError):

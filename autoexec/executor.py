@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 import time
 import weakref
@@ -20,6 +21,7 @@ from .engine.router import Call, Router
 from .errors import OptionError
 
 if TYPE_CHECKING:
+    from types import TracebackType
     from typing import Unpack
 
     from .options import Options, Wishes
@@ -142,6 +144,18 @@ class Executor(BaseExecutor):
         if first or wait:
             self._router.close(wait=wait)
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the block when all calls are done; Ctrl-C cancels them and ends worker processes."""
+        if error is not None and not isinstance(error, Exception):
+            self._router.kill()
+        try:
+            self.shutdown()
+        except BaseException:
+            self._router.kill()
+            raise
+
     @property
     def plans(self) -> dict[str, Plan]:
         """Where the functions learned so far are sent, and why, by their names."""
@@ -205,6 +219,12 @@ def _let_go(router: Router) -> None:
 
 @atexit.register
 def _finish_all() -> None:
-    """Pending work is finished when the interpreter exits, as with the standard library's executors."""
+    """Pending work is finished when the interpreter exits, as with the standard library's executors.
+
+    After Ctrl-C worker processes are ended instead: they do not hear of it themselves.
+    """
+    ended_by = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
     for router in list(_open_routers):
+        if isinstance(ended_by, KeyboardInterrupt):
+            router.kill()
         router.close(wait=True)

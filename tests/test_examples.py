@@ -19,6 +19,8 @@ EXPECTED = {
     "crawl_async": ["250 titles in", "'Slow servers, part 36'", "crawled 20 pages"],
     "crunch_numbers": ["200 widths in", "highest density 0."],
     "download_files": ["24 files", "1 failed", "/status/404: 404 Client Error"],
+    "fetch_and_parse": ["54000 bold words in 60 pages", "7716 meadow"],
+    "large_arrays": ["6 MB captured, 25 MB returned", "the stack is what it was: True"],
     "scrape_api": [": 10 calls, 0 of them retries", ": 0 calls, 0 of them retries", "250 articles"],
 }
 SERVICE = ("requests", "httpbin", "waitress", "tqdm", "tenacity", "pyrate_limiter")
@@ -27,6 +29,7 @@ NEEDED = {
     "count_nuclei": ("scipy", "skimage"),
     "crawl_async": (*SERVICE, "httpx"),
     "download_files": SERVICE,
+    "large_arrays": ("numpy",),
     "scrape_api": SERVICE,
 }
 
@@ -62,8 +65,9 @@ def test_example(name):
 
 
 PAGES = {
-    "README.md": ["for-code-that-expects-one", "Small files, part 1"],
+    "README.md": ["for-code-that-expects-one", "Small files, part 1", "it held item 42 (42)"],
     "docs/io.md": ["note 19", "/status/404 404", "0 retries, 0 refusals"],
+    "docs/processes.md": ["62 MB of results", "it held item 13 (13)", "result['source'] (sqlite3"],
 }
 
 
@@ -71,7 +75,7 @@ PAGES = {
 @pytest.mark.parametrize("page", PAGES)
 def test_page(page, tmp_path, httpbin_url):
     """The Python blocks of a page, in order, are one program that works."""
-    missing = [package for package in (*SERVICE, "httpx") if find_spec(package) is None]
+    missing = [package for package in (*SERVICE, "httpx", "numpy") if find_spec(package) is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}: pip install 'autoexec-futures[demo]'")
     text = (FOLDER.parent / page).read_text(encoding="utf-8").replace("https://example.org", httpbin_url)

@@ -186,3 +186,12 @@ def test_a_record_of_ones_own() -> None:
     match point:
         case Point(x, y):
             assert (x, y) == (1, 2)
+
+
+def test_calls_at_once() -> None:
+    """Processes times threads, and both are said."""
+    plan = Plan("processes", 2, threads=8, reason="it waits, then parses")
+    assert plan.at_once == 16
+    assert str(plan) == "processes × 2 × 8 threads: it waits, then parses"
+    assert Forecast("processes", 2, 1, 1.25, threads=8).way == "processes × 2 × 8 threads"
+    assert (Plan("threads", 4).at_once, Forecast("serial", 1, 1, 9.0).way) == (4, "serial")

@@ -41,6 +41,7 @@ class Conduct:
         expected_s: seconds that an item should take, or 0.0 where nobody knows.
         state: what the function's behaviour depends on, or None where that cannot be told; workers that know
             a function in the same state need not be sent it again.
+        keep: whether workers may serve a later call, too.
         travels: whether a worker that has not got the function behaves like the caller once it was sent it.
         starved: asked whether the kernel has ended processes for want of memory lately.
         roomy: asked before each task whether there is memory for one more, given how many run.
@@ -50,6 +51,7 @@ class Conduct:
     strict: bool = False
     expected_s: float = 0.0
     state: Any = None
+    keep: bool = True
     travels: bool = False
     starved: Callable[[], bool] = lambda: False
     roomy: Callable[[int], bool] = lambda running: True

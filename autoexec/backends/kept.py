@@ -83,6 +83,12 @@ def take(
     return found, number if found else None
 
 
+def knows(state: Any) -> bool:
+    """Whether workers rest that know a function in this state."""
+    with _kept.lock:
+        return state is not None and any(state in worker.states for worker in _kept.resting)
+
+
 def put(worker: Worker, known: set[int]) -> bool:
     """Let a worker rest; False if it cannot be kept.
 

@@ -25,6 +25,7 @@ __all__ = ["Lane"]
 
 AHEAD_S = 0.05  # a task shorter than this is sent before the one that runs has ended
 LOADING_S = 30.0  # seconds that a function, or a worker's first items, may take to load under item_timeout=
+AGAIN_S = 0.2  # seconds until another try to start a worker
 LOOK_S = 1.0  # seconds between two looks whether anything moves
 
 
@@ -34,6 +35,9 @@ class Lane:
     Args:
         backend: whose tasks it takes.
         seat: a seat that is there already, or None: one is found when the first task comes.
+
+    Attributes:
+        seeks: whether a worker is being started for it.
     """
 
     def __init__(self, backend: ProcessBackend, seat: Seat | None) -> None:
@@ -43,7 +47,8 @@ class Lane:
         self._began_s = 0.0  # when the task that runs was sent, or the one before it ended
         self._place = 0
         self._too_late = False
-        self._fruitless = 0  # workers in a row that ended before they began anything
+        self.seeks = False
+        self._fruitless = 0.0  # what workers in a row weigh that ended before they began anything
 
     @property
     def seat(self) -> Seat | None:
@@ -84,12 +89,33 @@ class Lane:
         try:
             if self._seat is None and self._backend.eager:
                 self._find_seat(None)
-            while self._feed():
-                self._listen()
+            while self._serve():
+                pass
         finally:
-            if self._seat is not None and self._sent:  # this thread failed, and nobody waits for the worker
-                self._seat.worker.end(kill=True)
             self._backend.give_back(self._seat)
+
+    def _serve(self) -> bool:
+        """Send what may be sent, and wait for what comes; False when nothing more will."""
+        try:
+            if not self._feed():
+                return False
+            self._listen()
+        except Exception as error:  # such as a lack of memory: nobody may wait for ever for what is under way
+            if not self._sent:
+                raise
+            self._abandon(error)
+        return True
+
+    def _abandon(self, error: Exception) -> None:
+        """This thread failed: so do its tasks, and its worker ends with them."""
+        seat, self._seat = self._seat, None
+        tasks, self._sent = list(self._sent), deque()
+        if seat is not None:
+            seat.worker.end(kill=True)
+            self._backend.buried(seat)
+        for task in tasks:
+            task.stop(error)
+            self._deliver(task, "the caller: it failed to serve a worker process")
 
     # Out --------------------------------------------------------------------------------------------------
 
@@ -114,12 +140,12 @@ class Lane:
         number = self._backend.number(task.chunk.call)
         try:
             function = None if number in seat.known else self._backend.function(task.chunk.call)
-        except Exception as error:
+        except BaseException as error:  # the user's code may raise SystemExit, too
             self._stay(task, error)
             return
         try:
             parcel = self._backend.encode(task, number, seat)
-        except Exception as error:
+        except BaseException as error:
             if len(task.rest) > 1:
                 task.single = True  # which of the items is it?
                 self._backend.put_back(task)
@@ -128,6 +154,7 @@ class Lane:
             return
         self._began_s = self._began_s if self._sent else time.perf_counter()
         self._sent.append(task)
+        self._backend.under_way()
         try:
             self._catch_up(seat)
             if function is not None:
@@ -147,12 +174,19 @@ class Lane:
             seat.scene = scene
 
     def _find_seat(self, task: Task | None) -> Seat | None:
+        self.seeks = True
         try:
             self._seat = self._backend.seat()
         except OSError as error:
-            if task is not None:
+            self.seeks = False
+            if task is not None and self._backend.served:  # others are there for it
+                self._backend.put_back(task)
+                time.sleep(AGAIN_S)
+            elif task is not None:
                 task.fail_all(error, len(task.chunk.items) - len(task.values))
                 self._deliver(task, "the caller: no worker could be started")
+        finally:
+            self.seeks = False
         return self._seat
 
     def _stay(self, task: Task, error: BaseException) -> None:
@@ -205,13 +239,13 @@ class Lane:
         for entry in entries(log):
             try:
                 task.add(load(entry))
-            except Exception as error:
+            except BaseException as error:
                 _unloadable(task, error)
 
     def _add_value(self, task: Task, frame: Frame) -> None:
         try:
             task.add(frame.load())
-        except Exception as error:
+        except BaseException as error:
             _unloadable(task, error)
 
     def _done(self, task: Task, frame: Frame) -> None:
@@ -220,7 +254,7 @@ class Lane:
         self._add(task, frame.part(-1))
         try:
             problem, wall, cpu, unfit = frame.load()
-        except Exception as error:
+        except BaseException as error:
             problem, wall, cpu, unfit = (error, ""), 0.0, 0.0, 0
         task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
         self._pace = wall
@@ -293,9 +327,9 @@ class Lane:
         ended = self._backend.how(code)
         if not self._backend.killed:
             began = [self._bury(task, seat, ended) for task in tasks]
-            self._fruitless = 0 if any(began) or seat.worker.rested else self._fruitless + 1
+            self._fruitless = 0 if any(began) or seat.worker.rested else self._fruitless + deaths.weight(code)
             left = [task for task in tasks if not task.complete]
-            if self._fruitless >= MOST_FRUITLESS:
+            if self._fruitless >= deaths.MOST:
                 for task in left:
                     task.fail_all(deaths.never_began(ended), len(task.rest))
             for task in reversed(tasks):
@@ -327,7 +361,7 @@ class Lane:
         for entry in rescued[max(0, task.got - first) :]:
             try:
                 task.add(load(entry))
-            except Exception as error:
+            except BaseException as error:
                 _unloadable(task, error)
         if slate.place == task.got and not task.complete:
             task.fail(self._loss(task, seat, ended))
@@ -335,7 +369,8 @@ class Lane:
 
     def _died_loading(self, task: Task, seat: Seat, ended: str, *, function: bool) -> None:
         if function:
-            self._backend.unready(self._unready(ended))
+            weight = deaths.MOST / 3 if self._too_late else deaths.weight(seat.worker.end(kill=True))
+            self._backend.unready(seat.worker.pid, weight, self._unready(ended))
         elif len(task.rest) > 1:
             task.single = True  # which of the items does it?
         else:
@@ -351,10 +386,7 @@ class Lane:
         return deaths.worker_died(seat.worker.pid, ended, task)
 
 
-MOST_FRUITLESS = 3
-
-
-def _unloadable(task: Task, error: Exception) -> None:
+def _unloadable(task: Task, error: BaseException) -> None:
     from ..errors import add_note
 
     add_note(error, "autoexec: raised while a worker's result was loaded")

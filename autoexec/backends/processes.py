@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ProcessBackend"]
 
-MOST_UNREADY = 3
-
 _numbers = itertools.count(1)  # of functions; a worker may serve several backends, one after the other
 _serials = itertools.count(1)  # of tasks
 
@@ -63,7 +61,7 @@ class ProcessBackend:
         self._terms, self._conduct = setting.terms, setting.conduct
         self.item_timeout, self.strict = self._conduct.item_timeout, self._conduct.strict
         self.eager, self.killed = setting.eager, False
-        self._unready = 0  # workers in a row that ended while they loaded the function
+        self._unready: dict[int, float] = {}  # workers in a row that ended while they loaded the function
         self._deadly: Exception | None = None
         self.scene = scene_now()
         self._tasks = Queue()
@@ -80,6 +78,15 @@ class ProcessBackend:
         self._longest, self._moved = self._conduct.expected_s, time.monotonic()
         self._fork_s: float | None = None
         self._limits = contextlib.ExitStack()
+        self._lanes: list[Lane] = []
+        self._threads: list[threading.Thread] = []
+        try:
+            self._open(max_workers, setting)
+        except BaseException:  # Ctrl-C in the middle of it, or a lack of threads
+            self.close(wait=False, kill=True)
+            raise
+
+    def _open(self, max_workers: int, setting: Setting) -> None:
         self._prepare(max_workers, setting.inherited if setting.fork else None, fork=setting.fork)
         count = max_workers * self._terms.threads
         self._lanes = [Lane(self, self._seats.pop(0) if self._seats else None) for _ in range(count)]
@@ -117,6 +124,10 @@ class ProcessBackend:
                 return task
         return None
 
+    def under_way(self) -> None:
+        """A task was sent: who has nothing to do may get a part of it."""
+        self._tasks.stir()
+
     def put_back(self, task: Task) -> None:
         """What is left of a task is to be run by whoever comes first."""
         if self.killed:
@@ -148,7 +159,7 @@ class ProcessBackend:
                 return pack(content)
             except Exception:
                 pass  # a lambda or a local class among the items
-        # A fresh interpreter has another __main__, and one at rest an old one: what lives there goes by value.
+        # A fresh interpreter has another __main__, one at rest an old one: what lives there goes by value.
         return pack(content) if _plain(items) else by_value(content)
 
     def number(self, call: Callable[..., Any]) -> int:
@@ -174,15 +185,15 @@ class ProcessBackend:
                 parcel = self._parcels[id(call)] = self._packed(call)
             return parcel
 
-    def unready(self, error: Exception) -> None:
+    def unready(self, pid: int, weight: float, error: Exception) -> None:
         """A worker ended while it loaded the function: after some in a row no other one is to try."""
         with self._lock:
-            self._unready += 1
-            if self._unready >= MOST_UNREADY:
+            self._unready[pid] = weight  # of which several seats may tell
+            if sum(self._unready.values()) >= deaths.MOST:
                 self._deadly = error
                 self._parcels.clear()
 
-    def explained(self, error: Exception, task: Task) -> Exception:
+    def explained(self, error: BaseException, task: Task) -> Exception:
         """The error of an item that cannot be pickled."""
         from ..errors import unpacked
         from ..unpicklable import explain
@@ -190,7 +201,7 @@ class ProcessBackend:
         if isinstance(error, WorkerDied):
             return error
         item = unpacked(task.chunk.items[len(task.values)], task.chunk.star)
-        found = TypeError(f"{explain(item, 'args')} ({type(error).__qualname__}: {error})")
+        found = TypeError(explain(item, "args"))
         found.__cause__ = error
         return found
 
@@ -220,8 +231,14 @@ class ProcessBackend:
             if missing:  # workers are born with the limit
                 self._limits.enter_context(limited(self._terms.cores))
             for _ in range(missing):
-                worker = fork_worker(self._terms, {self._number: self._call}, inherited)
+                try:
+                    worker = fork_worker(self._terms, {self._number: self._call}, inherited)
+                except OSError:
+                    if not found:
+                        raise
+                    break  # fewer will do
                 found.append(worker)
+                self._workers.append(worker)
                 for seat in worker.seats:
                     seat.known.add(self._number)
                 if inherited is not None:
@@ -231,8 +248,14 @@ class ProcessBackend:
         for worker in found:
             self._adopt(worker)
 
+    @property
+    def served(self) -> bool:
+        """Whether any worker is there, or being started."""
+        return any(lane.seat is not None or lane.seeks for lane in self._lanes)
+
     def _adopt(self, worker: Worker) -> None:
-        self._workers.append(worker)
+        if worker not in self._workers:
+            self._workers.append(worker)
         self._seats += worker.seats
 
     def seat(self) -> Seat:
@@ -261,8 +284,9 @@ class ProcessBackend:
                 back += self._seats  # that no lane has taken
                 self._seats = []
             whole = [each.worker for each in back if self._count_back(each)]
-        for worker in whole:
-            if self.killed or not self._rest(worker):
+            self._workers = [worker for worker in self._workers if worker not in whole]
+        for worker in whole:  # which from here on is not ours to kill
+            if self.killed or not self._conduct.keep or not self._rest(worker):
                 for each in worker.seats:
                     each.leave()
 
@@ -286,8 +310,8 @@ class ProcessBackend:
                 lane.seat is None or lane.seat.worker is not seat.worker for lane in self._lanes
             ):
                 self._workers.remove(seat.worker)
-            whole = any([self._count_back(each) for each in (seat, *others)])
-        for each in seat.worker.seats if whole else (seat, *others):
+            lasts = [self._count_back(each) for each in (seat, *others)]
+        for each in seat.worker.seats if any(lasts) else (seat, *others):
             each.leave()
 
     def how(self, code: int) -> str:
@@ -299,7 +323,8 @@ class ProcessBackend:
     def moved(self, item_s: float) -> None:
         """A task has ended, with so many seconds per item."""
         self._starting_up = False
-        self._longest, self._moved, self._unready = max(self._longest, item_s), time.monotonic(), 0
+        self._longest, self._moved = max(self._longest, item_s), time.monotonic()
+        self._unready = {}
 
     def look(self) -> None:
         """Say so when nothing has ended for far longer than items take."""
@@ -339,6 +364,8 @@ class ProcessBackend:
                 workers = list(self._workers)
             for worker in workers:
                 worker.kill()
+            for worker in workers:
+                worker.end(kill=True)
         self._tasks.close()
         if wait:
             for thread in self._threads:

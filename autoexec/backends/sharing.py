@@ -73,7 +73,8 @@ def relieve(lanes: Iterable[Lane]) -> float | None:
         left, ran_s = lane.load(now)
         if left is None:
             continue
-        pause = min(pause or SELDOM_S, AGAIN_S if left else SELDOM_S)
+        soon = left or ran_s < LONG_S  # it may not even have begun
+        pause = min(pause or SELDOM_S, AGAIN_S if soon else SELDOM_S)
         if ran_s > LONG_S and left and (work := left * lane.pace(ran_s)) > most:
             most, heaviest = work, lane
     if heaviest is not None:

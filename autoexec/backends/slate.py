@@ -38,7 +38,9 @@ class Slate:
 
     def __init__(self, descriptor: int) -> None:
         self._map = mmap.mmap(descriptor, SIZE)
-        view = memoryview(self._map)
+        self._split(memoryview(self._map))
+
+    def _split(self, view: memoryview) -> None:
         self._words = view[:64].cast("Q")
         self._since = view[64:HEADER].cast("d")
         self._log = view[HEADER:]
@@ -90,6 +92,10 @@ class Slate:
         """Results up to this place of the task have been sent."""
         self._words[USED] = 0
         self._words[BASE] = count
+
+    def detach(self) -> None:
+        """Write to a page of one's own from now on."""
+        self._split(memoryview(bytearray(SIZE)))
 
     # The caller's side ------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ asks `may_fork` and otherwise starts a fresh interpreter, which takes some 40 ms
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import signal
@@ -199,7 +200,12 @@ class Ends:
         try:
             for _ in range(terms.threads):
                 ours, theirs = open_channels(mmap.ACCESS_COPY if terms.writable else mmap.ACCESS_READ)
-                slate, page = open_slate()
+                try:
+                    slate, page = open_slate()
+                except BaseException:
+                    ours.close()
+                    theirs.close()
+                    raise
                 self.ours.append((ours, slate))
                 self.theirs.append((theirs, page))
                 self._pages.append(page)
@@ -301,9 +307,20 @@ def may_fork(helpers: int = 0) -> str:
     Args:
         helpers: threads that are there now and will have ended before the fork.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return "this is not the main thread"
+    return disturbance(helpers)
+
+
+def disturbance(helpers: int = 0) -> str:
+    """What would make a fork in the main thread unsafe, or "" if nothing would; asked in any thread.
+
+    Args:
+        helpers: threads that are there now and will have ended before the fork.
+    """
     if not sys.platform.startswith("linux"):
         return "only Linux forks safely"
-    if threading.active_count() > 1 + helpers or threading.current_thread() is not threading.main_thread():
+    if threading.active_count() > 1 + helpers:
         return "other Python threads run"
     if _threads() <= 1 + helpers:
         return ""
@@ -335,7 +352,7 @@ def fork_worker(
     Raises:
         OSError: if no process can be started.
     """
-    ends = Ends(terms)
+    ends, pid = Ends(terms), 0
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()  # or both processes would write what is buffered
@@ -343,12 +360,19 @@ def fork_worker(
         with warnings.catch_warnings():
             # CPython 3.12+ warns of any thread, also of OpenBLAS's, which may_fork has looked at.
             warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
+            held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # it must not reach both
+            try:
+                pid = os.fork()
+                if pid == 0:
+                    _child(ends, terms, functions, inherited)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
     except BaseException:
         ends.give_up()
+        if pid:  # Ctrl-C came in between
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
         raise
-    if pid == 0:
-        _child(ends, terms, functions, inherited)
     ends.keep()
     return Worker(pid, ends, terms, forked=True)
 
@@ -360,6 +384,7 @@ def _child(
     try:
         from .worker import Household, become_worker, connections, serve
 
+        gc.freeze()  # a collection would write to what all share with the caller, and so copy it
         ends.move()
         become_worker(ends.lifeline, terms.cores, terms.threads)
         if "numpy.random" in sys.modules:
@@ -407,6 +432,7 @@ def _start(code: str, descriptors: Sequence[int], terms: Terms) -> int:
     # `subprocess` would take 15 to 20 ms to import. A descriptor put onto itself is inherited.
     actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in descriptors]
-    return os.posix_spawn(
-        sys.executable, [sys.executable, *flags, "-c", code], variables, file_actions=actions
-    )
+    # Ctrl-C is held back until the worker ignores it: it would tell of it in the middle of its imports.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, ()) | {signal.SIGINT}
+    arguments = [sys.executable, *flags, "-c", code]
+    return os.posix_spawn(sys.executable, arguments, variables, file_actions=actions, setsigmask=held)

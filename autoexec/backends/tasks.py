@@ -152,6 +152,12 @@ class Queue:
                 self._changed.wait(timeout_s)
             return self._tasks.popleft() if self._tasks else None
 
+    def stir(self) -> None:
+        """Have those who wait look around, unless there is a task for them."""
+        with self._changed:
+            if not self._tasks:
+                self._changed.notify_all()
+
     @property
     def over(self) -> bool:
         """Whether none will come."""

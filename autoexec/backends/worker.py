@@ -118,6 +118,7 @@ class Seat:
                     self._household.functions[number] = frame.load()
                 except BaseException as error:
                     self._household.functions[number] = Failure(error)
+        self._slate.loading(0)
 
     def _task(self, frame: Frame) -> None:
         self._slate.loading(frame.serial)
@@ -195,7 +196,7 @@ class Seat:
         except Exception as error:
             problem = _refused(value, error)
             if not self._capturing:
-                raise problem from None
+                raise problem from error
             return _pack(Failure(problem))
 
     def _send_log(self) -> None:
@@ -234,11 +235,9 @@ def _refused(value: object, error: Exception) -> TypeError:
     """Why a result cannot be sent."""
     from ..unpicklable import explain
 
-    kind = type(value).__qualname__
-    return TypeError(
-        f"the result, of type {kind}, cannot be sent back from a worker process: {explain(value, 'result')} "
-        f"({error}); return plain data, or use backend='threads'"
-    )
+    found = TypeError(f"a result cannot be sent back from a worker process: {explain(value, 'result')}")
+    found.__cause__ = error
+    return found
 
 
 def _hint(error: BaseException) -> None:
@@ -307,9 +306,10 @@ def serve(seats: Sequence[tuple[Channel, Slate]], household: Household, stacks: 
 
 
 def _leave_alone(seats: Sequence[tuple[Channel, Slate]]) -> None:
-    """In a process that an item has forked: the sockets are its parent's."""
-    for channel, _ in seats:
+    """In a process that an item has forked: sockets and pages are its parent's."""
+    for channel, slate in seats:
         channel.close()
+        slate.detach()
 
 
 def _sit(channel: Channel, slate: Slate, household: Household, crew: resources.Crew) -> None:
@@ -329,6 +329,7 @@ def become_worker(lifeline: int, cores: int, threads: int) -> None:
     role.in_worker = True
     resources.forget()  # what the caller's thread made stays the caller's
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the caller, which ends its workers
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))  # it was held back until here
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _hang_on(lifeline)
     take_share(cores, threads)

@@ -43,16 +43,20 @@ class Settings:
         chunksize: the caller's own number, obeyed.
         window: items that may be in flight, if bounded by the caller.
         fork: whether workers can be forked here and now; spawning is slower.
+        warm: whether worker processes of an earlier call are there.
         inherited: whether forked workers see the input already, so that only results cross.
         joblib: whether joblib is installed.
+        mixed: whether worker processes may have several threads.
     """
 
     max_workers: int | None = None
     chunksize: int | None = None
     window: int | None = None
     fork: bool = True
+    warm: bool = False
     inherited: bool = False
     joblib: bool = False
+    mixed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ def forecasts(
         settings: what is settled already.
     """
     case = _Case(profile, machine, calibration, settings or Settings())
-    pool = process_pool(calibration, fork=case.settings.fork)
+    pool = process_pool(calibration, fork=case.settings.fork, warm=case.settings.warm)
     ways = [Forecast("serial", 1, 1, case.items * profile.wall_s), _threads(case), _processes(case, pool)]
     mixed = _processes_of_threads(case, pool)
     if mixed is not None:
@@ -150,7 +154,7 @@ def _processes(case: _Case, pool: Pool) -> Forecast:
 
 def _processes_of_threads(case: _Case, pool: Pool) -> Forecast | None:
     """The forecast where there is something to gain: a GIL that is one too few, and waiting to fill."""
-    if not case.machine.gil or not sizing.mixes(case.profile):
+    if not (case.settings.mixed and case.machine.gil and sizing.mixes(case.profile)):
         return None
     remaining, settings = case.profile.remaining, case.settings
     workers, threads = sizing.process_threads(case.machine, case.profile, remaining, settings.max_workers)

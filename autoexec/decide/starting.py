@@ -46,9 +46,11 @@ def thread_pool(calibration: Calibration) -> Pool:
     return Pool("threads", 0.0, calibration.thread_start, calibration.thread_task)
 
 
-def process_pool(calibration: Calibration, *, fork: bool) -> Pool:
-    """Our own worker processes, forked or spawned."""
-    if fork:
+def process_pool(calibration: Calibration, *, fork: bool, warm: bool = False) -> Pool:
+    """Our own worker processes: at rest since an earlier call (`warm`), forked or spawned."""
+    if warm:
+        start, each = 0.0, calibration.thread_start
+    elif fork:
         start, each = calibration.fork_start, calibration.fork_start / 4
     else:
         start, each = calibration.spawn_start, calibration.spawn_start / 8

@@ -403,11 +403,14 @@ class Desk:
 
     # The end ----------------------------------------------------------------------------------------------
 
-    def counts(self) -> tuple[int, int]:
-        """Calls that have begun so far, and those of them that run now."""
+    def counts(self) -> tuple[int, int] | None:
+        """Calls that have begun so far, and those of them that run now.
+
+        None once some were refused: it is then the other side that says how many there may be.
+        """
         with self._hosts.lock:
             tally = self._hosts.tally
-            return tally.calls + tally.at_once, tally.at_once
+            return None if tally.refusals else (tally.calls + tally.at_once, tally.at_once)
 
     def warm_up(self, count: int) -> int:
         """Have up to `count` more workers at hand, where that is possible; returns how many are new."""
@@ -443,7 +446,7 @@ class Desk:
             if kill:
                 for line in self._lines.values():
                     line.jobs.clear()
-            idle = kill or not self._pending
+            idle = self._killed or not self._pending
             if idle:
                 self._alarms.end()
         while wait and not idle:  # the alarms may have no thread, where no more are to be had

@@ -73,7 +73,6 @@ class Director:
         self._thread: threading.Thread | None = None
         self.error: BaseException | None = None
         self.expected_s = 0.0  # seconds a block should take; set while guarding
-        self.crowd = False  # many threads may come to compute; switching quickly costs 16 a third of it
         self._children = self._queued = 0.0
         self._known: frozenset[bytes] = frozenset()
         self._child_seen = False
@@ -146,10 +145,13 @@ class Director:
         seen.queued_s = max(0.0, self._clock.queued() - self._queued)
         return seen
 
-    def block_cpu(self) -> float:
-        """CPU seconds of the watched thread in the block that it runs; 0.0 if it runs none."""
+    def block_times(self) -> tuple[float, float]:
+        """Seconds for which the watched thread computed and waited in its block; zeros if it runs none."""
         block = self._loop.block
-        return self._clock.cpu() - block.cpu_before if block is not None else 0.0
+        if block is None:
+            return 0.0, 0.0
+        cpu = self._clock.cpu() - block.cpu_before
+        return cpu, max(0.0, time.perf_counter() - block.began - cpu)
 
     @property
     def children_s(self) -> float:
@@ -168,7 +170,7 @@ class Director:
                         taken = self._measure()
                 else:
                     taken = self._guard()
-                with fine_switching if self.crowd else quick_switching:
+                with quick_switching:
                     while taken and not self._stop.is_set():
                         self._pump()
         except BaseException as error:  # the caller's thread finds it and goes on by itself

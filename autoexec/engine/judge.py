@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from ..backends import registry
@@ -31,10 +32,12 @@ __all__ = ["Judge"]
 CHANGES_ARGUMENT = "changes its argument"  # the hazard's kind; harmless where arguments may be copies
 HEAVY_BYTES = 8 << 20  # of input, which forked workers read where it is
 EXPLAIN_S = 0.1  # seconds to look for what cannot be pickled, while the work waits for a plan
-WANTED = (  # by the way to other processes; the first five are what is slow in the others
-    *("typing", "inspect", "logging", "uuid", "platform", "cloudpickle"),
-    *("..measure.hazards", "..unpicklable", "..backends.processes"),
+WANTED = (  # by the way to other processes, each after what is slow in it
+    *("..backends.processes", "typing", "inspect", "logging", "uuid", "cloudpickle"),
+    *("..measure.hazards", "..unpicklable"),
 )
+MODULE_S = 0.0003  # seconds to import a module (measured: 0.2 to 0.4 ms, many at a time)
+WORTH_WAITING = 1.5  # how much longer an item may take than what it would cost not to wait for it
 WORTH_CROSSING_S = 0.02  # a serial rest shorter than this is not worth measuring what pickling costs
 
 
@@ -64,6 +67,8 @@ class Judge:
         self.machine: Machine = machine.look()
         self._calibration = calibration.load()
         self._hazards: tuple[Hazard, ...] | None = None
+        # An initializer has to run again; and workers end with the executor that they belong to.
+        self._again = options.initializer is None and feed is not None
         self._opened: list[Backend] = []
         self._wanted = list(WANTED)
         self.memory: Memory | None = None
@@ -161,8 +166,10 @@ class Judge:
             chunksize=self._options.chunksize,
             window=self._options.buffersize,
             fork=forks,
+            warm=self._sits_ready(),
             inherited=forks and self._inherited(profile) is not None,
             joblib=registry.installed("joblib"),
+            mixed=self._options.item_timeout is None,  # or a worker would end that others still use
         )
         return costs.forecasts(profile, self.machine, self._calibration, settings)
 
@@ -240,6 +247,33 @@ class Judge:
 
         return may_fork(1 if director else 0) == ""
 
+    def forks_after(self, threads: int) -> bool:
+        """Whether workers may be forked in the caller's thread when so many threads have ended."""
+        if not self.machine.can_fork:
+            return False
+        from ..backends.start import disturbance
+
+        return disturbance(threads) == ""
+
+    def patience_s(self) -> float:
+        """Seconds that an item which runs in the main thread may take before fresh interpreters are started.
+
+        Asked in the director's thread. Once the item has ended, workers can be forked, for a fraction of the
+        cost: a fresh interpreter imports again what the function needs.
+        """
+        if not self.machine.can_fork or self._sits_ready():
+            return 0.0
+        from ..backends.start import disturbance
+
+        if disturbance(1):
+            return 0.0
+        return WORTH_WAITING * (self._calibration.spawn_start + MODULE_S * len(sys.modules))
+
+    def _sits_ready(self) -> bool:
+        """Whether workers of an earlier call wait that know the function."""
+        kept = sys.modules.get("autoexec.backends.kept")
+        return kept is not None and kept.knows(self._state())
+
     def _inherited(self, profile: Profile | None) -> Any:
         """The input, where sending it would cost more than workers that can be used again are worth."""
         items = self._feed.sequence if self._feed is not None else None
@@ -281,18 +315,24 @@ class Judge:
         return Terms(plan.threads, plan.native_threads or 1, self._options.writable == "copy")
 
     def _conduct(self, profile: Profile | None) -> Conduct:
-        prepared = self._options.initializer is not None  # it has to run again: workers are not used again
-        state = None if prepared else likeness.state_of(self._call)
         self.memory = Memory(profile.memory_bytes if profile is not None else 0)
         return Conduct(
             item_timeout=self._options.item_timeout,
             strict=self._options.backend == "processes",
             expected_s=profile.wall_s if profile is not None else 0.0,
-            state=None if state is None else (type(self._sent).__name__, state),
-            travels=not prepared and likeness.travels(self._call),
+            state=self._state(),
+            keep=self._again,
+            travels=self._again and likeness.travels(self._call),
             starved=self.memory.starved,
             roomy=self.memory.roomy,
         )
+
+    def _state(self) -> Any:
+        """What the function depends on, for workers that may know it; None where that cannot be told."""
+        if not self._again:
+            return None
+        state = likeness.state_of(self._call)
+        return None if state is None else (type(self._sent).__name__, state)
 
     def _serialised(self, call: Callable[..., Any], pack: Callable[..., Any] | None = None) -> Any:
         from ..measure.hazards import dump

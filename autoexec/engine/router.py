@@ -16,6 +16,7 @@ from ..backends.base import Backend, Chunk, Deliver, Failure, Finished
 from ..backends.registry import open_loop
 from ..checks import is_async
 from ..decide import sizing
+from ..errors import WorkerDied
 from ..frozen import replace
 from ..records import Plan, Profile, WorkKind
 from ..resources import close_here
@@ -48,7 +49,7 @@ def apply(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
 class Call:
     """One submission: a future, and what it is for."""
 
-    __slots__ = ("about", "args", "func", "future", "kwargs")
+    __slots__ = ("about", "args", "func", "future", "kwargs", "way")
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Call:
         self.future: Future[Any] = Future()
         self.func, self.args, self.kwargs = func, args, kwargs
         self.about = about or func  # the user's own function, inside what carries it
+        self.way = ""  # the backend that it was handed to
 
     def run(self, hosts: Hosts | None = None, apply: Callable[..., Any] = apply) -> Any:
         """Run here by `apply`, resolve the future; return the result, for whoever measures."""
@@ -115,6 +117,7 @@ class Router:
         self._lock = threading.Lock()
         self._learners: dict[Hashable, Learner] = {}
         self._backends: dict[Hashable, Backend] = {}
+        self._ending: dict[Hashable, Backend] = {}  # that are waited for
         self._calls: dict[int, Call] = {}
         self._ticket = 0
         self._judge = Judge(apply, options)
@@ -159,6 +162,7 @@ class Router:
             self._ticket += 1
             ticket = self._ticket
             self._calls[ticket] = call
+            call.way = plan.backend
             backend = self._backend(plan, call.about)
         backend.submit(
             Chunk(
@@ -238,6 +242,21 @@ class Router:
         for call in calls:
             call.future.cancel()
 
+    def kill(self) -> None:
+        """Cancel every call that has not begun, and end worker processes with what they run."""
+        self.cancel()
+        with self._lock:
+            ends = {**self._ending, **self._backends}.get("processes")
+        if ends is None:
+            return
+        ends.close(kill=True)
+        with self._lock:
+            lost = [ticket for ticket, call in self._calls.items() if call.way == "processes"]
+            futures = [self._calls.pop(ticket).future for ticket in lost]
+        for future in futures:
+            if not future.done():
+                future.set_exception(WorkerDied("its worker was ended, since the program was interrupted"))
+
     def close(self, *, wait: bool) -> None:
         """Finish what was submitted and end the workers.
 
@@ -262,8 +281,8 @@ class Router:
         for learner in learners:
             learner.join()
         with self._lock:
-            backends, self._backends = list(self._backends.values()), {}
-        for backend in backends:
+            self._ending, self._backends = self._backends, {}
+        for backend in list(self._ending.values()):
             backend.close()
         self._closed(self)
 

@@ -94,6 +94,8 @@ class Run:
         self._sampling = self._interrupted = False
         self._size = 1
         self._expected_s = 0.0  # per item of a serial run
+        self._in_main = threading.current_thread() is threading.main_thread()
+        self._rejoined = False  # whether the caller's thread drives the stream, and may fork
         self._expected: Profile | None = None  # what the backend to be opened is for
         self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
         self.outlet.hosts = self._attention.hosts
@@ -276,11 +278,11 @@ class Run:
                 judge = self._the_judge()
                 sample = self._measured.sample(self._director, self._loop.remaining(), seen)
                 plan, profile = judge.plan(sample, self._measured, fork=False, block=self._loop.block)
-            if plan.backend == "serial":
+            spinning = profile.kind is WorkKind.PARALLEL and seen.running_s < BUDGET_S
+            if plan.backend == "serial" or spinning or self._better_forked(plan, seen):
                 return False
             self._loop.take_over()
             self._sampling = False
-            self._director.crowd = plan.adaptive
             try:
                 stream = self._open_stream(plan, profile, fork=False)
             except Exception:
@@ -292,11 +294,17 @@ class Run:
                 stream.fill(at_hand=True)
             return True
 
+    def _better_forked(self, plan: Plan, seen: Seen) -> bool:
+        """Whether to wait until the item has ended: then worker processes can be forked."""
+        forks = plan.backend == "processes" and self._in_main and self.options.backend == "auto"
+        return forks and seen.running_s < self._the_judge().patience_s()
+
     def _pump(self) -> None:
         assert self._stream is not None
-        # A first call that imports says nothing about the others.
-        alone = 0.0 if self._measured.importing() else self._director.block_cpu()
-        if self._stream.pump(0.05, alone):
+        cpu, wait = self._director.block_times()
+        if self._measured.importing():
+            cpu = 0.0  # a first call that imports says nothing about the others
+        if self._stream.pump(0.05, cpu, wait):
             with self._measured.own_imports():
                 self._the_judge().prepare()
 
@@ -315,6 +323,7 @@ class Run:
             self._director.dismiss()
             stream.wake()
         self._director.stop()
+        self._rejoined = True
         if stream is not None and self.profile is not None and self.profile.partial:
             self.profile, wrong = self._measured.refreshed(self.profile, gil=self._the_judge().machine.gil)
             stream.ramp_up(None)
@@ -342,7 +351,8 @@ class Run:
 
         def open_backend(plan: Plan, deliver: Deliver) -> Backend:
             with self._measured.own_imports():
-                backend = self._attention.open(judge, plan, self._expected, deliver, fork)
+                here = fork or self._rejoined
+                backend = self._attention.open(judge, plan, self._expected, deliver, here)
             self.outlet.hosts = self._attention.hosts
             return backend
 
@@ -354,6 +364,7 @@ class Run:
             open_backend=open_backend,
             replan=self._replan,
             changed=self._changed,
+            forks=self._forks_after,
             options=self.options,
             deadline=self._deadline,
             gil=judge.machine.gil,
@@ -380,6 +391,10 @@ class Run:
         went ahead of their turn.
         """
         return self.options.item_timeout is not None or self.options.size is not None
+
+    def _forks_after(self, threads: int) -> bool:
+        with self._measured.own_imports():
+            return self._the_judge().forks_after(threads)
 
     def _changed(self, plan: Plan, profile: Profile) -> None:
         _note(f"{self.plan.backend if self.plan else ''} -> {plan}")

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from ..backends.base import Backend, Chunk, Deliver, Finished, run_items
 from ..decide import sizing
 from ..decide.drift import Drift
-from ..decide.opening import SHORT, WAVE
+from ..decide.opening import SHORT
 from ..errors import blame, unpacked
+from ..frozen import replace
 from ..measure.probe import quick_switching
 from ..measure.weight import weight
 from ..records import Plan, Profile
@@ -35,11 +36,10 @@ RAMP_S = 0.001  # seconds between two steps when more and more waiting calls are
 RAMP_BUSY = 0.9  # cores: starting threads takes most of one for a moment, computing items more for longer
 WEIGH_AFTER, WEIGHED = 64, 32  # results between two that are weighed, and how many of these count
 TOGETHER = 64  # single results that are handed on in one list
-HOLD = 4  # calls that are enough to see it: the more compute at once, the longer all else waits for the GIL
-HOLD_S = 0.045  # seconds in which many first calls have shown what they do after their wait
+HOLD_S = 0.040  # seconds in which many first calls have shown what they do after their wait
 COMPUTING_S = 0.001  # CPU seconds of the first call that say that it is about to
-PREPARE_S = 0.012  # seconds of it after which there is time to think of other processes
-WARM = 8  # threads that are started between two looks, for the time after
+PREPARE_S = 0.008  # seconds of it after which there is time to think of other processes
+SOME, WARM = 16, 4  # threads that are started at first, and between two looks, for the time after
 PULL_S = 0.002  # seconds the caller's iterator may take while results wait to be delivered
 
 Open = Callable[[Plan, Deliver], Backend]
@@ -57,6 +57,7 @@ class Stream:
         open_backend: makes the backend of a plan.
         replan: asked when the work contradicts the profile; a plan to change to, or None.
         changed: told of a plan that was changed to, and of its profile.
+        forks: whether workers may be forked in the caller's thread, once so many threads of ours have ended.
         options: the caller's: buffersize, chunksize, ordered, journal.
         deadline: `time.monotonic()` by which every result must be there, or None.
         gil: whether the interpreter has one.
@@ -73,6 +74,7 @@ class Stream:
         open_backend: Open,
         replan: Replan,
         changed: Callable[[Plan, Profile], None] = lambda plan, profile: None,
+        forks: Callable[[int], bool] = lambda threads: False,
         options: Options,
         deadline: float | None = None,
         gil: bool = True,
@@ -82,7 +84,8 @@ class Stream:
         self._open, self._replan, self._changed = open_backend, replan, changed
         self._fixed_window, self._chunksize = options.buffersize, options.chunksize
         self._journal = options.journal is not None  # results are kept as soon as they are there
-        self._free = options.backend == "auto" and not options.in_process  # to leave this process
+        kept = options.in_process or options.item_timeout is not None
+        self._free = options.backend == "auto" and not kept  # to leave this process
         self._ordered, self._deadline, self._gil = options.ordered, deadline, gil
         self._inbox = Inbox()
         self._ready: dict[int, Finished] = {}
@@ -96,6 +99,8 @@ class Stream:
         self._ramp: int | None = None
         self._spare: tuple[Plan, Profile, Backend] | None = None  # to change to, if it proves right
         self._hold = 0.0  # until when no more than the ramp is let out
+        self._forks = forks
+        self._warm = 0  # threads that were started meanwhile
         self._to_warm = 0  # threads to be started meanwhile
         self._prepare = math.inf  # when to think of other processes
         self._ramp_cpu = self._ramp_time = 0.0
@@ -153,12 +158,13 @@ class Stream:
 
     # In ---------------------------------------------------------------------------------------------------
 
-    def pump(self, timeout: float, alone_s: float = 0.0) -> bool:
+    def pump(self, timeout: float, alone_s: float = 0.0, waited_s: float = 0.0) -> bool:
         """Take in what has finished and hand out more of what is at hand; used by the director.
 
         Args:
             timeout: seconds to wait for something to finish.
-            alone_s: CPU seconds of the call that runs in the caller's thread.
+            alone_s: CPU seconds of the call that runs in the caller's thread, so far.
+            waited_s: and the other seconds of that call; 0.0 if none runs.
 
         Returns:
             Whether there is time to prepare for other processes.
@@ -168,10 +174,11 @@ class Stream:
         timeout = timeout if self._ramp is None else RAMP_S
         self._absorb(self._inbox.wait(ANY, timeout))
         if self._ramp is not None:
-            self._climb(alone_s)
-        self._look(alone_s)
+            self._climb(alone_s, waited_s)
+        self._look(alone_s, waited_s)
         self.fill(at_hand=True)
-        return self._watch is not None and time.perf_counter() > self._prepare
+        waiting = self._hold and alone_s < COMPUTING_S and self._spare is None
+        return bool(waiting) and time.perf_counter() > self._prepare
 
     def ramp_up(self, limit: int | None, *, hold: bool = False) -> None:
         """Let only `limit` items out at first, then twice as many every millisecond while they leave the
@@ -179,44 +186,56 @@ class Stream:
 
         Args:
             limit: items.
-            hold: let few out until the first call has shown what it does after its wait. Those that are
-                out may come to want one GIL, and cannot be called back. Short runs do not wait for that;
-                long ones begin slowly by themselves (see `Opening`).
+            hold: let none out until the first call has shown what it does after its wait. Those that are
+                out may come to want one GIL, and cannot be called back. Short runs do not wait for that,
+                nor do those of which not all would be out by then (see `Opening`).
         """
         self._ramp_cpu, self._ramp_time = time.process_time(), time.perf_counter()
         rest = self._feed.remaining() or 0
-        if hold and self._watch is not None and SHORT < rest <= WAVE * self._plan.max_workers:
+        if hold and self._watch is not None and SHORT < rest <= self._plan.max_workers:
             self._hold, self._prepare = self._ramp_time + HOLD_S, self._ramp_time + PREPARE_S
-            limit = min(HOLD, limit or HOLD)
-            self._to_warm = min(rest, self._plan.max_workers) - limit
+            limit, self._to_warm = 0, min(rest, self._plan.max_workers)
         self._ramp = limit
 
-    def _climb(self, alone_s: float) -> None:
+    def _climb(self, alone_s: float, waited_s: float) -> None:
         cpu, now = time.process_time(), time.perf_counter()
         if self._hold:
-            self._wait_to_climb(now, alone_s)
+            self._wait_to_climb(now, alone_s, waited_s)
             return
         busy = (cpu - self._ramp_cpu) / max(1e-6, now - self._ramp_time)
         self._ramp_cpu, self._ramp_time = cpu, now
         if self._ramp is not None and busy < RAMP_BUSY and self._plan.backend == "threads":
             self._ramp = None if self._ramp > self._window else 2 * self._ramp
 
-    def _wait_to_climb(self, now: float, alone_s: float) -> None:
-        if now > self._hold and alone_s < COMPUTING_S:
+    def _wait_to_climb(self, now: float, alone_s: float, waited_s: float) -> None:
+        if now > self._hold and alone_s < COMPUTING_S and waited_s:  # else it has ended just now
             self._ramp, self._hold = None, 0.0
         elif self._to_warm > 0 and alone_s < COMPUTING_S:
-            started = self._backends[-1].warm_up(min(WARM, self._to_warm))  # type: ignore[attr-defined]
+            more = WARM if self._warm else SOME
+            started = self._backends[-1].warm_up(min(more, self._to_warm))  # type: ignore[attr-defined]
             self._to_warm = self._to_warm - started if started else 0
+            self._warm += started
 
     def profiled(self, profile: Profile) -> None:
         """The first item, which ran in the caller's own thread while this began, has ended."""
-        if self._watch is not None and sizing.mixes(profile) and self._hold:
-            self.ramp_up(self._in_flight)  # until it is clear whether the others compute, too
-        self._look(profile.held_s)
+        held_back, self._hold = bool(self._hold), 0.0
+        if self._watch is not None:
+            self._watch.first_ended(profile.held_s)
+            if held_back and sizing.mixes(profile) and self._left_alone(profile):
+                return
         tell = getattr(self._backends[-1], "profiled", None)
         if tell is not None:
             # What a single call computes may be its imports, or the first connection to a host.
             tell(profile.wall_s, profile.held_s if profile.items > 1 else 0.0)
+
+    def _left_alone(self, profile: Profile) -> bool:
+        """Change to processes if that is better; the first call was alone, and no other one is out."""
+        profile = replace(profile, remaining=self._feed.remaining())
+        if self._spare is not None:
+            self._change(*self._spare)
+        elif plan := self._replan(profile):
+            self._change(plan, profile, wait=True)  # a process that has threads must not fork
+        return self._watch is None
 
     def delivered(self, count: int) -> None:
         """The consumer took results that were there before."""
@@ -354,26 +373,26 @@ class Stream:
 
     # Changing the plan ------------------------------------------------------------------------------------
 
-    def _look(self, alone_s: float = 0.0) -> None:
+    def _look(self, alone_s: float = 0.0, waited_s: float = 0.0) -> None:
         """See whether calls that waited queue for the GIL now, and what follows."""
-        watch, counts = self._watch, getattr(self._backends[-1], "counts", None)
+        watch, count = self._watch, getattr(self._backends[-1], "counts", None)
+        counts = count() if watch is not None and count is not None else None
         if watch is None or counts is None:
             return
-        begun, running = counts()
+        begun, running = counts
         rest, queued = self._feed.remaining(), max(0, self._under_way - running)
         left = 0 if not self._feed.at_hand() and not queued else None if rest is None else rest + queued
-        profile = watch.look(begun, running, self._profile, left, alone_s)
-        if profile is not None and self._spare is None:
+        watch.first_runs(alone_s, waited_s)
+        profile = watch.look(begun, running, self._profile, left)
+        if profile is not None and not (self._hold and self._forks(1 + self._warm)):
             with quick_switching:
                 self._get_ready(profile)
         if self._spare is not None:
             self._use_or_drop(watch)
-        if watch.settled and self._hold:
-            self._ramp, self._hold = None, 0.0
 
     def _get_ready(self, profile: Profile) -> None:
         """Start the workers that are wanted if the others do as the first call does: cores are idle."""
-        plan = self._replan(profile)
+        plan = self._replan(profile) if self._spare is None else None
         if plan is not None and plan.backend != "serial":
             self._spare = (plan, profile, self._open(plan, self._inbox.put))
 
@@ -404,11 +423,14 @@ class Stream:
         if plan is not None:
             self._change(plan, profile)
 
-    def _change(self, plan: Plan, profile: Profile, backend: Backend | None = None) -> None:
+    def _change(
+        self, plan: Plan, profile: Profile, backend: Backend | None = None, *, wait: bool = False
+    ) -> None:
         """Run what no worker has begun by another plan."""
         old = self._backends[-1]
         self._take_back(old)
-        old.close(wait=False)
+        old.close(wait=wait)
+        self._spare = None
         self._changed(plan, profile)
         self._ramp, self._hold = None, 0.0
         if plan.backend == "serial":

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["state_of", "travels"]
 
 ATOMS = (int, float, complex, str, bytes, bool, type(None), type(...))
+DYNAMIC = {"globals", "vars", "eval", "exec", "__import__", "import_module"}  # ways to reach what nobody sees
 DEEPEST = 20  # functions that call functions that call functions
 
 
@@ -37,16 +38,16 @@ def state_of(func: Callable[..., object]) -> Hashable | None:
     (False, None)
     """
     try:
-        state: Hashable = _state(func, set(), 0)
+        state: Hashable = _state(func, {}, 0)
         hash(state)
     except Exception:  # _Unsure, or an object that resists being looked at
         return None
     return state
 
 
-def _state(obj: Any, seen: set[int], depth: int) -> Hashable:
+def _state(obj: Any, seen: dict[int, int], depth: int) -> Hashable:
     if type(obj) in ATOMS:
-        return type(obj), obj
+        return type(obj), repr(obj) if type(obj) in (float, complex) else obj  # 0.0 is not -0.0
     if type(obj) in (tuple, frozenset):
         return type(obj), tuple(_state(part, seen, depth) for part in obj)
     if _of_library(obj):
@@ -57,8 +58,10 @@ def _state(obj: Any, seen: set[int], depth: int) -> Hashable:
     if type(obj) is not FunctionType or depth > DEEPEST:
         raise _Unsure
     if id(obj) in seen:
-        return "again", obj.__qualname__
-    seen.add(id(obj))
+        return "again", seen[id(obj)]
+    seen[id(obj)] = len(seen)
+    if _remembers(obj.__code__, frozenset(obj.__code__.co_freevars)):
+        raise _Unsure
     return obj.__code__, tuple((name, _state(part, seen, depth + 1)) for name, part in _reads(obj))
 
 
@@ -134,6 +137,8 @@ def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
     yield from sorted(vars(func).items())
     for name in sorted(_imports_of(func.__code__)):
         yield name, _module(name)
+    if _globals_of(func.__code__) & DYNAMIC:
+        yield "what it looks up by name", _Unsure()
 
 
 def _globals_of(code: CodeType) -> set[str]:
@@ -145,13 +150,25 @@ def _globals_of(code: CodeType) -> set[str]:
 def _imports_of(code: CodeType) -> set[str]:
     """Names of the modules that a function, or one inside it, imports when it runs."""
     found = {name for part in code.co_consts if isa(part, CodeType) for name in _imports_of(part)}
+    return found | {name for _, name in _steps(code, "IMPORT_NAME")}
+
+
+def _remembers(code: CodeType, free: frozenset[str]) -> bool:
+    """Whether a function, or one inside it, sets globals or captured variables: its next call may differ."""
+    return (
+        any(op == "STORE_GLOBAL" or name in free for op, name in _steps(code, "STORE_GLOBAL", "STORE_DEREF"))
+    ) or any(_remembers(part, free & {*part.co_freevars}) for part in code.co_consts if isa(part, CodeType))
+
+
+def _steps(code: CodeType, *names: str) -> list[tuple[str, str]]:
+    """The instructions with these names, and what each is about."""
     from opcode import opmap
 
-    if opmap["IMPORT_NAME"] in code.co_code[::2]:
-        from dis import get_instructions
+    if not {opmap[name] for name in names} & {*code.co_code[::2]}:
+        return []
+    from dis import get_instructions
 
-        found |= {str(step.argval) for step in get_instructions(code) if step.opname == "IMPORT_NAME"}
-    return found
+    return [(step.opname, str(step.argval)) for step in get_instructions(code) if step.opname in names]
 
 
 def _module(name: str) -> Any:

@@ -1,36 +1,29 @@
 """Worker processes: what crosses, what cannot, and what happens when one dies."""
 
-# ruff: noqa: PT012, E501 -- the loop around an error collects what came before it
+# ruff: noqa: PT012 -- the loop around an error collects what came before it
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, Self
 
 import pytest
 
 import autoexec
-from autoexec.backends.base import Chunk, Finished
-from autoexec.backends.processes import ProcessBackend
-from autoexec.measure.hazards import serialise
+from autoexec.backends.base import Chunk
+from tests.backends.opened import SETTING, Opened, opened
 
 ROOT = str(Path(__file__).parents[2])
-
-
-def _bytes(call: Callable[..., Any]) -> bytes:
-    found = serialise(call)
-    assert isinstance(found, bytes)
-    return found
 
 
 def _map(work: Callable[..., Any], items: Any, **more: Any) -> Any:
@@ -65,89 +58,213 @@ def _explode() -> None:
     raise RuntimeError("cannot be loaded")
 
 
+class Exiting:
+    """Ends the thread that pickles it."""
+
+    def __reduce__(self) -> Any:
+        raise SystemExit(3)
+
+
 # Both ways to start -----------------------------------------------------------------------------------------
 
 
+ITEMS = list(range(40))
+
+
 @pytest.fixture(params=["fork", "fresh"])
-def backend(request: pytest.FixtureRequest) -> Any:
-    """A backend of two workers and its inbox."""
-    inbox: SimpleQueue[Finished] = SimpleQueue()
-    call = lambda x: (x, os.getpid())  # noqa: E731
-    items = list(range(40))
+def pool(request: pytest.FixtureRequest) -> Iterator[Opened]:
+    """A backend of two workers that return their items and process."""
     fork = request.param == "fork"
-    made = ProcessBackend(
-        2, inbox.put, serialise=_bytes, call=call, fork=fork, inherited=items if fork else None
-    )
-    yield made, inbox, call, items
-    made.close(kill=True)
+    setting = replace(SETTING, inherited=ITEMS if fork else None)
+    with opened(lambda x: (x, os.getpid()), 2, fork=fork, setting=setting) as made:
+        yield made
 
 
-def test_every_task_is_done_in_another_process(backend: Any) -> None:
-    """Forked and fresh workers both run all tasks; their order is that of their starts."""
-    made, inbox, call, items = backend
+def test_every_task_is_done_in_another_process(pool: Opened) -> None:
+    """Forked and fresh workers both run all tasks, from the input they inherit or from what they are sent."""
     for start in range(0, 40, 4):
-        made.submit(Chunk(start, items[start : start + 4], call))
-    done = sorted((inbox.get(timeout=50) for _ in range(10)), key=lambda f: f.chunk.start)
-    assert [value for f in done for value, _ in f.values] == items
+        pool.submit(ITEMS[start : start + 4], start)
+    done = sorted((pool.next() for _ in range(10)), key=lambda f: f.chunk.start)
+    assert [value for f in done for value, _ in f.values] == ITEMS
     pids = {pid for f in done for _, pid in f.values}
     assert os.getpid() not in pids and 1 <= len(pids) <= 2
-    assert all(f.where.startswith("process ") for f in done)
-    made.close()
+    assert all(f.where in {f"process {pid}" for pid in pids} for f in done)
 
 
-def test_a_second_function_is_learned_on_the_way(backend: Any) -> None:
+def test_a_second_function_is_learned_on_the_way(pool: Opened) -> None:
     """Workers take functions that they were not made for."""
-    made, inbox, call, items = backend
-    made.submit(Chunk(0, items[:1], call))
-    made.submit(Chunk(0, items[:3], lambda x: x * 100))
-    done = [inbox.get(timeout=50) for _ in range(2)]
-    assert [0, 100, 200] in [f.values for f in done]
+    pool.submit(ITEMS[:1])
+    pool.submit(ITEMS[:3], call=lambda x: x * 100)
+    assert [0, 100, 200] in [pool.next().values for _ in range(2)]
 
 
-def test_closing_kills_what_runs(backend: Any) -> None:
-    """With `kill` nothing is waited for."""
-    made, inbox, _, _ = backend
-    made.submit(Chunk(0, [0], lambda x: time.sleep(300)))
-    made.close(kill=True)
-    assert inbox.empty()
+def test_argument_tuples() -> None:
+    """A task may hold the arguments of several parameters."""
+    with opened(divmod) as made:
+        made.submit([(7, 2), (9, 5)], star=True)
+        assert made.next().values == [(3, 1), (1, 4)]
 
 
-def test_withdrawn_tasks_are_not_run(backend: Any) -> None:
+def test_closing_kills_what_runs(pool: Opened) -> None:
+    """With `kill` nothing is waited for, and nothing more delivered."""
+    for start in range(4):
+        pool.submit([start], start, lambda x: time.sleep(300))
+    pool.backend.close(kill=True)
+    assert pool.inbox.empty()
+
+
+def test_closing_waits_for_what_was_submitted(pool: Opened) -> None:
+    """Without `kill` every task is delivered."""
+    for start in range(0, 40, 2):
+        pool.submit(ITEMS[start : start + 2], start)
+    pool.backend.close()
+    assert pool.inbox.qsize() == 20
+
+
+def test_withdrawn_tasks_are_not_run(pool: Opened) -> None:
     """What comes back was not begun: each task is either delivered or given back."""
-    made, inbox, call, items = backend
     for start in range(40):
-        made.submit(Chunk(start, items[start : start + 1], call))
-    back = {chunk.start for chunk in made.withdraw()}
-    made.close()
+        pool.submit(ITEMS[start : start + 1], start)
+    back = {chunk.start for chunk in pool.backend.withdraw()}
+    pool.backend.close()
     done = set()
-    while not inbox.empty():
-        done.add(inbox.get().chunk.start)
+    while not pool.inbox.empty():
+        done.add(pool.inbox.get().chunk.start)
     assert back | done == set(range(40)) and not back & done
 
 
-def test_forked_workers_inherit_and_fresh_ones_do_not_import_main(journal: Any) -> None:
-    """Unpicklable state of a function is there in a forked worker."""
+def test_a_cancelled_task_is_never_sent(journal: Any) -> None:
+    """A task that says it is not wanted any more is dropped without a word."""
+    with opened(journal.note, fork=True) as made:
+        made.backend.submit(Chunk(0, [0], journal.note, begin=lambda: False))
+        made.submit([1], 1)
+        assert made.next().chunk.start == 1
+    assert journal.lines() == ["1"] and made.inbox.empty()
+
+
+def test_forked_workers_have_what_cannot_be_pickled() -> None:
+    """A lock that the function holds is there in a forked worker."""
     lock = threading.Lock()
-    inbox: SimpleQueue[Finished] = SimpleQueue()
 
     def work(x: int) -> int:
         with lock:
             return x
 
-    made = ProcessBackend(1, inbox.put, serialise=_bytes, call=work, fork=True)
-    made.submit(Chunk(0, [7], work))
-    assert inbox.get(timeout=50).values == [7]
-    made.close()
+    with opened(work, fork=True) as made:
+        assert made.run([7], 1) == {0: 7}
+
+
+@pytest.mark.parametrize("capture", [False, True])
+def test_a_function_that_cannot_be_sent(capture: bool) -> None:
+    """It is an error that says what is wrong; where processes were not asked for, it runs here."""
+    lock = threading.Lock()
+    with opened(lambda x: (lock is not None, os.getpid()), capture=capture) as made:
+        error = made.run([1, 2], 2)[0]
+    assert isinstance(error, TypeError) and "lock" in str(error)
+    with opened(lambda x: (lock is not None, os.getpid()), capture=capture, strict=False) as made:
+        assert set(made.run([1, 2], 2).values()) == {(True, os.getpid())}
+
+
+@pytest.mark.parametrize("fork", [True, False])
+def test_items_that_cannot_be_pickled(fork: bool) -> None:
+    """Each is an error that names the way to it; its neighbours run; else it runs here, in its place."""
+    items = [1, {"a": [Unpicklable(2)]}, 3]
+    with opened(lambda x: os.getpid(), fork=fork, capture=True) as made:
+        found = made.run(items, 3)
+        assert isinstance(found[1], TypeError) and "args[0]['a'][0]" in str(found[1])
+        assert {found[0], found[2]} == made.pids
+    with opened(lambda x: os.getpid(), fork=fork, strict=False) as made:
+        found = made.run(items, 3)
+        assert found[1] == os.getpid() and {found[0], found[2]} == made.pids
+
+
+def test_items_that_cannot_be_loaded() -> None:
+    """The one that raises over there is found, and fails alone; or runs here."""
+    items = [1, Explosive(), 3]
+    with opened(lambda x: type(x).__name__, fork=True, capture=True) as made:
+        found = made.run(items, 3)
+        assert (found[0], found[2]) == ("int", "int") and "cannot be loaded" in str(found[1])
+    with opened(lambda x: type(x).__name__, fork=True, strict=False) as made:
+        assert made.run(items, 3) == {0: "int", 1: "Explosive", 2: "int"}
+
+
+def test_an_item_whose_pickling_exits() -> None:
+    """`SystemExit` from the item's own code would end a thread of the caller's: it is that item's error."""
+    with opened(lambda x: x, fork=True, capture=True) as made:
+        found = made.run([1, Exiting(), 3], 3)
+    assert (found[0], found[2]) == (1, 3) and isinstance(found[1], BaseException)
+
+
+def test_costs_are_those_of_the_forks() -> None:
+    """What a fork took is known where there was one; a worker that was kept says nothing about it."""
+    found = []
+    for _ in range(2):
+        with opened(abs, fork=True, state="the same") as made:
+            made.run([1], 1)
+            found.append(made.backend.costs())
+    assert found[0]["fork_start"] > 0 and found[1] == {}
+
+
+def test_no_task_begins_while_memory_is_short() -> None:
+    """One runs in any case; another one waits until there is room."""
+    seen: list[int] = []
+
+    def roomy(running: int) -> bool:
+        seen.append(running)
+        return running < 1
+
+    with opened(abs, 2, fork=True, roomy=roomy) as made:
+        assert made.run(ITEMS, 10) == dict(enumerate(ITEMS))
+    assert 0 in seen
+
+
+def test_the_rest_of_a_long_task_is_shared_out(journal: Any) -> None:
+    """A worker with nothing to do gets a part of what another one has left."""
+    note = journal.note
+
+    def work(x: int) -> tuple[int, int]:
+        note(x)
+        time.sleep(0.02)
+        return x, os.getpid()
+
+    with opened(work, 2, fork=True) as made:
+        made.submit(range(16))
+        done = made.next()
+    assert [x for x, _ in done.values] == list(range(16)) and len({pid for _, pid in done.values}) == 2
+    assert set(journal.counts().values()) == {1}
+
+
+def test_a_shared_out_task_whose_worker_dies(journal: Any) -> None:
+    """The item that ran is lost, the parts that others have are not."""
+    note = journal.note
+
+    def work(x: int) -> int:
+        note(x)
+        time.sleep(0.02)
+        if x == 9:
+            os._exit(1)
+        return x
+
+    with opened(work, 2, fork=True, capture=True) as made:
+        found = made.run(range(16), 16)
+    assert isinstance(found.pop(9), autoexec.WorkerDied)
+    assert found == {x: x for x in range(16) if x != 9} and set(journal.counts().values()) == {1}
 
 
 # What crosses -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("chunksize", [None, 3])
-def test_items_that_cannot_be_pickled_run_here(chunksize: int | None) -> None:
-    """Such items keep their meaning: they run in this process, in their place."""
-    items = [Unpicklable(i) for i in range(7)]
-    assert list(_map(lambda item: item.value, iter(items), chunksize=chunksize)) == list(range(7))
+def test_items_that_cannot_be_pickled_are_errors_in_their_place(chunksize: int | None) -> None:
+    """Who asks for processes is told which items cannot go there; the others do."""
+    items = [Unpicklable(i) if i == 3 else i for i in range(7)]
+    results = _map(lambda item: item * 10, iter(items), chunksize=chunksize)
+    assert [next(results) for _ in range(3)] == [0, 10, 20]
+    with pytest.raises(TypeError, match=r"args\[0\].*stays where it is") as caught:
+        next(results)
+    assert any("item 3 (" in note for note in caught.value.__notes__)
+    found = list(_map(lambda x: x, iter(items), chunksize=chunksize, on_error="return"))
+    assert [type(value) for value in found] == [int] * 3 + [TypeError] + [int] * 3
 
 
 def test_lambdas_and_local_classes_cross() -> None:
@@ -316,10 +433,46 @@ def test_a_worker_that_dies_names_its_items(work: Callable[[int], int], how: str
     assert list(_map(lambda x: x, range(5))) == [0, 1, 2, 3, 4]
 
 
-def test_the_items_of_a_chunk_are_all_named() -> None:
-    """With several items per task the first and last are named."""
-    with pytest.raises(autoexec.WorkerDied, match="items 4 to 7"):
-        list(_map(_exit, range(12), chunksize=4))
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("chunksize", [None, 1, 4])
+def test_with_errors_as_values_a_death_is_its_items_own(lazy: bool, chunksize: int | None) -> None:
+    """All other items have results, whatever task they were in."""
+    items: Any = iter(range(12)) if lazy else range(12)
+    found = list(_map(_exit, items, chunksize=chunksize, on_error="return"))
+    assert isinstance(found[5], autoexec.WorkerDied) and "item 5 (5)" in str(found[5])
+    assert found[:5] + found[6:] == [x for x in range(12) if x != 5]
+    assert list(_map(_exit, range(12), chunksize=chunksize, on_error="skip")) == found[:5] + found[6:]
+
+
+def test_retries_run_the_victim_again(journal: Any) -> None:
+    """An item that dies once succeeds the second time; its neighbours run once."""
+    note, path = journal.note, journal.path
+
+    def work(x: int) -> int:
+        note(x)
+        with open(path) as file:
+            if x == 3 and file.read().split().count("3") == 1:
+                os._exit(1)
+        return x
+
+    found = list(_map(work, range(8), chunksize=4, retries=3, retry_on=autoexec.WorkerDied))
+    assert found == list(range(8))
+    assert journal.counts() == {str(x): 1 + (x == 3) for x in range(8)}
+
+
+def test_the_poison_item_is_named_after_its_retries(journal: Any) -> None:
+    """It dies every time; nobody else runs twice."""
+    note = journal.note
+
+    def work(x: int) -> int:
+        note(x)
+        if x == 3:
+            os._exit(1)
+        return x
+
+    found = list(_map(work, range(8), retries=2, retry_on=autoexec.WorkerDied, on_error="return"))
+    assert isinstance(found[3], autoexec.WorkerDied) and "item 3 (3)" in str(found[3])
+    assert journal.counts() == {str(x): 1 + 2 * (x == 3) for x in range(8)}
 
 
 def test_no_item_runs_again_after_a_death(journal: Any) -> None:
@@ -337,44 +490,27 @@ def test_no_item_runs_again_after_a_death(journal: Any) -> None:
     assert set(journal.counts().values()) == {1}
 
 
-def test_a_worker_replaced_after_a_death_takes_other_tasks() -> None:
-    """At the level of tasks, the backend goes on with a fresh worker."""
-    inbox: SimpleQueue[Finished] = SimpleQueue()
-    made = ProcessBackend(1, inbox.put, serialise=_bytes)
-    for i, call in enumerate((lambda x: os._exit(1), lambda x: x + 1)):
-        made.submit(Chunk(i, [i], call))
-    first, second = inbox.get(timeout=50), inbox.get(timeout=50)
-    assert isinstance(first.error, autoexec.WorkerDied) and second.values == [2]
-    made.close()
-
-
-def test_workers_end_when_the_caller_is_killed(tmp_path: Path) -> None:
-    """A caller that is gone without a word leaves no worker."""
-    pids = tmp_path / "pids"
+@pytest.mark.parametrize("start", ["fork", "fresh"])
+@pytest.mark.parametrize("busy", ["time.sleep(300)", "exec('while True: pass')"])
+def test_workers_end_when_the_caller_is_killed(start: str, busy: str) -> None:
+    """A caller that is gone without a word leaves no worker, not even one that holds the GIL."""
     code = (
-        "import autoexec, os, sys, time\n"
-        f"def work(x):\n    open({str(pids)!r}, 'a').write(f'{{os.getpid()}}\\n'); time.sleep(0.05); return x\n"
-        "results = autoexec.map(work, range(10**6), backend='processes', max_workers=2)\n"
-        "for x in results:\n    print(x, flush=True)\n"
+        "import autoexec, os, sys, threading, time\n"
+        "fork = sys.argv[1] == 'fork'\n"
+        "gate = threading.Event()\n"
+        "if not fork: threading.Thread(target=gate.wait, daemon=True).start()\n"
+        f"def work(x):\n    os.write(1, b'%d\\n' % x)\n    {busy}\n"
+        "list(autoexec.map(work, range(2), backend='processes', max_workers=2))\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-c", code, start], stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
     with process:
-        for _ in range(4):
-            assert process.stdout.readline()
-        process.kill()
-    until = time.monotonic() + 20
-    while alive := [pid for pid in set(pids.read_text().split()) if _alive(int(pid))]:
-        assert time.monotonic() < until, f"still there: {alive}"
-        time.sleep(0.02)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
+        try:
+            assert {process.stdout.readline() for _ in range(2)} == {b"0\n", b"1\n"}
+        finally:
+            process.kill()
+        # The workers have the same output: it ends with the last of them.
+        assert select.select([process.stdout], [], [], 20)[0] and process.stdout.read() == b""
 
 
 # How they are started ---------------------------------------------------------------------------------------

@@ -300,3 +300,19 @@ def test_what_threads_make_is_closed_where_it_was_made() -> None:
     assert sum(not thing.closed_in for thing in _Closable.made) == 1
     gate.set()
     _until(lambda: all(thing.closed_in == thing.made_in for thing in _Closable.made))
+
+
+def test_threads_may_be_warmed_up() -> None:
+    """They are there before the tasks, no more than allowed, and tasks then start no others."""
+    before = threading.active_count()
+    backend, inbox = _backend(4)
+    assert backend.warm_up(3) == 3
+    assert threading.active_count() - before == 3
+    assert backend.warm_up(3) == 1
+    for i in range(20):
+        backend.submit(Chunk(i, [i], str))
+    assert threading.active_count() - before == 4
+    backend.close()
+    assert inbox.qsize() == 20
+    assert backend.warm_up(1) == 0
+    assert threading.active_count() == before

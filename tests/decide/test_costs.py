@@ -332,12 +332,12 @@ def test_fetch_and_parse_as_measured(way: str, workers: int, measured: float) ->
     assert found.seconds == pytest.approx(measured, rel=0.15)
 
 
-def test_fetch_and_parse_finds_two_times_eight() -> None:
+def test_fetch_and_parse_finds_two_times_ten() -> None:
     """By itself, and it is the best of all ways."""
     found = ways(FETCH_AND_PARSE, machine(2), CALIBRATION, joblib=True, fork=False)
-    assert (found["mixed"].max_workers, found["mixed"].threads, found["mixed"].chunksize) == (2, 8, 1)
+    assert (found["mixed"].max_workers, found["mixed"].threads, found["mixed"].chunksize) == (2, 10, 1)
     assert min(found.values(), key=lambda way: way.seconds) == found["mixed"]
-    assert found["mixed"].way == "processes × 2 × 8 threads"
+    assert found["mixed"].way == "processes × 2 × 10 threads"
 
 
 @pytest.mark.parametrize("cores", [2, 8, 64])
@@ -397,7 +397,7 @@ def test_only_where_another_gil_helps(where: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "size"), [(None, (2, 8)), (2, None), (3, None), (4, (2, 2)), (9, (2, 4)), (16, (2, 8))]
+    ("wish", "size"), [(None, (2, 10)), (2, None), (3, None), (4, (2, 2)), (9, (2, 4)), (16, (2, 8))]
 )
 def test_max_workers_bounds_the_calls_at_once(wish: int | None, size: tuple[int, int] | None) -> None:
     """Processes times threads stay within it; plain processes obey it to the letter."""
@@ -427,3 +427,8 @@ def test_the_first_wait_comes_on_top() -> None:
     for way in ("threads", "mixed"):
         found = [ways(shown, machine(2))[way].seconds for shown in (FETCH_AND_PARSE, longer)]
         assert found[1] - found[0] == pytest.approx(0.040, rel=0.01), way
+
+
+def test_processes_of_threads_may_be_ruled_out() -> None:
+    """Where a worker may have to be ended, it should run one item."""
+    assert "mixed" not in ways(FETCH_AND_PARSE, machine(2), mixed=False)

@@ -91,11 +91,19 @@ class Scene:
         cap: calls at once at most; 0 leaves that to the backend.
         keep: the desk's journal.
         hosts: those of another desk, which this one shares.
+        free: whether the backend alone decides how many calls run at once.
         wishes: options.
     """
 
     def __init__(
-        self, clock: Clock, *, cap: int = 0, keep: Any = None, hosts: Hosts | None = None, **wishes: Any
+        self,
+        clock: Clock,
+        *,
+        cap: int = 0,
+        keep: Any = None,
+        hosts: Hosts | None = None,
+        free: bool = False,
+        **wishes: Any,
     ) -> None:
         self.clock, self.done = clock, list[Finished]()
         options = resolve(wishes)
@@ -109,6 +117,7 @@ class Scene:
             self._open,
             subject=lambda chunk: (chunk.items[0], chunk.star),
             keep=keep,
+            free=free,
         )
         self.alarms = self.desk._alarms
         self.alarms._thread = Still()  # type: ignore[assignment]

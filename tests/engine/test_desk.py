@@ -606,3 +606,38 @@ def test_nothing_is_lost_or_doubled(
     assert story.scene.inner.closed or not story.given
     for item, value in story.scene.outcomes().items():
         assert value == item or isinstance(value, Exception)
+
+
+def test_calls_are_counted(clock: Clock) -> None:
+    """Those that have begun, and those of them that run."""
+    scene = Scene(clock, cap=2)
+    scene.give(*range(4))
+    assert scene.desk.counts() == (2, 2)
+    scene.end(0, "zero")
+    assert scene.desk.counts() == (3, 2)
+
+
+def test_refused_calls_are_not_counted_on(clock: Clock) -> None:
+    """More GILs are no help against a service that refuses."""
+    scene = Scene(clock, cap=2)
+    scene.give(*range(4))
+    scene.end(0, error=HTTPError(429))
+    assert scene.desk.counts() is None
+
+
+def test_a_desk_that_leaves_the_number_to_its_backend(clock: Clock) -> None:
+    """From its first task on; until then the one before it holds its calls back as ever."""
+    one = Scene(clock, cap=2)
+    one.give("a", "b", "c")
+    two = Scene(clock, hosts=one.hosts, free=True)
+    assert one.out == ["a", "b"]
+    two.give(*range(5))
+    assert two.out == list(range(5))
+
+
+def test_workers_are_warmed_up_where_that_is_possible(clock: Clock) -> None:
+    """By the backend, if it can."""
+    scene = Scene(clock)
+    assert scene.desk.warm_up(3) == 0
+    scene.inner.warm_up = lambda count: count  # type: ignore[attr-defined]
+    assert scene.desk.warm_up(3) == 3

@@ -270,3 +270,17 @@ def test_an_error_that_takes_no_notes() -> None:
 
     add_note(error := Frozen(), "x")
     assert not hasattr(error, "__notes__")
+
+
+def test_hosts_may_be_let_go() -> None:
+    """When calls run elsewhere, nothing bounds how many; those that began before end as ever."""
+    known = hosts(cap=2)
+    lane = known.lane("a")
+    ticket = known.begin(lane, NOW)
+    known.begin(lane, NOW)
+    assert known.full()
+    known.let_go()
+    assert not known.full() and known.limit == 0
+    assert lane.wait_s(NOW) == 0.0
+    known.end(lane, ticket, NOW + 0.1, OK, 0.1, 0.0)
+    assert (known.tally.at_once, lane.calls) == (1, 1)

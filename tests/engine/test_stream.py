@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoexec.backends.base import Chunk, Deliver, Finished, run_items
+from autoexec.engine import stream
 from autoexec.engine.feed import Feed
-from autoexec.engine.stream import Stream
+from autoexec.engine.stream import HOLD_S, PREPARE_S, Stream
+from autoexec.frozen import replace
 from autoexec.options import Options
-from autoexec.records import Plan, Profile
+from autoexec.records import Plan, Profile, WorkKind
 
 
 class Shuffled:
@@ -186,3 +188,254 @@ def test_a_journal_sends_items_one_by_one(more: dict[str, Any], size: int) -> No
     stream, backend = _stream(Feed((range(300),)), str, 1, 0, Plan("processes", 2, 7), **more)
     assert [value for block in stream.blocks() for value in block] == [str(i) for i in range(300)]
     assert set(backend.sizes[:10]) == {size}
+
+
+# Calls that wait and then compute -------------------------------------------------------------------------
+
+ADAPTIVE = Plan("threads", 200, adaptive=True)
+WAITS = Profile("f", 1, 0.01, 0.0, 0.0, 0.01, kind=WorkKind.IO, partial=True)
+MIXED = Profile("f", 1, 0.055, 0.015, 0.0, 0.04, kind=WorkKind.MIXED)
+SEATED = Plan("processes", 2, threads=8)
+
+
+class Begun(Shuffled):
+    """A backend that begins the first few tasks and keeps the others in a queue."""
+
+    def __init__(self, deliver: Deliver, begins: int) -> None:
+        super().__init__(deliver, 0, 10_000)
+        self.begins, self.warm, self.killed = begins, 0, False
+
+    def counts(self) -> tuple[int, int]:
+        running = min(self.begins, len(self.waiting))
+        return running, running
+
+    def warm_up(self, count: int) -> int:
+        self.warm += count
+        return count
+
+    def withdraw(self) -> list[Chunk]:
+        back, self.waiting = self.waiting[self.begins :], self.waiting[: self.begins]
+        return back
+
+    def close(self, *, wait: bool = True, kill: bool = False) -> None:
+        self.closed, self.killed = True, kill
+
+
+class Watched:
+    """Says what the test wants to hear."""
+
+    def __init__(self) -> None:
+        self.found: Profile | None = None
+        self.said: bool | None = None
+        self.left: list[int | None] = []
+
+    def due_s(self) -> float:
+        return 0.001
+
+    def first_runs(self, cpu_s: float, wait_s: float) -> None:
+        pass
+
+    def look(self, begun: int, running: int, profile: Profile, left: int | None) -> Profile | None:
+        self.left.append(left)
+        found, self.found = self.found, None
+        return found
+
+    def verdict(self, profile: Profile) -> bool | None:
+        return self.said
+
+    def note(self, items: int, wall_s: float, cpu_s: float) -> None:
+        pass
+
+    def first_ended(self, cpu_s: float) -> None:
+        pass
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    monotonic = perf_counter
+
+    def process_time(self) -> float:
+        return 0.0
+
+
+class Mixed:
+    """A stream of calls in threads, and what becomes of it.
+
+    Args:
+        n: items.
+        begins: how many of them the first backend begins.
+        plan: the first plan.
+    """
+
+    def __init__(self, n: int = 100, begins: int = 4, plan: Plan = ADAPTIVE, **options: Any) -> None:
+        self.made: list[Begun] = []
+        self.changes: list[tuple[Plan, Profile]] = []
+        self._begins = begins
+        self.stream = Stream(
+            Feed((range(n),)),
+            str,
+            plan,
+            WAITS,
+            open_backend=self._open,
+            replan=lambda profile: SEATED,
+            changed=lambda plan, profile: self.changes.append((plan, profile)),
+            options=Options(**options),
+        )
+        self.watch = Watched()
+        if self.stream._watch is not None:
+            self.stream._watch = self.watch  # type: ignore[assignment]
+
+    def _open(self, plan: Plan, deliver: Deliver) -> Begun:
+        self.made.append(Begun(deliver, self._begins if plan.backend == "threads" else 10_000))
+        return self.made[-1]
+
+    def finish(self) -> list[str]:
+        """Let all tasks end, and take the results."""
+        for backend in self.made:
+            while backend.waiting:
+                backend.finish_one()
+        return [value for block in self.stream.blocks() for value in block]
+
+
+def test_calls_that_queue_for_the_gil_go_to_processes() -> None:
+    """Workers start at once; what no thread has begun moves when others prove to compute, too."""
+    mixed = Mixed()
+    mixed.stream.fill()
+    mixed.watch.found = MIXED
+    mixed.stream.pump(0.0)
+    threads, processes = mixed.made
+    assert not processes.waiting and not mixed.changes, "one call is little evidence"
+    mixed.watch.said = True
+    mixed.stream.pump(0.0)
+    assert mixed.changes == [(SEATED, MIXED)]
+    assert len(threads.waiting) == 4 and threads.closed and not threads.killed
+    assert [chunk.start for chunk in processes.waiting] == list(range(4, 100))
+    assert set(processes.sizes) == {1}
+    assert mixed.watch.left == [96, 96]
+    assert mixed.finish() == list(map(str, range(100)))
+
+
+def test_workers_that_prove_unwanted_are_sent_away() -> None:
+    """The first call only did once what others need not do."""
+    mixed = Mixed()
+    mixed.stream.fill()
+    mixed.watch.found, mixed.watch.said = MIXED, False
+    mixed.stream.pump(0.0)
+    assert mixed.made[1].closed and mixed.made[1].killed
+    assert not mixed.changes and not mixed.made[0].closed
+    assert len(mixed.made[0].waiting) == 100
+
+
+def test_closing_ends_workers_that_wait_for_a_verdict() -> None:
+    """Nothing is left behind."""
+    mixed = Mixed()
+    mixed.stream.fill()
+    mixed.watch.found = MIXED
+    mixed.stream.pump(0.0)
+    mixed.stream.close()
+    assert mixed.made[0].closed and mixed.made[1].killed
+
+
+@pytest.mark.parametrize(
+    ("plan", "options"),
+    [
+        (Plan("threads", 4), {}),
+        (Plan("asyncio", 200, adaptive=True), {}),
+        (ADAPTIVE, {"backend": "threads"}),
+        (ADAPTIVE, {"rate": 5.0}),
+        (ADAPTIVE, {"item_timeout": 1.0}),
+    ],
+    ids=["computing", "asyncio", "threads asked for", "rate", "item_timeout"],
+)
+def test_only_calls_that_may_leave_are_watched(plan: Plan, options: dict[str, Any]) -> None:
+    """Others would gain nothing from it."""
+    assert Mixed(plan=plan, **options).stream._watch is None
+
+
+@pytest.mark.parametrize(("n", "held"), [(64, False), (65, True), (200, True), (201, False)])
+def test_the_first_call_goes_alone(n: int, held: bool) -> None:
+    """Short runs do not wait for it to show itself, nor those of which some are left by then in any case."""
+    mixed = Mixed(n)
+    mixed.stream.ramp_up(16, hold=True)
+    mixed.stream.fill()
+    assert len(mixed.made[0].waiting) == (0 if held else 16)
+
+
+def test_threads_are_warm_when_the_others_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They start while the first calls wait; after a while all are let out."""
+    clock = Clock()
+    monkeypatch.setattr(stream, "time", clock)
+    mixed = Mixed(150)
+    mixed.stream.ramp_up(16, hold=True)
+    mixed.stream.fill()
+    for _ in range(60):
+        mixed.stream.pump(0.0)
+    assert mixed.made[0].warm == 150
+    assert not mixed.made[0].waiting
+    clock.now = HOLD_S + 0.001
+    mixed.stream.pump(0.0)
+    assert not mixed.made[0].waiting, "it has ended, and what it did will be told"
+    mixed.stream.pump(0.0, 0.0, HOLD_S)
+    assert len(mixed.made[0].waiting) == 150
+
+
+def held_back(monkeypatch: pytest.MonkeyPatch) -> Mixed:
+    """A stream whose first call, in the caller's thread, computes after its wait: nothing else is out."""
+    clock = Clock()
+    monkeypatch.setattr(stream, "time", clock)
+    mixed = Mixed(150)
+    mixed.stream.ramp_up(16, hold=True)
+    clock.now = HOLD_S + 0.001
+    mixed.stream.pump(0.0, alone_s=0.005)
+    assert not mixed.made[0].waiting and not mixed.made[0].warm
+    mixed.stream.ramp_up(None)
+    return mixed
+
+
+def test_a_first_call_that_computes_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was alone, so its figures are right; the others then go to processes of threads."""
+    mixed = held_back(monkeypatch)
+    mixed.stream.profiled(MIXED)
+    assert mixed.changes == [(SEATED, replace(MIXED, remaining=150))]
+    mixed.stream.fill()
+    assert mixed.finish() == list(map(str, range(150)))
+    assert mixed.made[1].sizes == [1] * 150
+
+
+def test_workers_that_started_meanwhile_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the first call still computed it was clear what it would come to."""
+    mixed = held_back(monkeypatch)
+    mixed.watch.found = MIXED
+    mixed.stream.pump(0.0, alone_s=0.006)
+    assert len(mixed.made) == 2 and not mixed.changes
+    mixed.stream.profiled(replace(MIXED, held_s=0.017))
+    assert len(mixed.made) == 2
+    assert mixed.changes == [(SEATED, MIXED)]
+
+
+def test_a_first_call_that_only_waits_lets_the_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once: it has shown what it does."""
+    mixed = held_back(monkeypatch)
+    mixed.stream.profiled(replace(WAITS, partial=False))
+    mixed.stream.fill()
+    assert not mixed.changes
+    assert len(mixed.made[0].waiting) == 150
+
+
+def test_time_to_prepare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only while the first calls have been waiting for a while."""
+    clock = Clock()
+    monkeypatch.setattr(stream, "time", clock)
+    mixed = Mixed(150)
+    mixed.stream.ramp_up(16, hold=True)
+    assert not mixed.stream.pump(0.0)
+    clock.now = PREPARE_S + 0.001
+    assert mixed.stream.pump(0.0)
+    assert not mixed.stream.pump(0.0, alone_s=0.002)

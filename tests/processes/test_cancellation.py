@@ -1,11 +1,14 @@
-"""Closing, leaving and interrupting a run ends its workers at once; a caller that is killed takes them along."""
+"""Closing, leaving and interrupting a run ends its workers at once; so does the death of the caller."""
 
 from __future__ import annotations
 
 import os
 import signal
+import textwrap
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import wait as wait_for
 from typing import Any
 
 import pytest
@@ -49,12 +52,17 @@ def test_close_ends_what_runs(endless: Callable[[int], int], journal: Any, start
 def test_leaving_a_block_on_an_exception(journal: Any, start: str) -> None:
     """The exception comes through, and running workers end before the block is left."""
     note = journal.note
-    began = 0.0
-    with pytest.raises(ZeroDivisionError), run(lambda x: note(os.getpid()) or time.sleep(600)) as results:
-        assert journal.wait_for(2) and results.plan is not None
-        began = time.monotonic()
-        raise ZeroDivisionError
-    assert time.monotonic() - began < SOON_S
+    began: list[float] = []
+
+    def leave() -> None:
+        with run(lambda x: note(os.getpid()) or time.sleep(600)) as results:
+            assert journal.wait_for(2) and results.plan is not None
+            began.append(time.monotonic())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        leave()
+    assert time.monotonic() - began[0] < SOON_S
     assert gone([int(line) for line in journal.lines()])
 
 
@@ -133,6 +141,48 @@ def test_a_running_future_cannot_be_cancelled(journal: Any, start: str) -> None:
     assert "begun 2" not in journal.lines()
 
 
+def test_leaving_an_executor_by_ctrl_c(journal: Any, start: str) -> None:
+    """What runs is ended, what waits is cancelled, and nobody who waits for it waits for ever."""
+    note = journal.note
+    futures = []
+
+    def leave() -> None:
+        with autoexec.Executor(2, backend="processes") as executor:
+            never = lambda x: note(os.getpid()) or time.sleep(600)  # noqa: E731
+            futures.extend(executor.submit(never, x) for x in range(8))
+            assert journal.wait_for(2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        leave()
+    assert gone([int(line) for line in journal.lines()])
+    wait_for(futures, timeout=1)
+    assert sum(future.cancelled() for future in futures) == 6
+    assert sum(type(f.exception()) is autoexec.WorkerDied for f in futures if not f.cancelled()) == 2
+
+
+def test_leaving_an_executor_of_threads_by_ctrl_c() -> None:
+    """Calls that run in threads are waited for, since nothing can end them."""
+    running, go = threading.Event(), threading.Event()
+    futures = []
+
+    def item(x: int) -> int:
+        running.set()
+        go.wait(50)
+        return x
+
+    def leave() -> None:
+        with autoexec.Executor(1, backend="threads") as executor:
+            futures.extend(executor.submit(item, x) for x in (1, 2))
+            assert running.wait(50)
+            futures[1].add_done_callback(lambda _: go.set())  # it is cancelled first
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        leave()
+    assert futures[0].result() == 1 and futures[1].cancelled()
+
+
 # Ctrl-C -----------------------------------------------------------------------------------------------------
 
 WAYS = {
@@ -141,7 +191,8 @@ WAYS = {
             pass
     """,
     "map in chunks, with errors kept": """
-        list(autoexec.map(item, range(40), backend="processes", max_workers=2, chunksize=5, on_error="return"))
+        options = {"max_workers": 2, "chunksize": 5, "on_error": "return"}
+        list(autoexec.map(item, range(40), backend="processes", **options))
     """,
     "item_timeout": """
         list(autoexec.map(item, range(40), backend="processes", max_workers=2, item_timeout=100, retries=2))
@@ -151,6 +202,15 @@ WAYS = {
             futures = [executor.submit(item, x) for x in range(2)]
             for future in futures:
                 future.result()
+    """,
+    "an executor without a block": """
+        executor = autoexec.Executor(2, backend="processes", retries=2)
+        for value in executor.map(item, range(40)):
+            pass
+    """,
+    "leaving an executor's block": """
+        with autoexec.Executor(2, backend="processes") as executor:
+            executor.map(item, range(40))
     """,
     "beside a thread": """
         threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
@@ -176,13 +236,11 @@ ITEMS = {
 
 def program(way: str, does: str, after: str = "") -> str:
     """A script whose items note where they run and then never end."""
-    import textwrap
-
     return f"def item(x):\n    note(os.getpid())\n    {does}\n{textwrap.dedent(way)}\n{after}"
 
 
 @pytest.mark.parametrize("does", ITEMS.values(), ids=ITEMS)
-@pytest.mark.parametrize("way", [w for name, w in WAYS.items() if name != "submit"], ids=lambda w: "")
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_ctrl_c(way: str, does: str, script: Script) -> None:
     """One Ctrl-C, to the whole group as a terminal sends it, ends the program within two seconds."""
     process = script.start(program(way, does), "-X", "dev")
@@ -204,8 +262,6 @@ def test_ctrl_c_that_is_caught(to: str, script: Script) -> None:
     print(list(autoexec.map(abs, range(-3, 3), backend="processes", max_workers=2)))
     autoexec.shutdown()
     """
-    import textwrap
-
     way = "try:\n    list(autoexec.map(item, range(40), backend='processes', max_workers=2))\n"
     way += "except KeyboardInterrupt:\n    print('caught')\n"
     process = script.start(program(way, "time.sleep(600)", textwrap.dedent(after)), "-X", "dev")
@@ -215,19 +271,23 @@ def test_ctrl_c_that_is_caught(to: str, script: Script) -> None:
     assert script.left() == []
 
 
-def test_ctrl_c_before_the_first_result(script: Script) -> None:
-    """At any moment while workers start, one Ctrl-C is enough."""
-    body = """
-    import signal
-    signal.setitimer(signal.ITIMER_REAL, float(sys.argv[1]) if len(sys.argv) > 1 else 0.02)
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
-    def item(x):
-        time.sleep(600)
-    note("begins")
-    list(autoexec.map(item, range(4), backend="processes", max_workers=2))
+@pytest.mark.parametrize("thread", ["", WAYS["beside a thread"].splitlines()[1]], ids=["fork", "fresh"])
+@pytest.mark.parametrize("moment_s", [0.002, 0.005, 0.01, 0.02, 0.04, 0.08])
+def test_ctrl_c_while_workers_start(moment_s: float, thread: str, script: Script) -> None:
+    """At any moment one Ctrl-C to the group is enough, and workers say nothing of it."""
+    body = f"""
+{thread}
+        import signal
+        import autoexec.api, autoexec.engine.run, autoexec.backends.processes
+        signal.signal(signal.SIGALRM, lambda *_: os.killpg(0, signal.SIGINT))
+        signal.setitimer(signal.ITIMER_REAL, {moment_s})
+        for _ in range(1000):
+            list(autoexec.map(time.sleep, [0.001] * 40, backend="processes", max_workers=2))
+            autoexec.shutdown()
     """
     code, _, err = script.run(body, "-X", "dev")
-    assert code == -signal.SIGINT and err.rstrip().endswith("KeyboardInterrupt"), err
+    assert code == -signal.SIGINT and err.count("Traceback (most recent call last)") == 1, err
+    assert err.rstrip().endswith("KeyboardInterrupt") and "Warning" not in err, err
     assert script.left() == []
 
 
