@@ -41,6 +41,7 @@ class Conduct:
         expected_s: seconds that an item should take, or 0.0 where nobody knows.
         state: what the function's behaviour depends on, or None where that cannot be told; workers that know
             a function in the same state need not be sent it again.
+        merge: whether short tasks may go to a worker together.
         keep: whether workers may serve a later call, too.
         travels: whether a worker that has not got the function behaves like the caller once it was sent it.
         starved: asked whether the kernel has ended processes for want of memory lately.
@@ -51,6 +52,7 @@ class Conduct:
     strict: bool = False
     expected_s: float = 0.0
     state: Any = None
+    merge: bool = False
     keep: bool = True
     travels: bool = False
     starved: Callable[[], bool] = lambda: False

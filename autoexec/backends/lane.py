@@ -13,6 +13,7 @@ from . import deaths, frames
 from .base import run_items
 from .parcels import load, pack
 from .slate import entries
+from .tasks import Train
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -258,7 +259,7 @@ class Lane:
             problem, wall, cpu, unfit = (error, ""), 0.0, 0.0, 0
         task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
         self._pace = wall
-        self._backend.moved(wall / max(1, task.got))
+        self._backend.moved(task.got, wall / max(1, task.got))
         if problem is not None:
             raised = self._backend.revived(*problem)
             if unfit == frames.ITEMS_UNFIT and len(task.rest) > 1:
@@ -281,7 +282,13 @@ class Lane:
             self._backend.put_back(task)
 
     def _deliver(self, task: Task, where: str) -> None:
-        if task.joint is None:
+        if isinstance(task, Train):
+            done, left = task.apart()
+            for each in left:
+                self._backend.put_back(each)
+            for each in done:
+                self._deliver(each, where)
+        elif task.joint is None:
             self._backend.deliver(task.finished(where))
         elif (whole := task.joint.done()) is not None:
             self._deliver(whole, where)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ProcessBackend"]
 
+TOGETHER_S = 0.02  # seconds of short tasks that go to a worker together
+TOGETHER_BYTES = 1 << 20  # and what they may weigh
+
 _numbers = itertools.count(1)  # of functions; a worker may serve several backends, one after the other
 _serials = itertools.count(1)  # of tasks
 
@@ -76,6 +79,7 @@ class ProcessBackend:
         self._over = 0  # lanes that have ended
         self._inherited: set[Worker] = set()
         self._longest, self._moved = self._conduct.expected_s, time.monotonic()
+        self._items, self._items_s, self._each_bytes = 0, 0.0, 1.0  # of items that have ended
         self._fork_s: float | None = None
         self._limits = contextlib.ExitStack()
         self._lanes: list[Lane] = []
@@ -115,14 +119,22 @@ class ProcessBackend:
     def next_task(self, *, block: bool) -> Task | None:
         """The next task for a lane."""
         if not block:
-            return self._tasks.get(0.0)
+            return self._longer(self._tasks.get(0.0))
         while not self.killed and not self._conduct.roomy(self._running()):
             time.sleep(0.05)
         while not self._tasks.over:
             task = self._tasks.get(relieve(self._lanes) if not len(self._tasks) else 0.0)
             if task is not None:
-                return task
+                return self._longer(task)
         return None
+
+    def _longer(self, task: Task | None) -> Task | None:
+        """A task with others behind it, where tasks turn out so short that each costs more than it should."""
+        fair = len(self._tasks) // (2 * len(self._lanes)) + 1
+        if task is None or fair < 2 or not self._conduct.merge or not self._items:
+            return task
+        items = min(TOGETHER_S * self._items / max(1e-6, self._items_s), TOGETHER_BYTES / self._each_bytes)
+        return self._tasks.more(task, fair, int(items)) if items >= 2 else task
 
     def under_way(self) -> None:
         """A task was sent: who has nothing to do may get a part of it."""
@@ -154,13 +166,19 @@ class ProcessBackend:
         if seat.worker in self._inherited:
             return pack((number, task.chunk.star, start, start + len(items)))
         content = (number, task.chunk.star, start, items)
+        parcel = self._packed_items(content, seat)
+        self._each_bytes = max(1.0, parcel.size / max(1, len(items)))
+        return parcel
+
+    @staticmethod
+    def _packed_items(content: tuple[int, bool, int, Sequence[Any]], seat: Seat) -> Parcel:
         if seat.worker.forked and not seat.worker.rested:
             try:
                 return pack(content)
             except Exception:
                 pass  # a lambda or a local class among the items
         # A fresh interpreter has another __main__, one at rest an old one: what lives there goes by value.
-        return pack(content) if _plain(items) else by_value(content)
+        return pack(content) if _plain(content[3]) else by_value(content)
 
     def number(self, call: Callable[..., Any]) -> int:
         """What workers know a function by."""
@@ -320,9 +338,10 @@ class ProcessBackend:
 
     # Watching ---------------------------------------------------------------------------------------------
 
-    def moved(self, item_s: float) -> None:
-        """A task has ended, with so many seconds per item."""
+    def moved(self, items: int, item_s: float) -> None:
+        """A task has ended, with so many items and seconds per item."""
         self._starting_up = False
+        self._items, self._items_s = self._items + items, self._items_s + items * item_s
         self._longest, self._moved = max(self._longest, item_s), time.monotonic()
         self._unready = {}
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from .sharing import Joint
 
-__all__ = ["Queue", "Task"]
+__all__ = ["Queue", "Task", "Train"]
 
 
 class Task:
@@ -125,6 +125,47 @@ class Task:
         return Finished(self.chunk, self.values, self.error, self.wall_s, self.cpu_s, where)
 
 
+class Train(Task):
+    """Several tasks, one after the other, that go to a worker together.
+
+    Args:
+        tasks: with consecutive indices, of the same function; none of them has begun.
+    """
+
+    __slots__ = ("_tasks",)
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        first = tasks[0].chunk
+        items = [item for task in tasks for item in task.chunk.items]
+        super().__init__(Chunk(first.start, items, first.call, first.star))
+        self._tasks = tasks
+
+    def apart(self) -> tuple[list[Task], list[Task]]:
+        """Its tasks that are complete, and those that have not begun."""
+        done: list[Task] = []
+        at, error = 0, self.error
+        for task in self._tasks:
+            size = len(task.chunk.items)
+            task.values = self.values[at : at + size]
+            at += size
+            share = len(task.values) / max(1, len(self.values))
+            task.wall_s, task.cpu_s = share * self.wall_s, share * self.cpu_s
+            if not task.complete:
+                task.error, error = error, None
+            if not task.complete:
+                break
+            done.append(task)
+        return done, list(self._tasks[len(done) :])
+
+
+def _follows(before: Task, task: Task) -> bool:
+    """Whether two tasks that have not begun may go together."""
+    one, other = before.chunk, task.chunk
+    free = task.joint is None and not task.single and not task.begun and not task.values
+    same = one.call is other.call and one.star == other.star and other.begin is None
+    return free and same and one.start + len(one.items) == other.start
+
+
 class Queue:
     """Tasks that wait for a worker; what is left of a task comes before the others."""
 
@@ -162,6 +203,25 @@ class Queue:
     def over(self) -> bool:
         """Whether none will come."""
         return self._closed and not self._tasks
+
+    def more(self, task: Task, tasks: int, items: int) -> Task:
+        """A task, with those behind it that may go together with it.
+
+        Args:
+            task: the one that was taken.
+            tasks: at most so many in all.
+            items: at most so many of theirs.
+        """
+        if task.joint is not None or task.single or task.begun or task.values or task.chunk.begin is not None:
+            return task
+        found, count = [task], len(task.chunk.items)
+        with self._changed:
+            while self._tasks and len(found) < tasks and _follows(found[-1], self._tasks[0]):
+                count += len(self._tasks[0].chunk.items)
+                if count > items:
+                    break
+                found.append(self._tasks.popleft())
+        return Train(found) if len(found) > 1 else task
 
     def steal(self) -> Task | None:
         """The last task that no worker has begun."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Director", "Seen"]
 
 WAITING_S = 0.0015  # an item that used no CPU for so long is waiting; waking up late takes at most 1 ms
-LONG_S = 0.060  # an item still computing after so long is classified while it runs
+LONG_S = 0.030  # an item still computing after so long is classified while it runs
 PRESS_S = 0.005  # seconds of wanting the GIL without pause; costs a thread that needs it half of them
 PRESS_ROUNDS = 3
 GUARD_S = 0.02  # seconds between two looks at a serial run

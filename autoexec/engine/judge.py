@@ -36,6 +36,7 @@ WANTED = (  # by the way to other processes, each after what is slow in it
     *("..backends.processes", "typing", "inspect", "logging", "uuid", "cloudpickle"),
     *("..measure.hazards", "..unpicklable"),
 )
+BARE = 150  # modules of a program that imports next to nothing
 MODULE_S = 0.0003  # seconds to import a module (measured: 0.2 to 0.4 ms, many at a time)
 WORTH_WAITING = 1.5  # how much longer an item may take than what it would cost not to wait for it
 WORTH_CROSSING_S = 0.02  # a serial rest shorter than this is not worth measuring what pickling costs
@@ -258,8 +259,8 @@ class Judge:
     def patience_s(self) -> float:
         """Seconds that an item which runs in the main thread may take before fresh interpreters are started.
 
-        Asked in the director's thread. Once the item has ended, workers can be forked, for a fraction of the
-        cost: a fresh interpreter imports again what the function needs.
+        Asked in the director's thread. Once the item has ended, workers can be forked, and need not import
+        again what the function needs.
         """
         if not self.machine.can_fork or self._sits_ready():
             return 0.0
@@ -267,7 +268,7 @@ class Judge:
 
         if disturbance(1):
             return 0.0
-        return WORTH_WAITING * (self._calibration.spawn_start + MODULE_S * len(sys.modules))
+        return WORTH_WAITING * MODULE_S * max(0, len(sys.modules) - BARE)
 
     def _sits_ready(self) -> bool:
         """Whether workers of an earlier call wait that know the function."""
@@ -321,6 +322,7 @@ class Judge:
             strict=self._options.backend == "processes",
             expected_s=profile.wall_s if profile is not None else 0.0,
             state=self._state(),
+            merge=self._options.chunksize is None and self._options.journal is None,
             keep=self._again,
             travels=self._again and likeness.travels(self._call),
             starved=self.memory.starved,
