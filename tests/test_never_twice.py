@@ -146,17 +146,51 @@ def test_an_error_is_no_reason_to_run_again(way: dict[str, Any], journal: Any) -
     assert {str(x) for x in range(10)} <= set(journal.lines())
 
 
-def test_unpicklable_items_and_results_run_once(journal: Any) -> None:
-    """What cannot cross the border is not tried again elsewhere."""
+def _with_locks() -> list[tuple[int, Any]]:
+    """Items of which every third cannot cross the border to another process."""
+    return [(i, threading.Lock() if i % 3 == 0 else i) for i in range(12)]
+
+
+def test_unpicklable_items_run_once_where_auto_keeps_them(journal: Any) -> None:
+    """What cannot cross the border runs here, once, when the choice is ours."""
     note = journal.note
 
     def work(item: Any) -> Any:
         note(item[0])
         return type(item[1]).__name__
 
-    items = [(i, threading.Lock() if i % 3 == 0 else i) for i in range(12)]
-    found = list(autoexec.map(work, items, backend="processes", max_workers=2))
-    assert found == [type(item[1]).__name__ for item in items]
+    items = _with_locks()
+    assert list(autoexec.map(work, items, max_workers=2)) == [type(item[1]).__name__ for item in items]
+    _once(journal, 12)
+
+
+def test_unpicklable_items_do_not_run_where_processes_were_asked_for(journal: Any) -> None:
+    """Each is an error in its place that names the path to what does not cross; the others run once."""
+    note = journal.note
+
+    def work(item: Any) -> Any:
+        note(item[0])
+        return type(item[1]).__name__
+
+    options: dict[str, Any] = {"backend": "processes", "max_workers": 2, "on_error": "return"}
+    found = list(autoexec.map(work, _with_locks(), **options))
+    assert [value for i, value in enumerate(found) if i % 3] == ["int"] * 8
+    assert all(isinstance(value, TypeError) and "[1]" in str(value) for value in found[::3])
+    assert journal.counts() == {str(i): 1 for i in range(12) if i % 3}
+
+
+def test_unpicklable_results_run_once(journal: Any) -> None:
+    """A result that cannot cross the border is not asked for again elsewhere."""
+    note = journal.note
+
+    def work(item: int) -> Any:
+        note(item)
+        return threading.Lock() if item % 3 == 0 else item
+
+    options: dict[str, Any] = {"backend": "processes", "max_workers": 2, "on_error": "return"}
+    found = list(autoexec.map(work, range(12), **options))
+    assert [value for i, value in enumerate(found) if i % 3] == [i for i in range(12) if i % 3]
+    assert all(isinstance(value, Exception) for value in found[::3])
     _once(journal, 12)
 
 

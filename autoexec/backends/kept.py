@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .conduct import Terms
-    from .start import Worker
+    from .workers import Worker
 
 __all__ = ["put", "shutdown", "take"]
 

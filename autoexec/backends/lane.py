@@ -18,9 +18,9 @@ from .tasks import Train
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .processes import ProcessBackend
-    from .start import Seat
     from .tasks import Task
     from .wire import Frame
+    from .workers import Seat
 
 __all__ = ["Lane"]
 
@@ -138,9 +138,9 @@ class Lane:
         seat = self._seat or self._find_seat(task)
         if seat is None:
             return
-        number = self._backend.number(task.chunk.call)
+        number = self._backend.functions.number(task.chunk.call)
         try:
-            function = None if number in seat.known else self._backend.function(task.chunk.call)
+            function = None if number in seat.known else self._backend.functions.parcel(task.chunk.call)
         except BaseException as error:  # the user's code may raise SystemExit, too
             self._stay(task, error)
             return
@@ -377,7 +377,7 @@ class Lane:
     def _died_loading(self, task: Task, seat: Seat, ended: str, *, function: bool) -> None:
         if function:
             weight = deaths.MOST / 3 if self._too_late else deaths.weight(seat.worker.end(kill=True))
-            self._backend.unready(seat.worker.pid, weight, self._unready(ended))
+            self._backend.functions.unready(seat.worker.pid, weight, self._unready(ended))
         elif len(task.rest) > 1:
             task.single = True  # which of the items does it?
         else:

@@ -10,23 +10,23 @@ for what is left.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ..errors import WorkerDied
-from . import deaths, kept
+from . import deaths
 from .base import Chunk, Deliver
 from .conduct import Setting
+from .functions import Functions
 from .lane import Lane
-from .native import limited
 from .parcels import Parcel, by_value, pack
 from .portable import with_traceback
 from .sharing import relieve, share
-from .start import Seat, Worker, fork_worker, scene_now, spawn_worker
+from .staff import Staff
 from .tasks import Queue, Task
+from .workers import Seat, scene_now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ __all__ = ["ProcessBackend"]
 TOGETHER_S = 0.02  # seconds of short tasks that go to a worker together
 TOGETHER_BYTES = 1 << 20  # and what they may weigh
 
-_numbers = itertools.count(1)  # of functions; a worker may serve several backends, one after the other
 _serials = itertools.count(1)  # of tasks
 
 
@@ -55,33 +54,25 @@ class ProcessBackend:
         eager: see `Setting`.
         killed: whether running tasks were ended.
         scene: directory, environment and import path of this call.
+        functions: what workers are sent.
     """
 
     name = "processes"
 
     def __init__(self, max_workers: int, deliver: Deliver, setting: Setting) -> None:
-        self.deliver, self._packed, self._call = deliver, setting.packed, setting.call
-        self._terms, self._conduct = setting.terms, setting.conduct
+        self.deliver = deliver
+        self._conduct = setting.conduct
         self.item_timeout, self.strict = self._conduct.item_timeout, self._conduct.strict
         self.eager, self.killed = setting.eager, False
-        self._unready: dict[int, float] = {}  # workers in a row that ended while they loaded the function
-        self._deadly: Exception | None = None
         self.scene = scene_now()
+        self.functions = Functions(setting.packed)
+        self._staff = Staff(setting, self.functions)
         self._tasks = Queue()
-        self._numbers: dict[int, int] = {}
-        self._calls: list[Callable[..., Any]] = []
-        self._parcels: dict[int, Parcel] = {}
         self._lock = threading.Lock()
-        self._starting = threading.Lock()
-        self._seats: list[Seat] = []  # that no lane has taken yet
-        self._workers: list[Worker] = []
-        self._back: dict[Worker, int] = {}
+        self._starting_up = True
         self._over = 0  # lanes that have ended
-        self._inherited: set[Worker] = set()
         self._longest, self._moved = self._conduct.expected_s, time.monotonic()
         self._items, self._items_s, self._each_bytes = 0, 0.0, 1.0  # of items that have ended
-        self._fork_s: float | None = None
-        self._limits = contextlib.ExitStack()
         self._lanes: list[Lane] = []
         self._threads: list[threading.Thread] = []
         try:
@@ -91,9 +82,11 @@ class ProcessBackend:
             raise
 
     def _open(self, max_workers: int, setting: Setting) -> None:
-        self._prepare(max_workers, setting.inherited if setting.fork else None, fork=setting.fork)
-        count = max_workers * self._terms.threads
-        self._lanes = [Lane(self, self._seats.pop(0) if self._seats else None) for _ in range(count)]
+        seats: list[Seat | None] = [*self._staff.prepare(max_workers)]
+        self._starting_up = not self._staff.found
+        count = max_workers * setting.terms.threads
+        seats += [None] * (count - len(seats))
+        self._lanes = [Lane(self, seat) for seat in seats]
         self._threads = [
             threading.Thread(target=lane.run, name=f"autoexec-lane-{i}", daemon=True)
             for i, lane in enumerate(self._lanes)
@@ -163,7 +156,7 @@ class ProcessBackend:
             Exception: if its items cannot be pickled.
         """
         start, items = task.send(next(_serials))
-        if seat.worker in self._inherited:
+        if self._staff.inherits(seat.worker):
             return pack((number, task.chunk.star, start, start + len(items)))
         content = (number, task.chunk.star, start, items)
         parcel = self._packed_items(content, seat)
@@ -179,37 +172,6 @@ class ProcessBackend:
                 pass  # a lambda or a local class among the items
         # A fresh interpreter has another __main__, one at rest an old one: what lives there goes by value.
         return pack(content) if _plain(content[3]) else by_value(content)
-
-    def number(self, call: Callable[..., Any]) -> int:
-        """What workers know a function by."""
-        with self._lock:
-            number = self._numbers.get(id(call))
-            if number is None:
-                number = self._numbers[id(call)] = next(_numbers)
-                self._calls.append(call)  # or another one could get its id
-            return number
-
-    def function(self, call: Callable[..., Any]) -> Parcel:
-        """A function as bytes.
-
-        Raises:
-            Exception: if it cannot be pickled.
-        """
-        with self._lock:
-            parcel = self._parcels.get(id(call))
-            if self._deadly is not None:
-                raise type(self._deadly)(*self._deadly.args)  # each task its own, for the notes on it
-            if parcel is None:
-                parcel = self._parcels[id(call)] = self._packed(call)
-            return parcel
-
-    def unready(self, pid: int, weight: float, error: Exception) -> None:
-        """A worker ended while it loaded the function: after some in a row no other one is to try."""
-        with self._lock:
-            self._unready[pid] = weight  # of which several seats may tell
-            if sum(self._unready.values()) >= deaths.MOST:
-                self._deadly = error
-                self._parcels.clear()
 
     def explained(self, error: BaseException, task: Task) -> Exception:
         """The error of an item that cannot be pickled."""
@@ -230,107 +192,30 @@ class ProcessBackend:
 
     # Workers ----------------------------------------------------------------------------------------------
 
-    def _prepare(self, count: int, inherited: Sequence[Any] | None, *, fork: bool) -> None:
-        """Workers of an earlier call, or forked ones: all before the first lane starts."""
-        conduct = self._conduct
-        found, number = kept.take(
-            count,
-            self._terms,
-            conduct.state,
-            travels=conduct.travels and not fork,
-            many=inherited is not None,
-        )
-        self._number = number or next(_numbers)
-        if self._call is not None:
-            self._numbers[id(self._call)] = self._number
-        began = time.perf_counter()
-        if fork and self._call is not None:
-            missing = count - len(found)
-            if missing:  # workers are born with the limit
-                self._limits.enter_context(limited(self._terms.cores))
-            for _ in range(missing):
-                try:
-                    worker = fork_worker(self._terms, {self._number: self._call}, inherited)
-                except OSError:
-                    if not found:
-                        raise
-                    break  # fewer will do
-                found.append(worker)
-                self._workers.append(worker)
-                for seat in worker.seats:
-                    seat.known.add(self._number)
-                if inherited is not None:
-                    self._inherited.add(worker)
-            self._fork_s = (time.perf_counter() - began) / missing if missing else None
-        self._starting_up = not found
-        for worker in found:
-            self._adopt(worker)
+    def seat(self) -> Seat:
+        """A seat for a lane.
+
+        Raises:
+            OSError: if no worker can be started.
+        """
+        return self._staff.seat()
 
     @property
     def served(self) -> bool:
         """Whether any worker is there, or being started."""
         return any(lane.seat is not None or lane.seeks for lane in self._lanes)
 
-    def _adopt(self, worker: Worker) -> None:
-        if worker not in self._workers:
-            self._workers.append(worker)
-        self._seats += worker.seats
-
-    def seat(self) -> Seat:
-        """A seat for a lane, in a worker that is started for it if there is none.
-
-        Raises:
-            OSError: if none can be started.
-        """
-        with self._starting if self._terms.threads > 1 else _NO_LOCK:
-            with self._lock:
-                if self._seats:
-                    return self._seats.pop(0)
-            worker = spawn_worker(self._terms)
-            with self._lock:
-                self._adopt(worker)
-                if self.killed:
-                    worker.kill()
-                return self._seats.pop(self._seats.index(worker.seats[0]))
-
     def give_back(self, seat: Seat | None) -> None:
-        """A lane has ended: with the last of its seats a worker rests, or ends."""
+        """A lane has ended, with its seat if it had one."""
         with self._lock:
             self._over += 1
-            back = [seat] if seat is not None else []
-            if self._over == len(self._lanes):
-                back += self._seats  # that no lane has taken
-                self._seats = []
-            whole = [each.worker for each in back if self._count_back(each)]
-            self._workers = [worker for worker in self._workers if worker not in whole]
-        for worker in whole:  # which from here on is not ours to kill
-            if self.killed or not self._conduct.keep or not self._rest(worker):
-                for each in worker.seats:
-                    each.leave()
-
-    def _count_back(self, seat: Seat) -> bool:
-        """Whether this was the last seat of its worker in use."""
-        self._back[seat.worker] = self._back.get(seat.worker, 0) + 1
-        return self._back[seat.worker] == len(seat.worker.seats)
-
-    def _rest(self, worker: Worker) -> bool:
-        """Keep a worker for the next call, if it can be."""
-        known = {self._number} & worker.seats[0].known if self._conduct.state is not None else set()
-        worker.states = dict.fromkeys([self._conduct.state] if known else [], self._number)
-        return kept.put(worker, known)
+            last = self._over == len(self._lanes)
+        self._staff.give_back(seat, last=last)
 
     def buried(self, seat: Seat) -> None:
-        """The worker of a seat has ended."""
-        with self._lock:
-            others = [s for s in self._seats if s.worker is seat.worker]
-            self._seats = [s for s in self._seats if s.worker is not seat.worker]
-            if seat.worker in self._workers and all(
-                lane.seat is None or lane.seat.worker is not seat.worker for lane in self._lanes
-            ):
-                self._workers.remove(seat.worker)
-            lasts = [self._count_back(each) for each in (seat, *others)]
-        for each in seat.worker.seats if any(lasts) else (seat, *others):
-            each.leave()
+        """The worker of a lane's seat has ended."""
+        used = any(lane.seat is not None and lane.seat.worker is seat.worker for lane in self._lanes)
+        self._staff.buried(seat, used=used)
 
     def how(self, code: int) -> str:
         """How a worker ended."""
@@ -343,7 +228,7 @@ class ProcessBackend:
         self._starting_up = False
         self._items, self._items_s = self._items + items, self._items_s + items * item_s
         self._longest, self._moved = max(self._longest, item_s), time.monotonic()
-        self._unready = {}
+        self.functions.ready()
 
     def look(self) -> None:
         """Say so when nothing has ended for far longer than items take."""
@@ -365,7 +250,7 @@ class ProcessBackend:
 
     def costs(self) -> dict[str, float]:
         """Measured seconds, by the names of `Calibration`."""
-        return {} if self._fork_s is None else {"fork_start": self._fork_s}
+        return {} if self._staff.fork_s is None else {"fork_start": self._staff.fork_s}
 
     # The end ----------------------------------------------------------------------------------------------
 
@@ -379,37 +264,17 @@ class ProcessBackend:
         if kill:
             self.killed = True
             self._tasks.clear()
-            with self._lock:
-                workers = list(self._workers)
-            for worker in workers:
-                worker.kill()
-            for worker in workers:
-                worker.end(kill=True)
+            self._staff.kill()
         self._tasks.close()
         if wait:
             for thread in self._threads:
                 if thread is not threading.current_thread():
                     thread.join()
-            self._release()
+            self.functions.close()
         if wait or kill:
-            self._limits.close()
-
-    def _release(self) -> None:
-        with self._lock:
-            parcels, self._parcels = list(self._parcels.values()), {}
-        for parcel in parcels:
-            parcel.close()
+            self._staff.close()
 
 
-class _NoLock:
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, *args: object) -> None:
-        return
-
-
-_NO_LOCK = _NoLock()
 _ATOMS = (int, float, str, bytes, bool, type(None))
 
 

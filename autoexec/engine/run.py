@@ -387,8 +387,9 @@ class Run:
 
     @property
     def _not_here(self) -> bool:
-        """Whether the rest may not come back to the caller's thread: it cannot be given up there, or heavy items
-        went ahead of their turn.
+        """Whether the rest may not come back to the caller's thread.
+
+        Items cannot be given up there, or heavy ones have gone ahead of their turn.
         """
         return self.options.item_timeout is not None or self.options.size is not None
 

@@ -65,7 +65,7 @@ class Opened:
     @property
     def pids(self) -> set[int]:
         """Its worker processes."""
-        return {worker.pid for worker in self.backend._workers}
+        return {worker.pid for worker in self.backend._staff._workers}
 
 
 def outcome(done: Any) -> dict[int, Any]:

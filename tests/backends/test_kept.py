@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import autoexec
-from autoexec.backends import kept, start, worker
+from autoexec.backends import kept, serving, start
 from autoexec.backends.conduct import Terms
 from tests.backends.opened import fork, opened
 
@@ -351,14 +351,14 @@ def test_shutdown_ends_all_that_rest() -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_worker_ends_when_it_has_rested_for_long(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     """A forked worker inherits the short patience of this test."""
-    monkeypatch.setattr(worker, "REST_S", 0.02)
+    monkeypatch.setattr(serving, "REST_S", 0.02)
     with opened(_pid, fork=True, state=STATE, terms=Terms(threads=threads)) as pool:
         pool.run([0], 1)
         (pid,) = pool.pids
     watched = os.pidfd_open(pid)
     assert select.select([watched], [], [], 20)[0]
     os.close(watched)
-    monkeypatch.setattr(worker, "REST_S", 30.0)
+    monkeypatch.setattr(serving, "REST_S", 30.0)
     with opened(_pid, fork=True, state=STATE, terms=Terms(threads=threads)) as pool:
         assert pool.run([0], 1)[0] != pid
 

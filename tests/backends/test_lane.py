@@ -144,7 +144,7 @@ def test_a_death_between_the_last_item_and_the_answer(journal: Any, monkeypatch:
         if os.getpid() != parent:
             kill()
 
-    monkeypatch.setattr("autoexec.backends.worker._flush", flush)
+    monkeypatch.setattr("autoexec.backends.serving.flush", flush)
 
     def work(x: int) -> int:
         note(x)
@@ -246,7 +246,7 @@ def test_no_worker_can_be_started(monkeypatch: pytest.MonkeyPatch, values: int, 
     def refuse(*_: Any) -> None:
         raise OSError("no more processes")
 
-    monkeypatch.setattr("autoexec.backends.processes.spawn_worker", refuse)
+    monkeypatch.setattr("autoexec.backends.staff.spawn_worker", refuse)
     with opened(work, fork=bool(values), capture=True) as pool:
         found = pool.run(range(4), 4)
     assert set(found) == set(range(4))

@@ -6,6 +6,7 @@ import errno
 import logging
 import mmap
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,8 +28,9 @@ def _place(descriptor: int) -> str:
     return os.readlink(f"/proc/self/fd/{descriptor}")
 
 
-def _listing() -> set[str]:
-    return set(os.listdir(segments.SHARED))
+def _named(number: int) -> bool:
+    """Whether the file with this inode number can be seen in the shared memory; others come and go there."""
+    return any(entry.inode() == number for entry in os.scandir(segments.SHARED))
 
 
 class Room:
@@ -70,12 +72,12 @@ def test_parts_lie_one_after_the_other_aligned(parts: list[bytes]) -> None:
 
 def test_a_segment_has_no_name() -> None:
     """Neither while it lives nor afterwards is anything to be seen in the shared memory."""
-    before = _listing()
     descriptor = share([b"x" * 100_000], aligned(100_000))
     assert descriptor is not None
-    assert _listing() == before and _place(descriptor).startswith("/dev/shm/")
+    found = os.fstat(descriptor)
+    assert found.st_nlink == 0 and not _named(found.st_ino) and _place(descriptor).startswith("/dev/shm/")
     data = map_segment(descriptor, 100_000, mmap.ACCESS_READ)
-    assert data[-1] == ord("x") and _listing() == before
+    assert data[-1] == ord("x") and not _named(found.st_ino)
 
 
 def test_nothing_remains_of_a_process_that_was_killed() -> None:
@@ -83,12 +85,14 @@ def test_nothing_remains_of_a_process_that_was_killed() -> None:
     code = (
         "import os, signal\n"
         "from autoexec.backends.segments import share\n"
-        "assert share([bytes(64 << 20)], 64 << 20) is not None\n"
+        "found = os.fstat(share([bytes(64 << 20)], 64 << 20))\n"
+        "print(found.st_nlink, found.st_ino, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    before = _listing()
-    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False)
-    assert ended.returncode == -9 and _listing() == before
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, check=False)
+    names, number = map(int, ended.stdout.split())
+    assert ended.returncode == -signal.SIGKILL
+    assert names == 0 and not _named(number)  # without a name it was gone with the last who held it
 
 
 @pytest.mark.usefixtures("untold")
@@ -133,11 +137,11 @@ def test_a_file_system_without_nameless_files(monkeypatch: pytest.MonkeyPatch) -
             raise OSError(errno.EOPNOTSUPP, "no such files here")
         return real(path, flags, *more, **kinds)
 
-    before = _listing()
     monkeypatch.setattr(os, "open", refuse)
     descriptor = share([b"abc"], 64)
     assert descriptor is not None
-    assert _listing() == before
+    found = os.fstat(descriptor)
+    assert found.st_nlink == 0 and not _named(found.st_ino)
     assert map_segment(descriptor, 3, mmap.ACCESS_READ) == b"abc"
 
 

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from autoexec.backends import frames, start
+from autoexec.backends import ends, frames, start
 from autoexec.backends.conduct import Terms
 from autoexec.backends.parcels import by_value, load, pack
 from autoexec.backends.slate import entries
-from autoexec.backends.start import Worker, fork_worker, may_fork, spawn_worker
+from autoexec.backends.start import fork_worker, may_fork, spawn_worker
+from autoexec.backends.workers import Worker
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
 
@@ -209,13 +210,13 @@ def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     for attempt in (lambda: fork_worker(Terms(threads=2), {}, None), lambda: spawn_worker(Terms())):
         with pytest.raises(BlockingIOError):
             attempt()
-    assert os.listdir("/proc/self/fd") == before and not start._open_ends
+    assert os.listdir("/proc/self/fd") == before and not ends._open_ends
 
 
 def test_no_page_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sockets that were opened for it are closed again."""
     made: list[int] = []
-    real = start.open_slate
+    real = ends.open_slate
 
     def second_fails() -> Any:
         made.append(1)
@@ -224,7 +225,7 @@ def test_no_page_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
         return real()
 
     before = os.listdir("/proc/self/fd")
-    monkeypatch.setattr(start, "open_slate", second_fails)
+    monkeypatch.setattr(ends, "open_slate", second_fails)
     with pytest.raises(OSError, match="no room"):
         fork_worker(Terms(threads=2), {}, None)
     assert os.listdir("/proc/self/fd") == before

@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoexec.backends import frames, worker
+from autoexec.backends import frames, serving
 from autoexec.backends.base import Capturing, Failure
 from autoexec.backends.parcels import INLINE, by_value, load, pack
 from autoexec.backends.prepared import Prepared
+from autoexec.backends.serving import Household
 from autoexec.backends.slate import LOG, Slate, entries, open_slate
+from autoexec.backends.surroundings import connections
 from autoexec.backends.wire import open_channels
-from autoexec.backends.worker import Household, connections, serve
+from autoexec.backends.worker import serve
 from autoexec.errors import BrokenWorker
 from tests.backends.opened import fork
 
@@ -337,7 +339,7 @@ def test_a_worker_at_rest_forgets_functions_and_input(served: Served) -> None:
 
 def test_a_worker_at_rest_ends_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """While it serves a call it waits for ever."""
-    monkeypatch.setattr(worker, "REST_S", 0.02)
+    monkeypatch.setattr(serving, "REST_S", 0.02)
     made = Served({1: abs})
     assert made.ask(1, [-1])[0] == [1]
     assert made.thread.is_alive()

@@ -233,7 +233,7 @@ def test_the_table_names_real_classes(name: str) -> None:
         (ValueError("timeout"), FAILED),
         (KeyError("status"), FAILED),
         (OptionError("no"), FAILED),
-        (WorkerDied("gone"), FAILED),
+        (WorkerDied("gone"), BROKEN_OFF),
         (KeyboardInterrupt(), FAILED),
         (asyncio.CancelledError(), FAILED),
         (SystemExit(503), FAILED),
@@ -241,7 +241,7 @@ def test_the_table_names_real_classes(name: str) -> None:
     ids=repr,
 )
 def test_errors_of_the_standard_library(error: BaseException, answer: Answer) -> None:
-    """Connections and time-outs are worth another try, certificates and mistakes are not."""
+    """Connections, time-outs and dead workers are worth another try, certificates and mistakes are not."""
     assert judge_error(error, NOW) == answer
 
 

@@ -40,7 +40,15 @@ class Judge:
         self.opened: list[tuple[Plan, bool, bool]] = []
         self.inner: Inner
 
-    def open(self, plan: Plan, deliver: Deliver, *, fork: bool, eager: bool) -> Inner:
+    def open(
+        self,
+        plan: Plan,
+        deliver: Deliver,
+        *,
+        fork: bool,
+        eager: bool = False,
+        profile: Profile | None = None,
+    ) -> Inner:
         self.opened.append((plan, fork, eager))
         self.inner = Inner(deliver)
         return self.inner

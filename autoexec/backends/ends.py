@@ -1,0 +1,119 @@
+"""Both sides' descriptors of a worker: sockets, shared pages, and the pipe that the worker hangs on."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import time
+
+from .slate import SIZE, Slate, open_slate
+from .wire import Channel, open_channels
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .conduct import Terms
+
+__all__ = ["Ends"]
+
+
+class Ends:
+    """Both sides' descriptors of a worker.
+
+    Attributes:
+        ours: channel and slate of each seat, for the caller.
+        theirs: the same for the worker, with the descriptor of the slate.
+        lifeline: the end of a pipe that the worker hangs on.
+    """
+
+    def __init__(self, terms: Terms) -> None:
+        self.ours: list[tuple[Channel, Slate]] = []
+        self.theirs: list[tuple[Channel, int]] = []
+        self.lifeline, self._held = os.pipe()
+        self._pages: list[int] = []
+        try:
+            for _ in range(terms.threads):
+                ours, theirs = open_channels(mmap.ACCESS_COPY if terms.writable else mmap.ACCESS_READ)
+                try:
+                    slate, page = open_slate()
+                except BaseException:
+                    ours.close()
+                    theirs.close()
+                    raise
+                self.ours.append((ours, slate))
+                self.theirs.append((theirs, page))
+                self._pages.append(page)
+        except BaseException:
+            self.give_up()
+            raise
+
+    @property
+    def descriptors(self) -> list[int]:
+        """The worker's own."""
+        return [self.lifeline, *(fd for channel, page in self.theirs for fd in (channel.fileno(), page))]
+
+    def keep(self) -> None:
+        """In the caller, once the worker has its side: close that."""
+        for channel, _ in self.theirs:
+            channel.close()
+        os.close(self.lifeline)
+        _open_ends.add(self)
+
+    def move(self) -> None:
+        """In a forked worker: close the caller's side."""
+        self.hang_up()
+        for _, slate in self.ours:
+            slate.close()
+        os.close(self._held)
+
+    def give_up(self) -> None:
+        """Close everything: no worker could be started."""
+        self.keep()
+        self.hang_up()
+        self.close()
+
+    def hang_up(self) -> None:
+        """Close the sockets: the worker ends when it has no task."""
+        for channel, _ in self.ours:
+            channel.close()
+
+    def close(self) -> None:
+        """Let go of everything else; the worker ends if it has not."""
+        _open_ends.discard(self)
+        for _, slate in self.ours:
+            slate.close()
+        for page in self._pages:
+            os.close(page)
+        os.close(self._held)
+
+    def stacks(self, pid: int, patience_s: float) -> str:
+        """Ask for stacks and read them from behind the first page."""
+        from .worker import STACKS
+
+        page, until = self._pages[0], time.monotonic() + patience_s
+        before = max(SIZE, os.fstat(page).st_size)
+        try:
+            os.kill(pid, signal.SIGRTMAX - STACKS)
+        except (AttributeError, ProcessLookupError):
+            return ""
+        size = 0
+        while time.monotonic() < until:  # until it has stopped growing
+            time.sleep(0.005)
+            last, size = size, os.fstat(page).st_size
+            if size > before and size == last:
+                break
+        return os.pread(page, size - before, before).decode(errors="replace") if size > before else ""
+
+
+_open_ends: set[Ends] = set()
+
+
+def _in_child() -> None:
+    """After any fork of this process: the caller's ends belong to the caller alone."""
+    for ends in list(_open_ends):
+        ends.hang_up()
+        ends.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,76 @@
+"""The functions of one call: the numbers that workers know them by, and their bytes, made once."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+
+from . import deaths
+from .parcels import Parcel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["Functions"]
+
+_numbers = itertools.count(1)  # a worker may serve several calls, one after the other
+
+
+class Functions:
+    """Functions that are sent to workers.
+
+    Args:
+        packed: turns a function into a parcel.
+    """
+
+    def __init__(self, packed: Callable[[Callable[..., Any]], Parcel]) -> None:
+        self._packed = packed
+        self._lock = threading.Lock()
+        self._known: dict[
+            int, tuple[int, Callable[..., Any]]
+        ] = {}  # by id, which it keeps from being used again
+        self._parcels: dict[int, Parcel] = {}
+        self._unready: dict[int, float] = {}  # workers in a row that ended while they loaded one
+        self._deadly: Exception | None = None
+
+    def number(self, call: Callable[..., Any], number: int | None = None) -> int:
+        """What workers know a function by; `number` if they know it from an earlier call."""
+        with self._lock:
+            if id(call) not in self._known:
+                self._known[id(call)] = (number or next(_numbers), call)
+            return self._known[id(call)][0]
+
+    def parcel(self, call: Callable[..., Any]) -> Parcel:
+        """A function as bytes.
+
+        Raises:
+            Exception: if it cannot be pickled, or if workers die of it.
+        """
+        with self._lock:
+            if self._deadly is not None:
+                raise type(self._deadly)(*self._deadly.args)  # each task its own, for the notes on it
+            found = self._parcels.get(id(call))
+            if found is None:
+                found = self._parcels[id(call)] = self._packed(call)
+            return found
+
+    def unready(self, pid: int, weight: float, error: Exception) -> None:
+        """A worker ended while it loaded a function: after some in a row no other one is to try."""
+        with self._lock:
+            self._unready[pid] = weight  # of which several seats may tell
+            if sum(self._unready.values()) >= deaths.MOST:
+                self._deadly = error
+                self._parcels.clear()
+
+    def ready(self) -> None:
+        """A worker has loaded one."""
+        self._unready = {}
+
+    def close(self) -> None:
+        """Let their bytes go."""
+        with self._lock:
+            parcels, self._parcels = list(self._parcels.values()), {}
+        for parcel in parcels:
+            parcel.close()
