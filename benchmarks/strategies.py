@@ -101,7 +101,9 @@ def autoexec(func: Function, items: Items) -> list[Any]:
     """`autoexec.map`."""
     import autoexec
 
-    return list(autoexec.map(func, items))
+    results = list(autoexec.map(func, items))
+    autoexec.shutdown()  # the other pools are closed, too
+    return results
 
 
 STRATEGIES: dict[str, Callable[[Function, Items], list[Any]]] = {

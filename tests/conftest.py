@@ -24,7 +24,7 @@ ROOT = str(Path(__file__).parents[1])
 if ROOT not in sys.path:  # workers that are fresh interpreters find the test modules by name
     sys.path.append(ROOT)
 
-pytest_plugins = ("tests.servers.fixtures",)
+pytest_plugins = ("tests.servers.fixtures", "tests.processes.scripts")
 
 # Fixtures are shared by the examples of one test on purpose: they only look for what is left at its end.
 settings.register_profile(

@@ -8,31 +8,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-import textwrap
-import time
-import uuid
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-ROOT = str(Path(__file__).parents[1])
-PATIENCE_S = 30.0
-MARK = "AUTOEXEC_TEST_MARK"
+from tests.processes.scripts import PATIENCE_S, Script
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 
+# What `Script` begins with has `note`.
 HEAD = """
-import os, sys, threading, time
-import autoexec
-
-def note(mark):
-    descriptor = os.open(PATH, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
-    os.write(descriptor, f"{mark}\\n".encode())
-    os.close(descriptor)
-
 def nap(x):
     time.sleep(0.02)
     note(x)
@@ -47,93 +32,14 @@ def burn(x):
 """
 
 
-class Script:
-    """A program in a process group of its own, and what is left of it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.journal = folder / "journal"
-        self._mark = uuid.uuid4().hex
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self, body: str) -> subprocess.Popen[str]:
-        """Begin to run the script."""
-        path = self._folder / "script.py"
-        path.write_text(f"PATH = {str(self.journal)!r}\n{HEAD}\n{textwrap.dedent(body)}")
-        known = [ROOT, os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, MARK: self._mark, "PYTHONPATH": os.pathsep.join(filter(None, known))}
-        self.process = subprocess.Popen(
-            [sys.executable, str(path)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        return self.process
-
-    def run(self, body: str) -> tuple[int, str, str]:
-        """Run the script to its end: exit code, output, errors."""
-        self.start(body)
-        return self.end()
-
-    def end(self) -> tuple[int, str, str]:
-        assert self.process is not None
-        out, err = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, out, err
-
-    def lines(self) -> list[str]:
-        """What its items have written so far."""
-        try:
-            return self.journal.read_text().split()
-        except FileNotFoundError:
-            return []
-
-    def wait_for_lines(self, count: int) -> None:
-        """Until its items have written so many lines."""
-        assert self.process is not None
-        until = time.monotonic() + PATIENCE_S
-        while len(self.lines()) < count:
-            if time.monotonic() > until or self.process.poll() is not None:
-                self.process.kill()
-                pytest.fail(f"the script did not get far enough: {self.process.communicate()[1]}")
-            time.sleep(0.005)
-
-    def left(self) -> list[str]:
-        """The processes that it left, after a moment for them to go."""
-        until = time.monotonic() + PATIENCE_S / 2
-        while (found := list(_marked(self._mark))) and time.monotonic() < until:
-            time.sleep(0.01)
-        return found
-
-    def clear(self) -> None:
-        """End what is left of it."""
-        if self.process is None:
-            return
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        self.process.communicate()
-
-
-def _marked(mark: str) -> Iterator[str]:
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if f"{MARK}={mark}".encode() in path.read_bytes():
-                command = path.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode()
-                yield f"{path.parent.name}: {command}"
-        except OSError:
-            continue
+LEAVING_S = 15.0  # of those whom nothing presses
 
 
 @pytest.fixture
-def script(tmp_path: Path) -> Iterator[Script]:
-    """A script that is ended after the test, however that goes."""
-    script = Script(tmp_path)
-    yield script
-    script.clear()
+def script(script: Script) -> Script:
+    """A script with two functions to map."""
+    script.head = HEAD
+    return script
 
 
 BACKENDS = ("auto", "serial", "threads", "processes", "joblib")
@@ -168,7 +74,7 @@ def test_submitted_work_is_finished_at_exit(script: Script, backend: str, work: 
     )
     assert (code, out, err) == (0, "", "")
     assert sorted(map(int, script.lines())) == list(range(40))
-    assert script.left() == []
+    assert script.left(LEAVING_S) == []
 
 
 def test_work_goes_on_after_shutdown_without_waiting(
@@ -185,7 +91,7 @@ def test_work_goes_on_after_shutdown_without_waiting(
     )
     assert (code, out, err) == (0, "", "")
     assert sorted(map(int, script.lines())) == list(range(20))
-    assert script.left() == []
+    assert script.left(LEAVING_S) == []
 
 
 def test_work_of_a_dropped_executor_is_finished_at_exit(
@@ -204,7 +110,7 @@ def test_work_of_a_dropped_executor_is_finished_at_exit(
     )
     assert (code, out, err) == (0, "", "")
     assert sorted(map(int, script.lines())) == list(range(20))
-    assert script.left() == []
+    assert script.left(LEAVING_S) == []
 
 
 def test_submitting_by_decorated_function_is_finished_at_exit(script: Script) -> None:
@@ -218,7 +124,7 @@ def test_submitting_by_decorated_function_is_finished_at_exit(script: Script) ->
     )
     assert (code, out, err) == (0, "", "")
     assert sorted(map(int, script.lines())) == list(range(20))
-    assert script.left() == []
+    assert script.left(LEAVING_S) == []
 
 
 def test_an_idle_executor_does_not_hold_the_exit(script: Script, backend: str) -> None:
@@ -230,7 +136,7 @@ def test_an_idle_executor_does_not_hold_the_exit(script: Script, backend: str) -
         """
     )
     assert (code, out, err) == (0, "45\n", "")
-    assert script.left() == []
+    assert script.left(LEAVING_S) == []
 
 
 # The end comes while results are unconsumed -----------------------------------------------------------------
@@ -238,15 +144,20 @@ def test_an_idle_executor_does_not_hold_the_exit(script: Script, backend: str) -
 
 @pytest.mark.parametrize("work", ["nap", "burn"])
 def test_exit_while_results_are_unconsumed(script: Script, ended_early: str, work: str) -> None:
-    """A map whose results are no longer wanted does not hold the exit, nor outlive it."""
+    """A map whose results are no longer wanted does not hold the exit, nor outlive it.
+
+    Loky finishes what it was given, which `buffersize=` bounds.
+    """
     code, out, err = script.run(
         f"""
-        results = autoexec.map({work}, range(100_000), max_workers=2, backend={ended_early!r})
+        options = {{"max_workers": 2, "buffersize": 30, "backend": {ended_early!r}}}
+        results = autoexec.map({work}, range(100_000), **options)
         print(next(results), next(results))
         """
     )
     assert (code, out, err) == (0, "0 1\n", "")
-    assert script.left() == []
+    assert script.left(LEAVING_S) == []
+    assert len(script.lines()) <= 40
 
 
 def test_exit_while_results_of_endless_input_are_unconsumed(script: Script) -> None:
@@ -259,7 +170,7 @@ def test_exit_while_results_of_endless_input_are_unconsumed(script: Script) -> N
         """
     )
     assert (code, out, err) == (0, "", "")
-    assert script.left() == []
+    assert script.left(LEAVING_S) == []
 
 
 def test_an_error_in_the_loop_ends_the_program(script: Script, ended_early: str) -> None:
@@ -272,7 +183,7 @@ def test_an_error_in_the_loop_ends_the_program(script: Script, ended_early: str)
     )
     assert code == 1 and out == ""
     assert err.count("Traceback") == 1 and "LookupError: the consumer" in err
-    assert script.left() == []
+    assert script.left(LEAVING_S) == []
 
 
 def test_sys_exit_in_the_loop(script: Script, ended_early: str) -> None:
@@ -284,7 +195,7 @@ def test_sys_exit_in_the_loop(script: Script, ended_early: str) -> None:
         """
     )
     assert (code, out, err) == (7, "", "")
-    assert script.left() == []
+    assert script.left(LEAVING_S) == []
 
 
 # Ctrl-C -----------------------------------------------------------------------------------------------------
@@ -299,14 +210,14 @@ def test_ctrl_c_ends_a_running_map(script: Script, ended_early: str, work: str) 
             pass
         """
     )
-    script.wait_for_lines(12)
+    script.wait_for(12)
     os.killpg(process.pid, signal.SIGINT)
     code, out, err = script.end()
     assert code == -signal.SIGINT
     assert out == ""
     assert err.count("Traceback (most recent call last)") == 1, err
     assert err.rstrip().endswith("KeyboardInterrupt"), err
-    assert script.left() == []
+    assert script.left(LEAVING_S) == []
 
 
 def test_ctrl_c_can_be_caught_and_the_program_goes_on(script: Script, ended_early: str) -> None:
@@ -324,11 +235,11 @@ def test_ctrl_c_can_be_caught_and_the_program_goes_on(script: Script, ended_earl
         print(list(autoexec.map(nap, range(5), max_workers=2, backend={ended_early!r})))
         """
     )
-    script.wait_for_lines(12)
+    script.wait_for(12)
     os.killpg(process.pid, signal.SIGINT)
     code, out, err = script.end()
     assert (code, out, err) == (0, "[0, 1, 2, 3, 4]\n", "")
-    assert script.left() == []
+    assert script.left(LEAVING_S) == []
 
 
 @pytest.mark.parametrize("backend", ["auto", "threads", "processes"])
@@ -340,7 +251,7 @@ def test_a_killed_program_leaves_no_workers(script: Script, backend: str) -> Non
             pass
         """
     )
-    script.wait_for_lines(12)
+    script.wait_for(12)
     process.kill()
     process.communicate(timeout=PATIENCE_S)
-    assert script.left() == []
+    assert script.left(LEAVING_S) == []

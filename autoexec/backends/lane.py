@@ -131,8 +131,9 @@ class Lane:
         return True
 
     def _depth(self) -> int:
-        ahead = self._sent and self._pace < AHEAD_S and self._backend.plenty()
-        return 2 if ahead and not self._sent[0].single else 1
+        if not self._sent or self._sent[0].single or self._backend.item_timeout is not None:
+            return 1  # an item must not wait behind one that takes too long
+        return 2 if self._pace < AHEAD_S and self._backend.plenty() else 1
 
     def _send(self, task: Task) -> None:
         seat = self._seat or self._find_seat(task)

@@ -322,7 +322,7 @@ class Judge:
             strict=self._options.backend == "processes",
             expected_s=profile.wall_s if profile is not None else 0.0,
             state=self._state(),
-            merge=self._options.chunksize is None and self._options.journal is None,
+            merge=not (self._options.chunksize or self._options.journal or self._options.item_timeout),
             keep=self._again,
             travels=self._again and likeness.travels(self._call),
             starved=self.memory.starved,
@@ -336,19 +336,33 @@ class Judge:
         state = likeness.state_of(self._call)
         return None if state is None else (type(self._sent).__name__, state)
 
-    def _serialised(self, call: Callable[..., Any], pack: Callable[..., Any] | None = None) -> Any:
-        from ..measure.hazards import dump
-        from ..unpicklable import Unpicklable
-
-        found = dump(call, pack)
-        if isinstance(found, Unpicklable):
-            raise TypeError(f"{name_of(self._call)} cannot be sent to another process: {found}")
-        return found
+    def _serialised(self, call: Callable[..., Any]) -> bytes:
+        return self._equipped(call, _as_bytes)  # type: ignore[no-any-return]
 
     def _packed(self, call: Callable[..., Any]) -> Parcel:
         from ..backends.parcels import pack
 
-        return self._serialised(call, pack)  # type: ignore[no-any-return]
+        return self._equipped(call, pack)  # type: ignore[no-any-return]
+
+    def _equipped(self, call: Callable[..., Any], send: Callable[[Any, Any], Any]) -> Any:
+        """A function for another process, with what it reads in modules that are imported anew there."""
+        from ..backends.outfit import Outfit
+        from ..measure.belongings import belongings
+        from ..measure.hazards import dump
+        from ..unpicklable import Unpicklable
+
+        values = belongings(self._call)
+        if values:
+            import cloudpickle
+
+            try:
+                return send(Outfit(call, values), cloudpickle.dumps)
+            except Exception:  # the function, or some of that: then as much as can be sent
+                values = {key: value for key, value in values.items() if pickling.crosses(value)}
+        found = dump(call, lambda call, dumps: send(Outfit(call, values) if values else call, dumps))
+        if isinstance(found, Unpicklable):
+            raise TypeError(f"{name_of(self._call)} cannot be sent to another process: {found}")
+        return found
 
     def learn(self) -> None:
         """Remember what pools cost here."""
@@ -356,3 +370,7 @@ class Judge:
             seen = getattr(backend, "costs", None)
             if seen is not None and (found := seen()):
                 calibration.learn(**found)
+
+
+def _as_bytes(value: object, dumps: Callable[..., bytes]) -> bytes:
+    return dumps(value, protocol=5)

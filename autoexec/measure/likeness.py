@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from typing import Any
 
-__all__ = ["state_of", "travels"]
+__all__ = ["of_library", "state_of", "travels"]
 
 ATOMS = (int, float, complex, str, bytes, bool, type(None), type(...))
 DYNAMIC = {"globals", "vars", "eval", "exec", "__import__", "import_module"}  # ways to reach what nobody sees
@@ -50,7 +50,7 @@ def _state(obj: Any, seen: dict[int, int], depth: int) -> Hashable:
         return type(obj), repr(obj) if type(obj) in (float, complex) else obj  # 0.0 is not -0.0
     if type(obj) in (tuple, frozenset):
         return type(obj), tuple(_state(part, seen, depth) for part in obj)
-    if _of_library(obj):
+    if of_library(obj):
         return "library", obj.__name__, getattr(obj, "__module__", "")
     if isa(obj, partial):
         held = (obj.func, obj.args, tuple(obj.keywords.items()))
@@ -78,7 +78,7 @@ def travels(func: Callable[..., object]) -> bool:
 
 
 def _travels(obj: Any, seen: set[int], depth: int) -> bool:
-    if type(obj) in ATOMS or _of_library(obj) or id(obj) in seen:
+    if type(obj) in ATOMS or of_library(obj) or id(obj) in seen:
         return True
     seen.add(id(obj))
     if depth > DEEPEST:
@@ -109,7 +109,7 @@ def _by_name(func: FunctionType) -> bool:
     return found is func
 
 
-def _of_library(obj: Any) -> bool:
+def of_library(obj: Any) -> bool:
     """Whether it is a module, a class or a function that was installed, and has a name there."""
     if isa(obj, ModuleType):
         file = getattr(obj, "__file__", None)
@@ -117,7 +117,7 @@ def _of_library(obj: Any) -> bool:
     if isa(obj, (type, BuiltinFunctionType)):
         module = sys.modules.get(getattr(obj, "__module__", None) or "")
         named = module is not None and getattr(module, obj.__name__, None) is obj
-        return named and _of_library(module)
+        return named and of_library(module)
     if isa(obj, FunctionType):
         return is_library(obj.__code__.co_filename) and _by_name(obj)
     kind = type(obj)

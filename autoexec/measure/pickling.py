@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 else:
     from ..frozen import dataclass
 
-__all__ = ["Crossing", "crossing", "dumps"]
+__all__ = ["Crossing", "crosses", "crossing", "dumps"]
 
 ATOMS = (int, float, bool, bytes, type(None), complex)
 
@@ -62,3 +62,18 @@ def crossing(value: object, *, load: bool = True) -> Crossing | None:
         return None
     seconds = time.perf_counter() - began
     return Crossing(len(data), seconds if load else 2 * seconds)
+
+
+def crosses(value: object) -> bool:
+    """Whether a value can be pickled; its buffers are not copied for that.
+
+    >>> crosses([1, "two"]), crosses(open)
+    (True, True)
+    """
+    import cloudpickle
+
+    try:
+        cloudpickle.dumps(value, protocol=5, buffer_callback=lambda buffer: False)
+    except Exception:
+        return False
+    return True

@@ -177,9 +177,14 @@ def test_a_worker_that_died_at_rest_is_forgotten() -> None:
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
-    """Writes a module, and loads it anew."""
+    """Writes a module, and loads it anew.
+
+    Nobody keeps bytecode of it, here or in a fresh worker: another text of the same length and the same second
+    would pass for what it was made from.
+    """
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
 
     def write(text: str) -> ModuleType:
         (tmp_path / "changing_module.py").write_text(text)

@@ -336,4 +336,6 @@ def test_no_noise(what):
     environment = {**os.environ, "PYTHONPATH": ROOT}
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=40)
-    assert (done.returncode, done.stderr) == (0, "")
+    # What asyncio says in debug mode of a machine that is busy is no noise of ours.
+    said = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+    assert (done.returncode, said) == (0, [])

@@ -50,13 +50,14 @@ def square(number):
 
 def test_killed_three_times(tmp_path):
     """Every item is finished exactly once, in order, and only calls under way were made for nothing."""
-    run = kill_run(tmp_path, items=300, kills=3, seed=1, ms=5, workers=16)
+    workers = 16
+    run = kill_run(tmp_path, items=300, kills=3, seed=1, ms=5, workers=workers)
     assert run.right
     assert (run.rows, run.names) == (300, 300)
     assert list(run.kept) == sorted(run.kept) and run.kept[-1] < 300
-    assert 0 <= run.for_nothing <= run.kills * run.most_at_once
-    assert run.most_at_once <= 16
-    assert run.for_nothing <= run.open + 3 * 4  # ended, and not yet kept: a moment
+    assert run.most_at_once <= workers
+    # A worker has one call at a time, begun or ended and not yet kept: how many depends on the disk.
+    assert run.open <= run.for_nothing <= run.kills * workers
 
 
 def kinds(name):

@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = str(Path(__file__).parents[2])
 MARK = "AUTOEXEC_TEST_MARK"
 PATIENCE_S = 30.0
@@ -27,26 +29,96 @@ def note(what):
 """
 
 
+# It outlives the process that tests, and then ends the process groups that this one has not crossed out.
+WARDEN = """
+import os, select, signal, sys
+parent, groups = int(sys.argv[1]), set()
+while os.getppid() == parent:
+    if select.select([0], [], [], 0.5)[0]:
+        word = os.read(0, 16)
+        if not word:
+            break
+        (groups.add if word[:1] == b"+" else groups.discard)(int(word[1:]))
+for group in groups:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+"""
+
+
+class Warden:
+    """Ends scripts whose test was killed before it could end them itself: they would run on for ever."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", WARDEN, str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in a terminal does not end it
+        )
+
+    def watch(self, group: int) -> None:
+        """This process group is to be ended with the process that tests."""
+        self._say("+", group)
+
+    def forget(self, group: int) -> None:
+        """It has been ended."""
+        self._say("-", group)
+
+    def _say(self, what: str, group: int) -> None:
+        assert self._process.stdin is not None
+        os.write(self._process.stdin.fileno(), f"{what}{group:015}".encode())
+
+    def close(self) -> None:
+        """End what was not crossed out, and then go."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(PATIENCE_S)
+
+
+@pytest.fixture(scope="session")
+def warden() -> Iterator[Warden]:
+    """The warden of all scripts of this session; it is there before a test's surroundings are looked at."""
+    made = Warden()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def script(tmp_path: Path, warden: Warden) -> Iterator[Script]:
+    """A script, of which nothing is left at the end of the test, however that goes."""
+    made = Script(tmp_path, warden)
+    yield made
+    made.clear()
+
+
 class Script:
     """A program without a main guard, in a session of its own.
 
     Whatever it starts carries a mark in its environment, so that what is left of it can be found.
+
+    Attributes:
+        head: what stands before each body, after `HEAD`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, warden: Warden) -> None:
+        self.folder, self.head = folder, ""
+        self._warden = warden
         self.journal = folder / "notes"
         self._mark = uuid.uuid4().hex
         self.process: subprocess.Popen[str] | None = None
 
     def start(self, body: str, *flags: str) -> subprocess.Popen[str]:
         """Begin to run it; with the flag "-c" or "-" not as a file."""
-        text = f"PATH = {str(self.journal)!r}\n{HEAD}\n{textwrap.dedent(body)}"
+        text = f"PATH = {str(self.journal)!r}\n{HEAD}\n{self.head}\n{textwrap.dedent(body)}"
         path = self.folder / "script.py"
         path.write_text(text)
         last = {"-c": ["-c", text], "-": ["-"]}.get(flags[-1] if flags else "", [str(path)])
         flags = tuple(flag for flag in flags if flag not in ("-c", "-"))
-        environment = {**os.environ, MARK: self._mark, "PYTHONPATH": ROOT}
+        known = [ROOT, os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, MARK: self._mark, "PYTHONPATH": os.pathsep.join(filter(None, known))}
         with path.open() as file:
             self.process = subprocess.Popen(
                 [sys.executable, *flags, *last],
@@ -58,6 +130,7 @@ class Script:
                 text=True,
                 start_new_session=True,
             )
+        self._warden.watch(self.process.pid)
         return self.process
 
     def run(self, body: str, *flags: str) -> tuple[int, str, str]:
@@ -68,7 +141,12 @@ class Script:
     def end(self) -> tuple[int, str, str]:
         """Wait for its end: exit code, output, errors."""
         assert self.process is not None
-        out, err = self.process.communicate(timeout=PATIENCE_S)
+        try:
+            out, err = self.process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # with "-X dev" it tells where each thread stands
+            out, err = self.process.communicate(timeout=PATIENCE_S)
+            raise AssertionError(f"it did not end: {out}{err}") from None
         return self.process.returncode, out, err
 
     def lines(self) -> list[str]:
@@ -79,7 +157,7 @@ class Script:
             return []
 
     def wait_for(self, count: int) -> list[str]:
-        """What it has noted, once that is so much."""
+        """What it has noted, once that is at least so much."""
         assert self.process is not None
         until = time.monotonic() + PATIENCE_S
         while len(lines := self.lines()) < count:
@@ -105,6 +183,7 @@ class Script:
         except ProcessLookupError:
             pass
         self.process.communicate()
+        self._warden.forget(self.process.pid)
 
     def _marked(self) -> Iterator[str]:
         mark = f"{MARK}={self._mark}".encode()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
+import sys
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -327,3 +330,25 @@ def test_auto(eight_cores: None, burn: Callable[[float], int]) -> None:
     results = autoexec.map(work, range(40), max_workers=4)
     assert all((value == TABLE + x).all() for x, value in enumerate(results))
     assert results.plan is not None and results.plan.backend == "processes", results.plan
+
+
+@pytest.mark.parametrize("start", ["fork", "fresh"], indirect=True)
+def test_globals_that_were_set_at_run_time(
+    start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module's globals are in a worker what they are here now, its helpers' included."""
+    (tmp_path / "settings_at_run_time.py").write_text("LEVEL = 1\nTABLE = None\n")
+    (tmp_path / "work_at_run_time.py").write_text(
+        "import settings_at_run_time as s\nFACTOR = 1\n"
+        "def item(x): return x * FACTOR + s.LEVEL + int(s.TABLE[x])\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = importlib.import_module("settings_at_run_time")
+    work = importlib.import_module("work_at_run_time")
+    try:
+        for level in (100, 200):
+            work.FACTOR, settings.LEVEL, settings.TABLE = 10, level, np.arange(500_000)
+            values = list(run(work.item, range(5)))
+            assert values == [10 * x + level + x for x in range(5)]
+    finally:
+        del sys.modules["settings_at_run_time"], sys.modules["work_at_run_time"]

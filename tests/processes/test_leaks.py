@@ -91,7 +91,7 @@ def at_rest(threads: int, children: int) -> dict[str, Any]:
 
 @pytest.fixture
 def crowd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[int, int]:
-    """Threads and children that are there before the test, of whoever runs it; a temp directory of its own."""
+    """Threads and children there before the test, of whoever runs it; a temp directory of its own."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     held = holdings()
     return held["threads"], held["children"]

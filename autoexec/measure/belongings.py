@@ -1,0 +1,73 @@
+"""Globals of the user's modules that a function reads: a fresh interpreter has them as on the first day.
+
+A function that is found by name on the other side brings its module, imported anew. What the program has set
+there meanwhile (a configuration, a table that was loaded) has to travel along, or the function would do
+something else than in the loop.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import CodeType, FunctionType, MethodType, ModuleType
+
+from .captures import isa, peek
+from .likeness import DEEPEST, of_library
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["belongings"]
+
+MAIN = ("__main__", "__mp_main__")  # what lives there is sent by value, with what it reads
+
+
+def belongings(func: Callable[..., object]) -> dict[tuple[str, str], Any]:
+    """Values by module and name; functions, classes and modules, which are found there anyway, are left out.
+
+    >>> belongings(lambda x: x), belongings(len)
+    ({}, {})
+    """
+    found: dict[tuple[str, str], Any] = {}
+    try:
+        _collect(func, found, set(), 0)
+    except Exception:  # an object that resists being looked at is no reason to fail
+        return found
+    return found
+
+
+def _collect(obj: Any, found: dict[tuple[str, str], Any], seen: set[int], depth: int) -> None:
+    while isa(obj, (partial, MethodType)):
+        obj = obj.func if isa(obj, partial) else obj.__func__
+    if not isa(obj, FunctionType):
+        obj = None if isa(obj, type) else peek(type(obj), "__call__")[0]
+    if not isa(obj, FunctionType) or id(obj) in seen or depth > DEEPEST or of_library(obj):
+        return
+    seen.add(id(obj))
+    for cell in obj.__closure__ or ():
+        _collect(cell.cell_contents, found, seen, depth + 1)
+    for module, name, value in _read(obj):
+        if isa(value, FunctionType):
+            _collect(value, found, seen, depth + 1)
+        elif not isa(value, (type, ModuleType)) and module not in MAIN:
+            found[module, name] = value
+
+
+def _read(func: FunctionType) -> Iterator[tuple[str, str, Any]]:
+    """Module, name and value of what the code names: globals, and attributes of modules of the user's."""
+    names, values = _names(func.__code__), func.__globals__
+    home = str(values.get("__name__", ""))
+    for name in names & values.keys():
+        value = values[name]
+        if isa(value, ModuleType) and not of_library(value):
+            inside = vars(value)
+            yield from ((value.__name__, attr, inside[attr]) for attr in names & inside.keys())
+        elif home in sys.modules:
+            yield home, name, value
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = (name for part in code.co_consts if isa(part, CodeType) for name in _names(part))
+    return {*code.co_names, *inner}

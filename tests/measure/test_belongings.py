@@ -1,0 +1,84 @@
+"""Which globals of the user's modules travel with a function."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections.abc import Iterator
+
+import pytest
+
+from autoexec.measure.belongings import belongings
+
+SETTINGS = """
+LEVEL = 3
+TABLE = [1, 2]
+class Kind: ...
+def helper(x): return x + LEVEL
+"""
+WORK = """
+import math, settings_of_test
+from settings_of_test import helper
+FACTOR, UNUSED = 2, 5
+def direct(x): return x * FACTOR
+def through_a_module(x): return x + settings_of_test.LEVEL
+def through_a_helper(x): return helper(x)
+def inside(xs): return [x * FACTOR for x in xs] + list(map(lambda x: x + settings_of_test.LEVEL, xs))
+def library(x): return math.sqrt(x) + math.pi
+def again(x): return again(x - 1) * FACTOR if x else 1
+class Job:
+    def run(self, x): return x * FACTOR
+    def __call__(self, x): return x * FACTOR
+"""
+
+
+@pytest.fixture
+def work(tmp_path: object) -> Iterator[types.ModuleType]:
+    """Two modules of the user's, one of which uses the other."""
+    made = {}
+    for name, source in (("settings_of_test", SETTINGS), ("work_of_test", WORK)):
+        made[name] = sys.modules[name] = types.ModuleType(name)
+        made[name].__file__ = f"/home/somebody/{name}.py"
+        exec(compile(source, f"/home/somebody/{name}.py", "exec"), vars(made[name]))
+    yield made["work_of_test"]
+    for name in made:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("direct", {("work_of_test", "FACTOR"): 2}),
+        ("through_a_module", {("settings_of_test", "LEVEL"): 3}),
+        ("through_a_helper", {("settings_of_test", "LEVEL"): 3}),
+        ("inside", {("work_of_test", "FACTOR"): 2, ("settings_of_test", "LEVEL"): 3}),
+        ("library", {}),
+        ("again", {("work_of_test", "FACTOR"): 2}),
+    ],
+)
+def test_what_is_read(work: types.ModuleType, name: str, expected: dict[tuple[str, str], object]) -> None:
+    """Plain globals, of the function's own module and of those it uses, also in functions inside it."""
+    assert belongings(getattr(work, name)) == expected
+
+
+def test_as_it_is_now(work: types.ModuleType) -> None:
+    """Not what the module began with."""
+    work.FACTOR = table = [7]
+    assert belongings(work.direct)["work_of_test", "FACTOR"] is table
+
+
+def test_what_carries_a_function(work: types.ModuleType) -> None:
+    """Partials, methods, callable objects and captured functions are looked into."""
+    direct, expected = work.direct, {("work_of_test", "FACTOR"): 2}
+    for call in (functools.partial(direct, 1), work.Job().run, work.Job(), lambda x: direct(x)):
+        assert belongings(call) == expected
+
+
+def test_functions_that_travel_whole_bring_nothing_else() -> None:
+    """What lives in `__main__` goes by value, with what it reads."""
+    namespace = {"__name__": "__main__", "LEVEL": 3}
+    exec("def item(x): return x + LEVEL", namespace)
+    item = namespace["item"]
+    assert callable(item) and belongings(item) == {}
+    assert belongings(len) == {} and belongings(int) == {} and belongings(3) == {}  # type: ignore[arg-type]
