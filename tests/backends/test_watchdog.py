@@ -54,11 +54,11 @@ def test_a_hanging_item_is_named_with_its_stack(heard: Heard, fork: bool) -> Non
     """Its index and short text, its process, and where in the code it is."""
     with opened(wait_for_a_sign, fork=fork) as pool:
         pool.submit([0, 1, 2, 3], 40)
-        text = heard.wait_for("item 42 (2)")
+        text = heard.wait_for("in wait_for_a_sign")  # earlier ones may tell of how it starts
         (pid,) = pool.pids
         pool.backend.close(kill=True)
     assert text.startswith("no item has finished for ") and f"item 42 (2) in process {pid} for" in text
-    assert "in wait_for_a_sign" in text and "most recent call first" in text
+    assert "most recent call first" in text
 
 
 def test_all_seats_are_told_of_and_each_worker_once(heard: Heard) -> None:
@@ -130,8 +130,11 @@ def test_a_long_task_of_short_items_is_no_stall(
         time.sleep(0.02)
 
     with opened(work, fork=True) as pool:
-        pool.backend._moved -= 1000.0  # the last task ended long ago
         pool.submit(range(1000))
+        while not any(line.seat is not None and line.seat.slate.place for line in pool.backend._lanes):
+            os.sched_yield()
+        del looks[:]
+        pool.backend._moved -= 1000.0  # the last task ended long ago
         _quiet(pool, heard, looks, 8)
 
 
