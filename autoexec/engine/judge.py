@@ -268,7 +268,9 @@ class Judge:
 
         if disturbance(1):
             return 0.0
-        return WORTH_WAITING * MODULE_S * max(0, len(sys.modules) - BARE)
+        imports = MODULE_S * max(0, len(sys.modules) - BARE)
+        copies = self._calibration.byte * (likeness.held_bytes(self._call) + self._input_bytes(None))
+        return WORTH_WAITING * (imports + copies)
 
     def _sits_ready(self) -> bool:
         """Whether workers of an earlier call wait that know the function."""
@@ -277,12 +279,15 @@ class Judge:
 
     def _inherited(self, profile: Profile | None) -> Any:
         """The input, where sending it would cost more than workers that can be used again are worth."""
+        return self._feed.sequence if self._feed and self._input_bytes(profile) > HEAVY_BYTES else None
+
+    def _input_bytes(self, profile: Profile | None) -> int:
+        """About what the whole input weighs, where it lies in memory."""
         items = self._feed.sequence if self._feed is not None else None
         if not items or type(items) is range:
-            return None
+            return 0
         known = profile.bytes_in if profile is not None else None
-        each = weight(items[len(items) // 2]) if known is None else known
-        return items if each * len(items) > HEAVY_BYTES else None
+        return len(items) * (weight(items[len(items) // 2]) if known is None else known)
 
     # Backends ---------------------------------------------------------------------------------------------
 

@@ -13,13 +13,14 @@ from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
 from .captures import MISSING, is_library, isa
+from .weight import weight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Hashable
     from typing import Any
 
-__all__ = ["of_library", "state_of", "travels"]
+__all__ = ["held_bytes", "of_library", "state_of", "travels"]
 
 ATOMS = (int, float, complex, str, bytes, bool, type(None), type(...))
 DYNAMIC = {"globals", "vars", "eval", "exec", "__import__", "import_module"}  # ways to reach what nobody sees
@@ -63,6 +64,22 @@ def _state(obj: Any, seen: dict[int, int], depth: int) -> Hashable:
     if _remembers(obj.__code__, frozenset(obj.__code__.co_freevars)):
         raise _Unsure
     return obj.__code__, tuple((name, _state(part, seen, depth + 1)) for name, part in _reads(obj))
+
+
+def held_bytes(func: Callable[..., object]) -> int:
+    """About what the values weigh that a function reads beside its arguments.
+
+    >>> table = bytes(1000)
+    >>> held_bytes(lambda i: table[i]) >= 1000
+    True
+    """
+    core: Any = func
+    while isa(core, partial):
+        core = core.func
+    try:
+        return sum(weight(value) for _, value in _reads(core)) if isa(core, FunctionType) else 0
+    except Exception:
+        return 0
 
 
 def travels(func: Callable[..., object]) -> bool:
