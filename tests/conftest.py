@@ -39,6 +39,12 @@ PATIENCE_S = 10.0  # threads that are being let go may take a moment on a busy m
 KEPT = ("resource_tracker", "forkserver")  # the standard library's and loky's own helpers live on by design
 
 
+def pytest_collection_finish() -> None:
+    """Thousands of tests that have been found need not be looked through in each collection of garbage."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What pools cost is neither read from the user's cache nor written to it."""

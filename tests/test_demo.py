@@ -415,6 +415,7 @@ sys.exit(cli.main(["demo", "--quick"]))
 def test_the_demo_agrees_with_the_plain_loop():
     """The whole demo, shorter still than a user can have it: exit code 0 and a fourfold agreement."""
     needs("httpbin", "waitress", "requests", "tqdm", "scipy", "skimage")
-    done = subprocess.run([sys.executable, "-c", DEMO], capture_output=True, text=True, timeout=50, check=False)
+    command = [sys.executable, "-c", DEMO]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("equal the loop's") == 4

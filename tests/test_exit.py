@@ -68,12 +68,12 @@ def test_submitted_work_is_finished_at_exit(script: Script, backend: str, work: 
     code, out, err = script.run(
         f"""
         executor = autoexec.Executor(max_workers=2, backend={backend!r})
-        for x in range(40):
+        for x in range(24):
             executor.submit({work}, x)
         """
     )
     assert (code, out, err) == (0, "", "")
-    assert sorted(map(int, script.lines())) == list(range(40))
+    assert sorted(map(int, script.lines())) == list(range(24))
     assert script.left(LEAVING_S) == []
 
 
@@ -206,11 +206,17 @@ def test_ctrl_c_ends_a_running_map(script: Script, ended_early: str, work: str) 
     """The whole group gets SIGINT: the program ends with its own traceback only, and no worker stays."""
     process = script.start(
         f"""
-        for value in autoexec.map({work}, range(100_000), max_workers=2, backend={ended_early!r}):
+        def item(x):
+            note(f"in {{os.getpid()}}")
+            return {work}(x)
+
+        for value in autoexec.map(item, range(100_000), max_workers=2, backend={ended_early!r}):
             pass
         """
     )
-    script.wait_for(12)
+    script.wait_for(24)
+    while ended_early == "joblib" and len({line for line in script.lines() if "in" in line}) < 2:
+        script.wait_for(len(script.lines()) + 1)  # loky's workers tell of Ctrl-C while they are starting
     os.killpg(process.pid, signal.SIGINT)
     code, out, err = script.end()
     assert code == -signal.SIGINT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import autoexec
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
+TRIES = 3  # a machine that is busy with something else may show anything once
 SHAPES: dict[str, Callable[[list[int]], Any]] = {
     "list": list,
     "tuple": tuple,
@@ -80,13 +82,16 @@ def test_instant_items_first_and_heavy_ones_later(
         return x
 
     n = quick + slow
-    results = autoexec.map(work, SHAPES[shape](list(range(n))), max_workers=4)
-    assert list(results) == list(range(n))
-    _once(journal, slow)
-    if shape != "generator":  # what is left of a generator may be all that was pulled ahead
-        assert results.plan is not None and results.plan.backend == (
-            "threads" if heavy == "waits" else "processes"
-        )
+    wanted = "threads" if heavy == "waits" else "processes"
+    for _ in range(TRIES):
+        results = autoexec.map(work, SHAPES[shape](list(range(n))), max_workers=4)
+        assert list(results) == list(range(n))
+        _once(journal, slow)
+        assert results.plan is not None
+        if shape == "generator" or results.plan.backend == wanted:
+            return  # what is left of a generator may be all that was pulled ahead
+        os.unlink(journal.path)
+    raise AssertionError(results.plan)
 
 
 @pytest.mark.parametrize("backend", ["auto", "threads"])

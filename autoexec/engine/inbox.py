@@ -5,6 +5,7 @@ Waking a thread costs more than many a task; results that wait for an earlier on
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from queue import Empty, SimpleQueue
 
@@ -15,6 +16,7 @@ __all__ = ["ANY", "Inbox"]
 ANY = -1  # whatever comes first
 MANY = 16  # finished tasks that wake the consumer even if its own is not among them
 NOBODY = -2
+EAR_S = 0.25  # seconds of one wait for the bell
 
 
 class Inbox:
@@ -58,9 +60,21 @@ class Inbox:
         return taken
 
     def _ring(self, timeout: float | None) -> None:
+        # Ctrl-C that comes just before the system call in which a lock waits is noticed when that returns.
+        until = None if timeout is None else time.monotonic() + timeout
+        left = EAR_S if timeout is None else timeout
+        while not self._heard(min(EAR_S, left)):
+            if until is not None and (left := until - time.monotonic()) <= 0.0:
+                return
+
+    def _heard(self, timeout: float) -> bool:
+        """Whether the bell rang within that time."""
         try:
             self._bell.get(timeout=timeout)
+        except Empty:
+            return False
+        try:
             while True:
                 self._bell.get_nowait()
         except Empty:
-            return
+            return True

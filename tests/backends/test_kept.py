@@ -179,7 +179,7 @@ def test_a_worker_that_died_at_rest_is_forgotten() -> None:
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
     """Writes a module, and loads it anew.
 
-    Nobody keeps bytecode of it, here or in a fresh worker: another text of the same length and the same second
+    Nobody keeps bytecode of it, here or in a fresh worker: another text of the same length in the same second
     would pass for what it was made from.
     """
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoexec.backends.base import Chunk, Finished
-from autoexec.engine.inbox import ANY, MANY, Inbox
+from autoexec.engine.inbox import ANY, EAR_S, MANY, Inbox
 
 PATIENCE_S = 20.0  # only a missed wake-up takes that long
 
@@ -35,15 +35,18 @@ class Bell:
     Attributes:
         rings: times it was rung and not heard yet.
         heard: whether the wait was ended by the bell, not by the time.
+        timeouts: of each wait at it.
     """
 
     def __init__(self, meanwhile: Callable[[], None]) -> None:
         self.meanwhile, self.rings, self.heard = meanwhile, 0, False
+        self.timeouts: list[float | None] = []
 
     def put(self, item: None) -> None:
         self.rings += 1
 
     def get(self, timeout: float | None = None) -> None:
+        self.timeouts.append(timeout)
         self.meanwhile()
         self.heard = self.rings > 0
         self.get_nowait()
@@ -65,7 +68,19 @@ def wait(wanted: int, *arriving: int, waking: bool = False) -> tuple[list[int], 
             inbox.wake()
 
     inbox._bell = bell = Bell(meanwhile)  # type: ignore[assignment]
-    return starts(inbox.wait(wanted)), bell.heard
+    return starts(inbox.wait(wanted, timeout=0.0)), bell.heard
+
+
+def test_a_wait_without_end_is_made_of_short_ones() -> None:
+    """A signal that comes too late for the system call of a lock is noticed when that returns."""
+    inbox = Inbox()
+
+    def meanwhile() -> None:
+        if len(bell.timeouts) == 3:
+            inbox.put(done(0))
+
+    inbox._bell = bell = Bell(meanwhile)  # type: ignore[assignment]
+    assert starts(inbox.wait(0)) == [0] and bell.timeouts == [EAR_S] * 3
 
 
 def test_the_wanted_task_wakes() -> None:

@@ -59,8 +59,10 @@ KINDS: dict[str, Callable[[], Any]] = {
 def holdings() -> dict[str, Any]:
     """What this process holds, workers at rest not counted."""
     autoexec.shutdown()
-    gc.collect()
-    children = "".join(p.read_text() for p in Path("/proc/self/task").glob("*/children"))
+    children = ""
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # a thread that has ended meanwhile
+            children += path.read_text()
     return {
         "descriptors": len(os.listdir("/proc/self/fd")),
         "threads": threading.active_count(),
@@ -71,22 +73,24 @@ def holdings() -> dict[str, Any]:
     }
 
 
-def _waited(settled: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """What it holds once that has settled, or patience ends: threads may take a moment to go."""
+def settled(before: dict[str, Any]) -> dict[str, Any]:
+    """What it holds once that is what it held before, or patience ends: threads may take a moment to go."""
     until = time.monotonic() + PATIENCE_S
-    while not settled(now := holdings()) and time.monotonic() < until:
+    while (now := holdings()) != before and time.monotonic() < until:
+        gc.collect()
         time.sleep(0.01)
     return now
 
 
-def settled(before: dict[str, Any]) -> dict[str, Any]:
-    """What it holds once that is what it held before, or patience ends."""
-    return _waited(lambda now: now == before)
-
-
 def at_rest(threads: int, children: int) -> dict[str, Any]:
     """What it holds when the threads and processes of the last map are gone."""
-    return _waited(lambda now: now["threads"] <= threads and now["children"] <= children)
+    until = time.monotonic() + PATIENCE_S
+    while (now := holdings()) and time.monotonic() < until:
+        if now["threads"] <= threads and now["children"] <= children:
+            break
+        time.sleep(0.01)
+    gc.collect()
+    return holdings()
 
 
 @pytest.fixture
