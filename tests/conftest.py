@@ -260,6 +260,8 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(real(), usable=8, physical=8, logical=8, affinity=8, memory_available=8 << 30)
 
     monkeypatch.setattr(machine, "look", look)
+    # How many modules the tests before this one have imported must not decide, either.
+    monkeypatch.setattr("autoexec.engine.judge.MODULE_S", 0.0)
 
 
 def _fork_pool() -> Executor:

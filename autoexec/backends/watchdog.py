@@ -27,6 +27,9 @@ def tell(lanes: Iterable[Lane], waited_s: float) -> None:
         seat, task = lane.seat, lane.running
         if seat is None or task is None:
             continue
+        if not seat.slate.since:  # nor has it a way to show its stacks yet: the signal for that would end it
+            lines.append(f"process {seat.worker.pid} is still starting")
+            continue
         place = seat.slate.place
         index = task.chunk.start + task.offset + (place or 0)
         item = task.chunk.items[min(index - task.chunk.start, len(task.chunk.items) - 1)]
