@@ -95,26 +95,39 @@ def fork_worker(
         OSError: if no process can be started.
     """
     import_module(".worker", __package__)  # once, for all of them to share
-    ends, pid = Ends(terms), 0
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()  # or both processes would write what is buffered
+    worker = None
+    # Ctrl-C must not reach both, nor come before what is opened has an owner.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        worker = _forked(terms, functions, inherited)
+    finally:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        except BaseException:  # it came meanwhile
+            if worker is not None:
+                worker.end(kill=True)
+                for seat in worker.seats:
+                    seat.leave()
+            raise
+    return worker
+
+
+def _forked(
+    terms: Terms, functions: dict[int, Callable[..., Any]], inherited: Sequence[Any] | None
+) -> Worker:
+    ends = Ends(terms)
     try:
         with warnings.catch_warnings():
             # CPython 3.12+ warns of any thread, also of OpenBLAS's, which may_fork has looked at.
             warnings.simplefilter("ignore", DeprecationWarning)
-            held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))  # it must not reach both
-            try:
-                pid = os.fork()
-                if pid == 0:
-                    _child(ends, terms, functions, inherited)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            pid = os.fork()
+            if pid == 0:
+                _child(ends, terms, functions, inherited)
     except BaseException:
         ends.give_up()
-        if pid:  # Ctrl-C came in between
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
         raise
     ends.keep()
     return Worker(pid, ends, terms, forked=True)
