@@ -13,6 +13,7 @@ from benchmarks import strategies, table
 from benchmarks.run import one_run
 from benchmarks.server import serving
 from benchmarks.workloads import FIFTEEN, WORKLOADS, Place
+from tests.made_up import MACHINE
 
 SMALLEST = 0.001
 Strategy = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
@@ -69,15 +70,7 @@ def _run(*seconds: float, problem: str = "") -> dict:
 
 
 RUNS = {
-    "machine": {
-        "python": "3.11",
-        "system": "here",
-        "processor": "it",
-        "cores": 2,
-        "date": "today",
-        "load_before": 0.0,
-        "load_after": 0.0,
-    },
+    "machine": MACHINE,
     "rounds": 1,
     "timeout": 60,
     "runs": {

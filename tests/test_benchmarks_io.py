@@ -17,6 +17,7 @@ from benchmarks.io import cases, run, services, strategies, table
 from benchmarks.io.services import SERVICES, Refused, Service
 from benchmarks.run import ROOT, environment
 from benchmarks.workloads import Place
+from tests.made_up import MACHINE
 
 NOWHERE = Place("", "", 0.001)
 
@@ -161,15 +162,7 @@ def _run(seconds: float, problem: str = "", **seen: Any) -> dict:
 
 SEEN = {"mean": 25.0, "max": 30, "refused": 0.01, "span": 2.0, "timeline": [20.0, 30.0]}
 RUNS = {
-    "machine": {
-        "python": "3.11",
-        "system": "here",
-        "processor": "it",
-        "cores": 2,
-        "date": "today",
-        "load_before": 0.0,
-        "load_after": 0.0,
-    },
+    "machine": MACHINE,
     "rounds": 1,
     "timeout": 12,
     "runs": {

@@ -19,6 +19,7 @@ from benchmarks.processes import cases, cold, faults, leaks, run, strategies, ta
 from benchmarks.processes.faults import Faults
 from benchmarks.run import ROOT, environment
 from benchmarks.workloads import Place
+from tests.made_up import MACHINE
 
 NOWHERE = Place("", "", 0.001)
 OWN = ("captured", "results", "zipf", "fetch_parse")
@@ -120,15 +121,7 @@ def _run(*seconds: float, problem: str = "", pss: float = 0) -> dict:
 
 
 RUNS: dict[str, Any] = {
-    "machine": {
-        "python": "3.11",
-        "system": "here",
-        "processor": "it",
-        "cores": 2,
-        "date": "today",
-        "load_before": 0.0,
-        "load_after": 0.0,
-    },
+    "machine": MACHINE,
     "rounds": 1,
     "timeout": 60,
     "runs": {

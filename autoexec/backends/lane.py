@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from . import deaths, frames
 from .base import run_items
@@ -17,6 +19,8 @@ from .tasks import Train
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .processes import ProcessBackend
     from .tasks import Task
     from .wire import Frame
@@ -231,29 +235,16 @@ class Lane:
         task = self._sent[0]
         self._fruitless = 0
         if frame.kind == frames.LOG:
-            self._add(task, frame.part(0))
+            _add(task, entries(frame.part(0)))
         elif frame.kind == frames.VALUE:
-            self._add_value(task, frame)
+            _add_one(task, frame.load)
         elif frame.kind == frames.DONE:
             self._done(task, frame)
-
-    def _add(self, task: Task, log: memoryview) -> None:
-        for entry in entries(log):
-            try:
-                task.add(load(entry))
-            except BaseException as error:
-                _unloadable(task, error)
-
-    def _add_value(self, task: Task, frame: Frame) -> None:
-        try:
-            task.add(frame.load())
-        except BaseException as error:
-            _unloadable(task, error)
 
     def _done(self, task: Task, frame: Frame) -> None:
         self._sent.popleft()
         self._began_s = time.perf_counter()
-        self._add(task, frame.part(-1))
+        _add(task, entries(frame.part(-1)))
         try:
             problem, wall, cpu, unfit = frame.load()
         except BaseException as error:
@@ -366,11 +357,7 @@ class Lane:
         if slate.serial != task.serial:
             return False
         first, rescued = slate.rescued()
-        for entry in rescued[max(0, task.got - first) :]:
-            try:
-                task.add(load(entry))
-            except BaseException as error:
-                _unloadable(task, error)
+        _add(task, rescued[max(0, task.got - first) :])
         if slate.place == task.got and not task.complete:
             task.fail(self._loss(task, seat, ended))
         return True
@@ -394,8 +381,18 @@ class Lane:
         return deaths.worker_died(seat.worker.pid, ended, task)
 
 
-def _unloadable(task: Task, error: BaseException) -> None:
-    from ..errors import add_note
+def _add(task: Task, results: Iterable[memoryview]) -> None:
+    """Small results, as they stand in a log."""
+    for result in results:
+        _add_one(task, partial(load, result))
 
-    add_note(error, "autoexec: raised while a worker's result was loaded")
-    task.fail(error)
+
+def _add_one(task: Task, loaded: Callable[[], Any]) -> None:
+    """One more result; one that does not load is that item's failure."""
+    try:
+        task.add(loaded())
+    except BaseException as error:
+        from ..errors import add_note
+
+        add_note(error, "autoexec: raised while a worker's result was loaded")
+        task.fail(error)

@@ -158,12 +158,17 @@ class Train(Task):
         return done, list(self._tasks[len(done) :])
 
 
+def _free(task: Task) -> bool:
+    """Whether a task may go together with others: nothing of it has begun, nobody has to be asked."""
+    begun = task.begun or task.single or task.values
+    return task.joint is None and not begun and task.chunk.begin is None
+
+
 def _follows(before: Task, task: Task) -> bool:
-    """Whether two tasks that have not begun may go together."""
+    """Whether two tasks may go together."""
     one, other = before.chunk, task.chunk
-    free = task.joint is None and not task.single and not task.begun and not task.values
-    same = one.call is other.call and one.star == other.star and other.begin is None
-    return free and same and one.start + len(one.items) == other.start
+    same = one.call is other.call and one.star == other.star
+    return _free(task) and same and one.start + len(one.items) == other.start
 
 
 class Queue:
@@ -212,7 +217,7 @@ class Queue:
             tasks: at most so many in all.
             items: at most so many of theirs.
         """
-        if task.joint is not None or task.single or task.begun or task.values or task.chunk.begin is not None:
+        if not _free(task):
             return task
         found, count = [task], len(task.chunk.items)
         with self._changed:

@@ -262,11 +262,7 @@ class Judge:
         Asked in the director's thread. Once the item has ended, workers can be forked, and need not import
         again what the function needs.
         """
-        if not self.machine.can_fork or self._sits_ready():
-            return 0.0
-        from ..backends.start import disturbance
-
-        if disturbance(1):
+        if self._sits_ready() or not self.forks_after(1):
             return 0.0
         imports = MODULE_S * max(0, len(sys.modules) - BARE)
         copies = self._calibration.byte * (likeness.held_bytes(self._call) + self._input_bytes(None))

@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 
-from .captures import isa, peek
+from .captures import isa, names_of, peek
 from .likeness import DEEPEST, of_library
 
 TYPE_CHECKING = False
@@ -57,7 +57,7 @@ def _collect(obj: Any, found: dict[tuple[str, str], Any], seen: set[int], depth:
 
 def _read(func: FunctionType) -> Iterator[tuple[str, str, Any]]:
     """Module, name and value of what the code names: globals, and attributes of modules of the user's."""
-    names, values = _names(func.__code__), func.__globals__
+    names, values = set(names_of(func.__code__)), func.__globals__
     home = str(values.get("__name__", ""))
     for name in names & values.keys():
         value = values[name]
@@ -66,8 +66,3 @@ def _read(func: FunctionType) -> Iterator[tuple[str, str, Any]]:
             yield from ((value.__name__, attr, inside[attr]) for attr in names & inside.keys())
         elif home in sys.modules:
             yield home, name, value
-
-
-def _names(code: CodeType) -> set[str]:
-    inner = (name for part in code.co_consts if isa(part, CodeType) for name in _names(part))
-    return {*code.co_names, *inner}

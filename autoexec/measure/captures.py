@@ -21,6 +21,7 @@ __all__ = [
     "is_stdlib",
     "isa",
     "layers",
+    "names_of",
     "peek",
     "top_package",
     "where",
@@ -145,6 +146,12 @@ def is_stdlib(filename: str) -> bool:
 def is_library(filename: str) -> bool:
     """Whether code from this file was installed rather than written by the user."""
     return is_stdlib(filename) or f"-packages{os.sep}" in filename
+
+
+def names_of(code: CodeType) -> tuple[str, ...]:
+    """Names of globals and attributes that a function, or one inside it, uses; each once."""
+    inner = (name for part in code.co_consts if isa(part, CodeType) for name in names_of(part))
+    return tuple(dict.fromkeys((*code.co_names, *inner)))
 
 
 def where(code: CodeType) -> str:

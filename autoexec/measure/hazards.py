@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import BuiltinMethodType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 
 from autoexec.records import Hazard
 
-from .captures import MISSING, attributes, dig, is_mutable, is_stdlib, isa, layers, peek, where
+from .captures import MISSING, attributes, dig, is_mutable, is_stdlib, isa, layers, names_of, peek, where
 from .footprint import Changes
 
 TYPE_CHECKING = False
@@ -277,7 +277,7 @@ def _reach(func: Any) -> Iterator[tuple[str, Any]]:
 def _named(func: Any) -> list[tuple[str, Any]]:
     if not isa(func, FunctionType) or is_stdlib(func.__code__.co_filename):
         return []
-    found, names = [*_cells(func), *_defaults(func)], _names(func.__code__)
+    found, names = [*_cells(func), *_defaults(func)], names_of(func.__code__)
     for name in names:
         obj = func.__globals__.get(name, MISSING)
         found += [] if obj is MISSING else [(name, obj)]
@@ -291,13 +291,8 @@ def _members(func: Any, name: str, obj: Any) -> Iterator[tuple[str, Any]]:
     """The containers of an object (and of its class) that the function names."""
     if not isa(func, FunctionType) or isa(obj, (ModuleType, FunctionType)) or is_mutable(obj):
         return
-    found = ((f"{name}.{attr}", peek(obj, attr)[0]) for attr in _names(func.__code__))
+    found = ((f"{name}.{attr}", peek(obj, attr)[0]) for attr in names_of(func.__code__))
     yield from ((path, value) for path, value in found if is_mutable(value))
-
-
-def _names(code: CodeType) -> tuple[str, ...]:
-    inner = (name for const in code.co_consts if isa(const, CodeType) for name in _names(const))
-    return tuple(dict.fromkeys((*code.co_names, *inner)))
 
 
 def serialise(func: Callable[..., object]) -> bytes | Hazard:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
-from .captures import MISSING, is_library, isa
+from .captures import MISSING, is_library, isa, names_of
 from .weight import weight
 
 TYPE_CHECKING = False
@@ -147,21 +147,15 @@ def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
     yield from sorted((func.__kwdefaults__ or {}).items())
     for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=False):
         yield name, cell.cell_contents
-    for name in sorted(_globals_of(func.__code__)):
+    for name in sorted(names_of(func.__code__)):
         value = func.__globals__.get(name, MISSING)
         if value is not MISSING:
             yield name, value
     yield from sorted(vars(func).items())
     for name in sorted(_imports_of(func.__code__)):
         yield name, _module(name)
-    if _globals_of(func.__code__) & DYNAMIC:
+    if DYNAMIC.intersection(names_of(func.__code__)):
         yield "what it looks up by name", _Unsure()
-
-
-def _globals_of(code: CodeType) -> set[str]:
-    """Names that may be globals which a function, or one inside it, reads."""
-    inner = [name for part in code.co_consts if isa(part, CodeType) for name in _globals_of(part)]
-    return {*code.co_names, *inner}
 
 
 def _imports_of(code: CodeType) -> set[str]:
