@@ -165,6 +165,7 @@ class Sample:
         pressed_cores: cores the thread kept busy together with one that wants the GIL without pause: about 1
             when they take turns, about 2 when it needs no GIL; None if that was not tried.
         native_share: CPU seconds per second of native threads (BLAS pools), of late.
+        native_before: whether native threads ran already before the first of these items.
         children_s: CPU seconds of child processes in all.
         queued_s: seconds in which the thread was ready to run but the processor was taken.
         running_s: seconds the item that still runs has taken so far; 0.0 if none runs.
@@ -186,6 +187,7 @@ class Sample:
     looked_s: float = 0.0
     pressed_cores: float | None = None
     native_share: float = 0.0
+    native_before: bool = False
     children_s: float = 0.0
     queued_s: float = 0.0
     running_s: float = 0.0

@@ -22,6 +22,7 @@ ENOUGH_S = 0.008  # seconds of probing below which the GIL share is noise, and C
 QUIET = 0.15  # a probe on a busy machine calls up to this share of GIL-free time held (measured)
 PRESSED = 1.45  # cores: a holder of the GIL and a busy thread take turns on one (measured: 0.8 to 1.3), so
 # does code that takes and releases the GIL every few microseconds; native code makes it 1.6 to 2.0
+LEFT_OVER = 0.6  # a probe beside threads that spin, on two cores, misses up to a quarter (measured)
 SURE = (
     0.5  # a probe on a crowded machine misses up to half of the held time; more held than free counts as held
 )
@@ -158,7 +159,14 @@ def _shares(sample: Sample, wall: float, cpu: float, gil: bool) -> Shares:
     if sample.child_waited:
         children = max(children, 1.0 - busy)
     pressed = 2.0 if sample.pressed_cores is None or not gil else sample.pressed_cores
-    return Shares(busy, held, busy - held, 1.0 - busy, sample.native_share, children, pressed)
+    native = 0.0 if _left_over(sample, busy) else sample.native_share
+    return Shares(busy, held, busy - held, 1.0 - busy, native, children, pressed)
+
+
+def _left_over(sample: Sample, busy: float) -> bool:
+    """Whether native threads only spin after something earlier: BLAS is not called with the GIL held."""
+    enough = sample.looked_s >= ENOUGH_S and sample.held_share > LEFT_OVER * busy
+    return enough and sample.native_before
 
 
 def _held_of_cpu(sample: Sample, busy: float) -> float:

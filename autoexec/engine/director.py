@@ -39,6 +39,7 @@ class Seen:
         "held_share",
         "items",
         "looked_s",
+        "native_before",
         "native_share",
         "pressed_cores",
         "queued_s",
@@ -51,7 +52,7 @@ class Seen:
         self.pressed_cores: float | None = None
         self.queued_s = 0.0
         self.items = 0
-        self.child = self.waiting = False
+        self.child = self.waiting = self.native_before = False
 
 
 class Director:
@@ -141,7 +142,8 @@ class Director:
         """What was measured since `measure`, without a running item."""
         seen = Seen()
         seen.held_share, seen.looked_s = self._probe.share, self._probe.looked_s
-        seen.native_share, seen.pressed_cores = self._native.share(), self._pressed
+        seen.native_share, seen.native_before = self._native.share(), self._native.before
+        seen.pressed_cores = self._pressed
         seen.queued_s = max(0.0, self._clock.queued() - self._queued)
         return seen
 

@@ -153,6 +153,7 @@ class Measured:
             looked_s=seen.looked_s,
             pressed_cores=seen.pressed_cores,
             native_share=seen.native_share,
+            native_before=seen.native_before,
             children_s=director.children_s,
             queued_s=seen.queued_s,
             running_s=0.0 if seen.items else seen.running_s,

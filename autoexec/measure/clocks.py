@@ -6,11 +6,14 @@ the process clock stands in, which is right as long as the watched thread is the
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 
-__all__ = ["NativeShare", "ThreadClock", "children_cpu", "native_cpu"]
+__all__ = ["NativeShare", "ThreadClock", "children_cpu", "native_cpu", "native_threads_run"]
+
+LOOKED_AT = 64  # threads: looking at one costs some 10 µs
 
 
 class ThreadClock:
@@ -39,14 +42,7 @@ class ThreadClock:
 
         A thread that a busy machine does not let run uses no CPU either; it is runnable, not waiting.
         """
-        if sys.platform != "linux":
-            return True
-        try:
-            with open(f"/proc/self/task/{self._native_id}/stat", "rb") as file:
-                state = file.read().rpartition(b")")[2].split(None, 1)[0]
-        except (OSError, IndexError):
-            return True
-        return state != b"R"
+        return sys.platform != "linux" or not _runs(self._native_id)
 
     def queued(self) -> float:
         """Seconds so far in which the thread was ready to run but other work had the processor.
@@ -101,20 +97,45 @@ def native_cpu() -> float:
     return max(0.0, time.process_time() - used)
 
 
+def native_threads_run() -> bool:
+    """Whether a thread that is none of Python's runs or waits for a processor (False where nobody says)."""
+    if sys.platform != "linux":
+        return False
+    try:
+        tasks = os.listdir("/proc/self/task")
+    except OSError:
+        return False
+    ours = {thread.native_id for thread in threading.enumerate()}
+    return any(_runs(int(task)) for task in tasks[:LOOKED_AT] if int(task) not in ours)
+
+
+def _runs(native_id: int) -> bool:
+    try:
+        with open(f"/proc/self/task/{native_id}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split(None, 1)[0] == b"R"
+    except (OSError, IndexError):
+        return False
+
+
 class NativeShare:
     """The cores' worth of CPU that native threads use, from the later half of what was looked at.
 
-    The earlier half would mislead: OpenBLAS's threads spin for some 30 ms after they were started or used.
+    The earlier half would mislead: OpenBLAS's threads spin for 30 to 100 ms after they were started or used.
+
+    Attributes:
+        before: whether native threads ran when it began: not, then, because of what has run since.
     """
 
-    __slots__ = ("_looks",)
+    __slots__ = ("_looks", "before")
 
     def __init__(self) -> None:
         self._looks: list[tuple[float, float]] = []
+        self.before = False
 
     def restart(self) -> None:
         """Forget what was seen."""
         self._looks = [(time.perf_counter(), native_cpu())]
+        self.before = native_threads_run()
 
     def look(self) -> None:
         """Take a reading, if the last is some milliseconds old."""

@@ -55,6 +55,29 @@ def test_sizes_pass_through() -> None:
     assert (profile.bytes_in, profile.bytes_out, profile.crossing_s, profile.memory_bytes) == (3, 5, 0.25, 7)
 
 
+SPUN = {"native_share": 0.95, "native_before": True}  # OpenBLAS's threads, after an import of numpy
+
+
+def test_threads_that_spun_before_are_not_the_functions_own() -> None:
+    """Code that keeps the GIL calls no BLAS: what spins beside it is left over from something earlier."""
+    profile = profile_of(sample(held_share=0.8, **SPUN))
+    assert (profile.kind, profile.other_threads_s) == (WorkKind.PYTHON, 0.0)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"held_share": 0.3},
+        {"held_share": 0.8, "looked_s": 0.001},
+        {"held_share": 0.8, "native_before": False},
+    ],
+    ids=["it lets go of the GIL", "hardly looked", "they began with it"],
+)
+def test_native_threads_that_may_be_its_own(facts: dict[str, object]) -> None:
+    """Without all the evidence they count as the function's."""
+    assert profile_of(sample(**{**SPUN, **facts})).kind is WorkKind.PARALLEL
+
+
 def test_what_wants_the_gil_back_at_once_holds_it() -> None:
     """Code that takes and releases the GIL all the time gets nowhere beside another thread."""
     profile = profile_of(sample(held_share=0.01, pressed_cores=PRESSED - 0.01))

@@ -183,7 +183,8 @@ def ran(items: int, seconds: float = 0.01) -> Block:
 def sample(measured: Measured, seen: Any = None) -> int:
     """What a sample would tell."""
     idle = SimpleNamespace(
-        items=0, held_share=0.0, looked_s=0.0, pressed_cores=None, native_share=0.0, queued_s=0.0,
+        items=0, held_share=0.0, looked_s=0.0, pressed_cores=None, native_share=0.0, native_before=False,
+        queued_s=0.0,
         running_s=0.0, cpu_s=0.0, child=False,
     )  # fmt: skip
     director: Any = SimpleNamespace(children_s=0.0, seen=lambda: idle)
