@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .wire import Frame
     from .workers import Seat
 
-__all__ = ["Lane"]
+__all__ = ["Courier"]
 
 AHEAD_S = 0.05  # a task shorter than this is sent before the one that runs has ended
 LOADING_S = 30.0  # seconds that a function, or a worker's first items, may take to load under item_timeout=
@@ -34,7 +34,7 @@ AGAIN_S = 0.2  # seconds until another try to start a worker
 LOOK_S = 1.0  # seconds between two looks whether anything moves
 
 
-class Lane:
+class Courier:
     """One seat's thread.
 
     Args:

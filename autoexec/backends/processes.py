@@ -1,9 +1,9 @@
 """Worker processes, each served by threads of the caller.
 
-    submit ──► queue ──► lane (thread) ═ socket, shared page ═► seat in a worker process
-                             └──► deliver(Finished)
+    submit ──► queue ──► courier (thread) ═ socket, shared page ═► seat in a worker process
+                            └──► deliver(Finished)
 
-A lane knows at any moment what its worker holds and which item of it runs, so that when the worker dies
+A courier knows at any moment what its worker holds and which item of it runs, so that when the worker dies
 exactly that item is named; a `ProcessPoolExecutor` cannot tell, and fails everything. The worker is replaced
 for what is left.
 """
@@ -19,8 +19,8 @@ from ..errors import WorkerDied
 from . import deaths
 from .base import Chunk, Deliver
 from .conduct import Setting
+from .courier import Courier
 from .functions import Functions
-from .lane import Lane
 from .parcels import Parcel, by_value, pack
 from .portable import with_traceback
 from .sharing import relieve, share
@@ -70,10 +70,10 @@ class ProcessBackend:
         self._tasks = Queue()
         self._lock = threading.Lock()
         self._starting_up = True
-        self._over = 0  # lanes that have ended
+        self._over = 0  # couriers that have ended
         self._longest, self._moved = self._conduct.expected_s, time.monotonic()
         self._items, self._items_s, self._each_bytes = 0, 0.0, 1.0  # of items that have ended
-        self._lanes: list[Lane] = []
+        self._couriers: list[Courier] = []
         self._threads: list[threading.Thread] = []
         try:
             self._open(max_workers, setting)
@@ -86,10 +86,10 @@ class ProcessBackend:
         self._starting_up = not self._staff.found
         count = max_workers * setting.terms.threads
         seats += [None] * (count - len(seats))
-        self._lanes = [Lane(self, seat) for seat in seats]
+        self._couriers = [Courier(self, seat) for seat in seats]
         self._threads = [
-            threading.Thread(target=lane.run, name=f"autoexec-lane-{i}", daemon=True)
-            for i, lane in enumerate(self._lanes)
+            threading.Thread(target=courier.run, name=f"autoexec-courier-{i}", daemon=True)
+            for i, courier in enumerate(self._couriers)
         ]
         for thread in self._threads:
             thread.start()
@@ -110,20 +110,20 @@ class ProcessBackend:
         return task.chunk if task is not None and task.wanted() else None
 
     def next_task(self, *, block: bool) -> Task | None:
-        """The next task for a lane."""
+        """The next task for a courier."""
         if not block:
             return self._longer(self._tasks.get(0.0))
         while not self.killed and not self._conduct.roomy(self._running()):
             time.sleep(0.05)
         while not self._tasks.over:
-            task = self._tasks.get(relieve(self._lanes) if not len(self._tasks) else 0.0)
+            task = self._tasks.get(relieve(self._couriers) if not len(self._tasks) else 0.0)
             if task is not None:
                 return self._longer(task)
         return None
 
     def _longer(self, task: Task | None) -> Task | None:
         """A task with others behind it, where tasks turn out so short that each costs more than it should."""
-        fair = len(self._tasks) // (2 * len(self._lanes)) + 1
+        fair = len(self._tasks) // (2 * len(self._couriers)) + 1
         if task is None or fair < 2 or not self._conduct.merge or not self._items:
             return task
         items = min(TOGETHER_S * self._items / max(1e-6, self._items_s), TOGETHER_BYTES / self._each_bytes)
@@ -138,16 +138,16 @@ class ProcessBackend:
         if self.killed:
             return
         alone = task.single or len(task.rest) == 1
-        parts = [task] if alone else share(task, 2 * len(self._lanes))
+        parts = [task] if alone else share(task, 2 * len(self._couriers))
         for part in reversed(parts):
             self._tasks.put_back(part)
 
     def plenty(self) -> bool:
-        """Whether so many tasks wait that no other lane would miss one."""
-        return len(self._tasks) >= len(self._lanes)
+        """Whether so many tasks wait that no other courier would miss one."""
+        return len(self._tasks) >= len(self._couriers)
 
     def _running(self) -> int:
-        return sum(lane.running is not None for lane in self._lanes)
+        return sum(courier.running is not None for courier in self._couriers)
 
     def encode(self, task: Task, number: int, seat: Seat) -> Parcel:
         """A task as bytes.
@@ -193,7 +193,7 @@ class ProcessBackend:
     # Workers ----------------------------------------------------------------------------------------------
 
     def seat(self) -> Seat:
-        """A seat for a lane.
+        """A seat for a courier.
 
         Raises:
             OSError: if no worker can be started.
@@ -203,18 +203,19 @@ class ProcessBackend:
     @property
     def served(self) -> bool:
         """Whether any worker is there, or being started."""
-        return any(lane.seat is not None or lane.seeks for lane in self._lanes)
+        return any(courier.seat is not None or courier.seeks for courier in self._couriers)
 
     def give_back(self, seat: Seat | None) -> None:
-        """A lane has ended, with its seat if it had one."""
+        """A courier has ended, with its seat if it had one."""
         with self._lock:
             self._over += 1
-            last = self._over == len(self._lanes)
+            last = self._over == len(self._couriers)
         self._staff.give_back(seat, last=last)
 
     def buried(self, seat: Seat) -> None:
-        """The worker of a lane's seat has ended."""
-        used = any(lane.seat is not None and lane.seat.worker is seat.worker for lane in self._lanes)
+        """The worker of a courier's seat has ended."""
+        seats = [courier.seat for courier in self._couriers]
+        used = any(other is not None and other.worker is seat.worker for other in seats)
         self._staff.buried(seat, used=used)
 
     def how(self, code: int) -> str:
@@ -241,11 +242,11 @@ class ProcessBackend:
             if waited < PATIENCE_S:
                 return
             self._moved, self._longest = time.monotonic(), max(self._longest, waited)
-        tell(self._lanes, waited)
+        tell(self._couriers, waited)
 
     def _last_sign(self) -> float:
         """When a task ended last, or an item began."""
-        seats = [lane.seat for lane in self._lanes]
+        seats = [courier.seat for courier in self._couriers]
         return max(self._moved, *(seat.slate.since for seat in seats if seat is not None))
 
     def costs(self) -> dict[str, float]:

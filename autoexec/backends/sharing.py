@@ -11,7 +11,7 @@ from .tasks import Task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .lane import Lane
+    from .courier import Courier
 
 __all__ = ["Joint", "relieve", "share"]
 
@@ -61,7 +61,7 @@ def share(task: Task, pieces: int) -> list[Task]:
     return parts
 
 
-def relieve(lanes: Iterable[Lane]) -> float | None:
+def relieve(couriers: Iterable[Courier]) -> float | None:
     """Have the worker with the most left of a long task stop after the item that it runs.
 
     Returns:
@@ -69,14 +69,14 @@ def relieve(lanes: Iterable[Lane]) -> float | None:
     """
     now, most, heaviest = time.perf_counter(), SPARED_S, None
     pause: float | None = None
-    for lane in lanes:
-        left, ran_s = lane.load(now)
+    for courier in couriers:
+        left, ran_s = courier.load(now)
         if left is None:
             continue
         soon = left or ran_s < LONG_S  # it may not even have begun
         pause = min(pause or SELDOM_S, AGAIN_S if soon else SELDOM_S)
-        if ran_s > LONG_S and left and (work := left * lane.pace(ran_s)) > most:
-            most, heaviest = work, lane
+        if ran_s > LONG_S and left and (work := left * courier.pace(ran_s)) > most:
+            most, heaviest = work, courier
     if heaviest is not None:
         heaviest.cut()
     return pause

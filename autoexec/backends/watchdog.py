@@ -9,7 +9,7 @@ from .deaths import short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .lane import Lane
+    from .courier import Courier
 
 __all__ = ["PATIENCE_S", "TIMES", "tell"]
 
@@ -17,14 +17,14 @@ PATIENCE_S = 30.0  # seconds without a result before anything is said
 TIMES = 20.0  # and so many times the longest item so far
 
 
-def tell(lanes: Iterable[Lane], waited_s: float) -> None:
+def tell(couriers: Iterable[Courier], waited_s: float) -> None:
     """Log what all workers are doing."""
     import logging
 
     lines = [f"no item has finished for {waited_s:.0f} s"]
     told = set()
-    for lane in lanes:
-        seat, task = lane.seat, lane.running
+    for courier in couriers:
+        seat, task = courier.seat, courier.running
         if seat is None or task is None:
             continue
         if not seat.slate.since:  # nor has it a way to show its stacks yet: the signal for that would end it

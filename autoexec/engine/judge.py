@@ -264,9 +264,12 @@ class Judge:
         """
         if self._sits_ready() or not self.forks_after(1):
             return 0.0
+        return WORTH_WAITING * self.fresh_s()
+
+    def fresh_s(self) -> float:
+        """Seconds that fresh interpreters take longer than forked workers to know what the function needs."""
         imports = MODULE_S * max(0, len(sys.modules) - BARE)
-        copies = self._calibration.byte * (likeness.held_bytes(self._call) + self._input_bytes(None))
-        return WORTH_WAITING * (imports + copies)
+        return imports + self._calibration.byte * (likeness.held_bytes(self._call) + self._input_bytes(None))
 
     def _sits_ready(self) -> bool:
         """Whether workers of an earlier call wait that know the function."""

@@ -289,7 +289,7 @@ class Run:
                 self._loop.taken = False  # the caller's thread goes on by itself
                 raise
             # The caller's thread keeps a core busy; and one waiting call is little evidence.
-            stream.ramp_up(RAMP if seen.waiting else max(1, judge.machine.usable - 1), hold=seen.waiting)
+            stream.narrow(RAMP if seen.waiting else max(1, judge.machine.usable - 1), hold=seen.waiting)
             with self._measured.own_imports():
                 stream.fill(at_hand=True)
             return True
@@ -326,7 +326,7 @@ class Run:
         self._rejoined = True
         if stream is not None and self.profile is not None and self.profile.partial:
             self.profile, wrong = self._measured.refreshed(self.profile, gil=self._the_judge().machine.gil)
-            stream.ramp_up(None)
+            stream.open_up()
             if self.plan is not None and self.plan.adaptive and not self._measured.importing():
                 stream.profiled(self.profile)
             if wrong:
@@ -343,7 +343,7 @@ class Run:
 
     def _open_stream(self, plan: Plan, profile: Profile, *, fork: bool) -> Stream:
         with self._measured.own_imports():
-            from .stream import Stream
+            from .stream import Settings, Stream
 
         judge = self._the_judge()
         self.plan, self.profile, self._expected = plan, profile, profile
@@ -356,18 +356,21 @@ class Run:
             self.outlet.hosts = self._attention.hosts
             return backend
 
+        settings = Settings(
+            self.options,
+            open_backend,
+            replan=self._replan,
+            changed=self._changed,
+            forks=self._forks_after,
+            deadline=self._deadline,
+            gil=judge.machine.gil,
+        )
         self._stream = Stream(
             self.feed.for_workers(),
             self._attention.sent,
             plan,
             profile,
-            open_backend=open_backend,
-            replan=self._replan,
-            changed=self._changed,
-            forks=self._forks_after,
-            options=self.options,
-            deadline=self._deadline,
-            gil=judge.machine.gil,
+            settings,
             undelivered=sum(map(len, self._early_blocks)),
         )
         return self._stream
@@ -393,9 +396,10 @@ class Run:
         """
         return self.options.item_timeout is not None or self.options.size is not None
 
-    def _forks_after(self, threads: int) -> bool:
+    def _forks_after(self, threads: int, wait_s: float) -> bool:
         with self._measured.own_imports():
-            return self._the_judge().forks_after(threads)
+            judge = self._the_judge()
+            return judge.forks_after(threads) and wait_s <= judge.fresh_s()
 
     def _changed(self, plan: Plan, profile: Profile) -> None:
         _note(f"{self.plan.backend if self.plan else ''} -> {plan}")

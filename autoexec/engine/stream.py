@@ -6,7 +6,6 @@ inside an item. Workers only put finished tasks into the inbox.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,28 +21,50 @@ from ..measure.weight import weight
 from ..records import Plan, Profile
 from .feed import Feed
 from .inbox import ANY, Inbox
+from .valve import STEP_S, Valve
 from .watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from dataclasses import dataclass
     from typing import Any
 
     from ..options import Options
+else:
+    from ..frozen import dataclass
 
-__all__ = ["Stream"]
+__all__ = ["Settings", "Stream"]
 
-RAMP_S = 0.001  # seconds between two steps when more and more waiting calls are let out
-RAMP_BUSY = 0.9  # cores: starting threads takes most of one for a moment, computing items more for longer
 WEIGH_AFTER, WEIGHED = 64, 32  # results between two that are weighed, and how many of these count
 TOGETHER = 64  # single results that are handed on in one list
-HOLD_S = 0.040  # seconds in which many first calls have shown what they do after their wait
-COMPUTING_S = 0.001  # CPU seconds of the first call that say that it is about to
-PREPARE_S = 0.008  # seconds of it after which there is time to think of other processes
-SOME, WARM = 16, 4  # threads that are started at first, and between two looks, for the time after
 PULL_S = 0.002  # seconds the caller's iterator may take while results wait to be delivered
 
 Open = Callable[[Plan, Deliver], Backend]
 Replan = Callable[[Profile], Plan | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a stream is given by its run, and whom it asks there.
+
+    Attributes:
+        options: the caller's: buffersize, chunksize, ordered, journal.
+        open_backend: makes the backend of a plan.
+        replan: asked when the work contradicts the profile; a plan to change to, or None.
+        changed: told of a plan that was changed to, and of its profile.
+        forks: whether workers may be forked in the caller's thread, once so many threads of ours have ended,
+            and whether that is worth so many seconds of waiting for them.
+        deadline: `time.monotonic()` by which every result must be there, or None.
+        gil: whether the interpreter has one.
+    """
+
+    options: Options
+    open_backend: Open
+    replan: Replan
+    changed: Callable[[Plan, Profile], None]
+    forks: Callable[[int, float], bool]
+    deadline: float | None = None
+    gil: bool = True
 
 
 class Stream:
@@ -54,13 +75,7 @@ class Stream:
         call: the function.
         plan: the first plan.
         profile: what the plan rests on.
-        open_backend: makes the backend of a plan.
-        replan: asked when the work contradicts the profile; a plan to change to, or None.
-        changed: told of a plan that was changed to, and of its profile.
-        forks: whether workers may be forked in the caller's thread, once so many threads of ours have ended.
-        options: the caller's: buffersize, chunksize, ordered, journal.
-        deadline: `time.monotonic()` by which every result must be there, or None.
-        gil: whether the interpreter has one.
+        settings: those of the run.
         undelivered: results that wait for the consumer already.
     """
 
@@ -70,23 +85,17 @@ class Stream:
         call: Callable[..., Any],
         plan: Plan,
         profile: Profile,
+        settings: Settings,
         *,
-        open_backend: Open,
-        replan: Replan,
-        changed: Callable[[Plan, Profile], None] = lambda plan, profile: None,
-        forks: Callable[[int], bool] = lambda threads: False,
-        options: Options,
-        deadline: float | None = None,
-        gil: bool = True,
         undelivered: int = 0,
     ) -> None:
-        self._feed, self._call = feed, call
-        self._open, self._replan, self._changed = open_backend, replan, changed
+        options = settings.options
+        self._feed, self._call, self._settings = feed, call, settings
         self._fixed_window, self._chunksize = options.buffersize, options.chunksize
         self._journal = options.journal is not None  # results are kept as soon as they are there
         kept = options.in_process or options.item_timeout is not None
         self._free = options.backend == "auto" and not kept  # to leave this process
-        self._ordered, self._deadline, self._gil = options.ordered, deadline, gil
+        self._ordered = options.ordered
         self._inbox = Inbox()
         self._ready: dict[int, Finished] = {}
         self._next = feed.first()
@@ -96,14 +105,8 @@ class Stream:
         self._to_caller = self._interrupted = False
         self._weights: deque[int] = deque(maxlen=WEIGHED)
         self._arrivals = 0  # results since the last one that was weighed
-        self._ramp: int | None = None
+        self._valve = Valve()
         self._spare: tuple[Plan, Profile, Backend] | None = None  # to change to, if it proves right
-        self._hold = 0.0  # until when no more than the ramp is let out
-        self._forks = forks
-        self._warm = 0  # threads that were started meanwhile
-        self._to_warm = 0  # threads to be started meanwhile
-        self._prepare = math.inf  # when to think of other processes
-        self._ramp_cpu = self._ramp_time = 0.0
         self._adopt(plan, profile)
 
     def _adopt(self, plan: Plan, profile: Profile, backend: Backend | None = None) -> None:
@@ -113,9 +116,9 @@ class Stream:
         self._chunk = 1 if self._one_by_one else self._chunksize or plan.chunksize
         self._window = self._fixed_window or sizing.window_size(profile, plan.at_once, self._chunk)
         self._drift = Drift(plan, profile, time.perf_counter())
-        watched = plan.adaptive and plan.backend == "threads" and self._gil and self._free
+        watched = plan.adaptive and plan.backend == "threads" and self._settings.gil and self._free
         self._watch = Watch() if watched else None
-        self._backends.append(backend or self._open(plan, self._inbox.put))
+        self._backends.append(backend or self._settings.open_backend(plan, self._inbox.put))
 
     # Out --------------------------------------------------------------------------------------------------
 
@@ -128,7 +131,7 @@ class Stream:
         if self._to_caller:
             return
         backend, until = self._backends[-1], 0.0
-        window = self._window if self._ramp is None else min(self._window, self._ramp)
+        window = self._valve.within(self._window)
         while self._in_flight < window:
             size = min(self._size(), window - self._in_flight)
             if at_hand:
@@ -171,57 +174,38 @@ class Stream:
         """
         if self._watch is not None:
             timeout = min(timeout, self._watch.due_s())
-        timeout = timeout if self._ramp is None else RAMP_S
-        self._absorb(self._inbox.wait(ANY, timeout))
-        if self._ramp is not None:
-            self._climb(alone_s, waited_s)
+        self._absorb(self._inbox.wait(ANY, STEP_S if self._valve.narrowed else timeout))
+        self._valve.step(self._window, self._warm_up, alone_s=alone_s, waited_s=waited_s)
         self._look(alone_s, waited_s)
         self.fill(at_hand=True)
-        waiting = self._hold and alone_s < COMPUTING_S and self._spare is None
-        return bool(waiting) and time.perf_counter() > self._prepare
+        return self._spare is None and self._valve.prepares(alone_s)
 
-    def ramp_up(self, limit: int | None, *, hold: bool = False) -> None:
-        """Let only `limit` items out at first, then twice as many every millisecond while they leave the
-        processor alone; None opens up at once.
+    def narrow(self, limit: int, *, hold: bool = False) -> None:
+        """Let only `limit` items out at first, then more and more while they leave the processor alone.
 
         Args:
             limit: items.
-            hold: let none out until the first call has shown what it does after its wait. Those that are
-                out may come to want one GIL, and cannot be called back. Short runs do not wait for that,
-                nor do those of which not all would be out by then (see `Opening`).
+            hold: let none out until the first call has shown what it does after its wait. Short runs do not
+                wait for that, nor do those of which not all would be out by then (see `Opening`).
         """
-        self._ramp_cpu, self._ramp_time = time.process_time(), time.perf_counter()
         rest = self._feed.remaining() or 0
         if hold and self._watch is not None and SHORT < rest <= self._plan.max_workers:
-            self._hold, self._prepare = self._ramp_time + HOLD_S, self._ramp_time + PREPARE_S
-            limit, self._to_warm = 0, min(rest, self._plan.max_workers)
-        self._ramp = limit
+            self._valve.hold(rest)
+        else:
+            self._valve.narrow(limit, doubles=self._plan.backend == "threads")
 
-    def _climb(self, alone_s: float, waited_s: float) -> None:
-        cpu, now = time.process_time(), time.perf_counter()
-        if self._hold:
-            self._wait_to_climb(now, alone_s, waited_s)
-            return
-        busy = (cpu - self._ramp_cpu) / max(1e-6, now - self._ramp_time)
-        self._ramp_cpu, self._ramp_time = cpu, now
-        if self._ramp is not None and busy < RAMP_BUSY and self._plan.backend == "threads":
-            self._ramp = None if self._ramp > self._window else 2 * self._ramp
+    def open_up(self) -> None:
+        """Let all items out."""
+        self._valve.open()
 
-    def _wait_to_climb(self, now: float, alone_s: float, waited_s: float) -> None:
-        if now > self._hold and alone_s < COMPUTING_S and waited_s:  # else it has ended just now
-            self._ramp, self._hold = None, 0.0
-        elif self._to_warm > 0 and alone_s < COMPUTING_S:
-            more = WARM if self._warm else SOME
-            started = self._backends[-1].warm_up(min(more, self._to_warm))  # type: ignore[attr-defined]
-            self._to_warm = self._to_warm - started if started else 0
-            self._warm += started
+    def _warm_up(self, count: int) -> int:
+        return int(self._backends[-1].warm_up(count))  # type: ignore[attr-defined]
 
     def profiled(self, profile: Profile) -> None:
         """The first item, which ran in the caller's own thread while this began, has ended."""
-        held_back, self._hold = bool(self._hold), 0.0
         if self._watch is not None:
             self._watch.first_ended(profile.held_s)
-            if held_back and sizing.mixes(profile) and self._left_alone(profile):
+            if self._valve.held_back and sizing.mixes(profile) and self._left_alone(profile):
                 return
         tell = getattr(self._backends[-1], "profiled", None)
         if tell is not None:
@@ -233,7 +217,7 @@ class Stream:
         profile = replace(profile, remaining=self._feed.remaining())
         if self._spare is not None:
             self._change(*self._spare)
-        elif plan := self._replan(profile):
+        elif plan := self._settings.replan(profile):
             self._change(plan, profile, wait=True)  # a process that has threads must not fork
         return self._watch is None
 
@@ -307,11 +291,17 @@ class Stream:
         due = self._next if self._ordered and not self._feed.scattered else ANY
         arrived = self._inbox.wait(due, self._patience())
         self._absorb(arrived)
-        if not arrived and self._deadline is not None and time.monotonic() >= self._deadline:
+        if (
+            not arrived
+            and self._settings.deadline is not None
+            and time.monotonic() >= self._settings.deadline
+        ):
             raise TimeoutError("the results were not complete within timeout=")
 
     def _patience(self) -> float | None:
-        left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        left = (
+            None if self._settings.deadline is None else max(0.0, self._settings.deadline - time.monotonic())
+        )
         if self._watch is None:
             return left
         return self._watch.due_s() if left is None else min(left, self._watch.due_s())
@@ -384,7 +374,9 @@ class Stream:
         left = 0 if not self._feed.at_hand() and not queued else None if rest is None else rest + queued
         watch.first_runs(alone_s, waited_s)
         profile = watch.look(begun, running, self._profile, left)
-        if profile is not None and not (self._hold and self._forks(1 + self._warm)):
+        if profile is not None and not (
+            self._valve.holds and self._settings.forks(1 + self._valve.started, 0.0)
+        ):
             with quick_switching:
                 self._get_ready(profile)
         if self._spare is not None:
@@ -392,9 +384,9 @@ class Stream:
 
     def _get_ready(self, profile: Profile) -> None:
         """Start the workers that are wanted if the others do as the first call does: cores are idle."""
-        plan = self._replan(profile) if self._spare is None else None
+        plan = self._settings.replan(profile) if self._spare is None else None
         if plan is not None and plan.backend != "serial":
-            self._spare = (plan, profile, self._open(plan, self._inbox.put))
+            self._spare = (plan, profile, self._settings.open_backend(plan, self._inbox.put))
 
     def _use_or_drop(self, watch: Watch) -> None:
         assert self._spare is not None
@@ -413,15 +405,22 @@ class Stream:
         self._follow_item_time()
         if not self._feed.at_hand() and self._under_way <= self._plan.at_once:
             return  # nothing is left that could run in another way
-        profile = self._drift.judge(time.perf_counter(), self._left(), gil=self._gil)
+        profile = self._drift.judge(time.perf_counter(), self._left(), gil=self._settings.gil)
         if profile is not None:
             self.reconsider(profile)
 
     def reconsider(self, profile: Profile) -> None:
         """Ask for a plan for a corrected profile, and change to it if it is another."""
-        plan = self._replan(profile)
+        plan = self._settings.replan(profile)
         if plan is not None:
-            self._change(plan, profile)
+            self._change(plan, profile, wait=self._soon_alone(plan, profile))
+
+    def _soon_alone(self, plan: Plan, profile: Profile) -> bool:
+        """Whether the threads, which keep all cores busy, end soon, and workers can be forked after that."""
+        old = self._plan
+        if (old.backend, plan.backend) != ("threads", "processes"):
+            return False
+        return self._settings.forks(old.max_workers, profile.wall_s * old.max_workers)
 
     def _change(
         self, plan: Plan, profile: Profile, backend: Backend | None = None, *, wait: bool = False
@@ -431,8 +430,8 @@ class Stream:
         self._take_back(old)
         old.close(wait=wait)
         self._spare = None
-        self._changed(plan, profile)
-        self._ramp, self._hold = None, 0.0
+        self._settings.changed(plan, profile)
+        self._valve.open()
         if plan.backend == "serial":
             self._to_caller = True
         else:

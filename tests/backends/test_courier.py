@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends import lane as lane_module
+from autoexec.backends import courier as courier_module
 from autoexec.backends import start
 from autoexec.backends.conduct import Terms
 from autoexec.errors import ItemTimeout, WorkerDied
@@ -276,8 +276,8 @@ def test_a_task_that_was_sent_ahead_runs_elsewhere(fork: bool, journal: Any, tmp
         for start in range(1, 12):
             pool.submit([start], start)
         assert journal.wait_for(4)
-        lane = pool.backend._lanes[0]
-        while len(lane._sent) < 2:
+        courier = pool.backend._couriers[0]
+        while len(courier._sent) < 2:
             os.sched_yield()
         with open(gate, "wb"):
             pass
@@ -288,13 +288,13 @@ def test_a_task_that_was_sent_ahead_runs_elsewhere(fork: bool, journal: Any, tmp
 
 def test_only_short_tasks_are_sent_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a long one the next waits for whoever is free first."""
-    monkeypatch.setattr(lane_module, "AHEAD_S", 0.0)
+    monkeypatch.setattr(courier_module, "AHEAD_S", 0.0)
     with opened(lambda x: x) as pool:
-        lane, deepest = pool.backend._lanes[0], 0
+        courier, deepest = pool.backend._couriers[0], 0
         for start in range(20):
             pool.submit([start], start)
         for _ in range(20):
-            deepest = max(deepest, len(lane._sent))
+            deepest = max(deepest, len(courier._sent))
             pool.next()
     assert deepest <= 1
 
@@ -403,7 +403,7 @@ def test_seats_that_nobody_took_keep_no_worker(tasks: int) -> None:
 
 
 def test_a_seat_whose_worker_died_unseen_is_let_go() -> None:
-    """The lane that had it without a task finds out at the end, and leaves nothing open."""
+    """The courier that had it without a task finds out at the end, and leaves nothing open."""
     with opened(lambda x: os._exit(1) if x else os.getpid(), 1, capture=True, terms=Terms(threads=2)) as pool:
         pool.submit([0], 0)
         pool.submit([0], 1)
@@ -449,7 +449,7 @@ def test_a_task_that_ignores_sigterm_is_ended_all_the_same() -> None:
         assert isinstance(pool.run([0], 1)[0], ItemTimeout)
 
 
-# The lane's own thread --------------------------------------------------------------------------------------
+# The courier's own thread -------------------------------------------------------------------------------
 
 
 def test_a_thread_that_fails_hangs_nobody(monkeypatch: pytest.MonkeyPatch, journal: Any) -> None:
@@ -462,12 +462,12 @@ def test_a_thread_that_fails_hangs_nobody(monkeypatch: pytest.MonkeyPatch, journ
             signal.pause()
         return x
 
-    def broken(lane: Any, seat: Any) -> None:
+    def broken(courier: Any, seat: Any) -> None:
         if seat.slate.place is not None:
             raise MemoryError("for a moment")
 
-    monkeypatch.setattr(lane_module.Lane, "_look", broken)
-    monkeypatch.setattr(lane_module, "LOOK_S", 0.01)
+    monkeypatch.setattr(courier_module.Courier, "_look", broken)
+    monkeypatch.setattr(courier_module, "LOOK_S", 0.01)
     with opened(work, fork=True) as pool:
         pids = pool.pids
         assert isinstance(pool.run([0], 1)[0], MemoryError)

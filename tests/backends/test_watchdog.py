@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from autoexec.backends import lane, watchdog
+from autoexec.backends import courier, watchdog
 from autoexec.backends.conduct import Terms
 from tests.backends.deadly import wait_for_a_sign
 from tests.backends.opened import WAIT_S, Opened, opened
@@ -42,7 +42,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
     """What the watchdog says, which has little patience here."""
     monkeypatch.setattr(watchdog, "PATIENCE_S", 0.1)
     monkeypatch.setattr(watchdog, "TIMES", 1.0)
-    monkeypatch.setattr(lane, "LOOK_S", 0.02)
+    monkeypatch.setattr(courier, "LOOK_S", 0.02)
     handler = Heard()
     logging.getLogger("autoexec").addHandler(handler)
     yield handler
@@ -66,7 +66,9 @@ def test_all_seats_are_told_of_and_each_worker_once(heard: Heard) -> None:
     with opened(lambda x: threading.Event().wait(), fork=True, terms=Terms(threads=3)) as pool:
         for start in range(3):
             pool.submit([start], start)
-        while sum(line.seat is not None and line.seat.slate.place == 0 for line in pool.backend._lanes) < 3:
+        while (
+            sum(line.seat is not None and line.seat.slate.place == 0 for line in pool.backend._couriers) < 3
+        ):
             os.sched_yield()
         heard.there.clear()
         assert heard.there.wait(WAIT_S)
@@ -131,7 +133,7 @@ def test_a_long_task_of_short_items_is_no_stall(
 
     with opened(work, fork=True) as pool:
         pool.submit(range(1000))
-        while not any(line.seat is not None and line.seat.slate.place for line in pool.backend._lanes):
+        while not any(line.seat is not None and line.seat.slate.place for line in pool.backend._couriers):
             os.sched_yield()
         del looks[:]
         pool.backend._moved -= 1000.0  # the last task ended long ago

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoexec.backends.base import Chunk, Deliver, Finished, run_items
-from autoexec.engine import stream
+from autoexec.engine import valve
 from autoexec.engine.feed import Feed
-from autoexec.engine.stream import HOLD_S, PREPARE_S, Stream
+from autoexec.engine.stream import Settings, Stream
+from autoexec.engine.valve import HOLD_S, PREPARE_S
 from autoexec.frozen import replace
 from autoexec.options import Options
 from autoexec.records import Plan, Profile, WorkKind
@@ -76,10 +77,14 @@ def _stream(
         call,
         plan,
         profile,
-        open_backend=open_backend,
-        replan=lambda profile: None,
-        options=Options(**options),
-        deadline=deadline,
+        Settings(
+            Options(**options),
+            open_backend,
+            replan=lambda profile: None,
+            changed=lambda plan, profile: None,
+            forks=lambda threads, wait_s: False,
+            deadline=deadline,
+        ),
     )
     return stream, made[0]
 
@@ -203,7 +208,8 @@ class Begun(Shuffled):
 
     def __init__(self, deliver: Deliver, begins: int) -> None:
         super().__init__(deliver, 0, 10_000)
-        self.begins, self.warm, self.killed = begins, 0, False
+        self.begins, self.warm = begins, 0
+        self.killed = self.waited = False
 
     def counts(self) -> tuple[int, int]:
         running = min(self.begins, len(self.waiting))
@@ -218,7 +224,7 @@ class Begun(Shuffled):
         return back
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:
-        self.closed, self.killed = True, kill
+        self.closed, self.killed, self.waited = True, kill, wait
 
 
 class Watched:
@@ -277,16 +283,21 @@ class Mixed:
     def __init__(self, n: int = 100, begins: int = 4, plan: Plan = ADAPTIVE, **options: Any) -> None:
         self.made: list[Begun] = []
         self.changes: list[tuple[Plan, Profile]] = []
+        self.asked: list[tuple[int, float]] = []
+        self.forks = False
         self._begins = begins
         self.stream = Stream(
             Feed((range(n),)),
             str,
             plan,
             WAITS,
-            open_backend=self._open,
-            replan=lambda profile: SEATED,
-            changed=lambda plan, profile: self.changes.append((plan, profile)),
-            options=Options(**options),
+            Settings(
+                Options(**options),
+                self._open,
+                replan=lambda profile: SEATED,
+                changed=lambda plan, profile: self.changes.append((plan, profile)),
+                forks=self._forks,
+            ),
         )
         self.watch = Watched()
         if self.stream._watch is not None:
@@ -295,6 +306,10 @@ class Mixed:
     def _open(self, plan: Plan, deliver: Deliver) -> Begun:
         self.made.append(Begun(deliver, self._begins if plan.backend == "threads" else 10_000))
         return self.made[-1]
+
+    def _forks(self, threads: int, wait_s: float) -> bool:
+        self.asked.append((threads, wait_s))
+        return self.forks
 
     def finish(self) -> list[str]:
         """Let all tasks end, and take the results."""
@@ -333,6 +348,26 @@ def test_workers_that_prove_unwanted_are_sent_away() -> None:
     assert len(mixed.made[0].waiting) == 100
 
 
+@pytest.mark.parametrize("forks", [True, False])
+def test_threads_that_end_soon_are_waited_for(forks: bool) -> None:
+    """A process without threads can fork its workers; they need not import what the function needs."""
+    busy = Mixed(20, begins=2, plan=Plan("threads", 2))
+    busy.forks = forks
+    busy.stream.fill()
+    busy.stream.reconsider(replace(WAITS, wall_s=0.05, kind=WorkKind.PYTHON))
+    assert busy.asked == [(2, 0.1)], "both may have an item before them, and share the GIL"
+    assert busy.made[0].waited is forks and not busy.made[0].killed
+    assert len(busy.changes) == 1 and len(busy.made) == 2
+
+
+def test_nobody_waits_for_other_changes() -> None:
+    """Only from threads to processes is there something to gain."""
+    busy = Mixed(20, plan=Plan("asyncio", 2))
+    busy.stream.fill()
+    busy.stream.reconsider(WAITS)
+    assert not busy.asked and not busy.made[0].waited
+
+
 def test_closing_ends_workers_that_wait_for_a_verdict() -> None:
     """Nothing is left behind."""
     mixed = Mixed()
@@ -363,7 +398,7 @@ def test_only_calls_that_may_leave_are_watched(plan: Plan, options: dict[str, An
 def test_the_first_call_goes_alone(n: int, held: bool) -> None:
     """Short runs do not wait for it to show itself, nor those of which some are left by then in any case."""
     mixed = Mixed(n)
-    mixed.stream.ramp_up(16, hold=True)
+    mixed.stream.narrow(16, hold=True)
     mixed.stream.fill()
     assert len(mixed.made[0].waiting) == (0 if held else 16)
 
@@ -371,9 +406,9 @@ def test_the_first_call_goes_alone(n: int, held: bool) -> None:
 def test_threads_are_warm_when_the_others_may_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """They start while the first calls wait; after a while all are let out."""
     clock = Clock()
-    monkeypatch.setattr(stream, "time", clock)
+    monkeypatch.setattr(valve, "time", clock)
     mixed = Mixed(150)
-    mixed.stream.ramp_up(16, hold=True)
+    mixed.stream.narrow(16, hold=True)
     mixed.stream.fill()
     for _ in range(60):
         mixed.stream.pump(0.0)
@@ -389,13 +424,13 @@ def test_threads_are_warm_when_the_others_may_go(monkeypatch: pytest.MonkeyPatch
 def held_back(monkeypatch: pytest.MonkeyPatch) -> Mixed:
     """A stream whose first call, in the caller's thread, computes after its wait: nothing else is out."""
     clock = Clock()
-    monkeypatch.setattr(stream, "time", clock)
+    monkeypatch.setattr(valve, "time", clock)
     mixed = Mixed(150)
-    mixed.stream.ramp_up(16, hold=True)
+    mixed.stream.narrow(16, hold=True)
     clock.now = HOLD_S + 0.001
     mixed.stream.pump(0.0, alone_s=0.005)
     assert not mixed.made[0].waiting and not mixed.made[0].warm
-    mixed.stream.ramp_up(None)
+    mixed.stream.open_up()
     return mixed
 
 
@@ -432,9 +467,9 @@ def test_a_first_call_that_only_waits_lets_the_others_out(monkeypatch: pytest.Mo
 def test_time_to_prepare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only while the first calls have been waiting for a while."""
     clock = Clock()
-    monkeypatch.setattr(stream, "time", clock)
+    monkeypatch.setattr(valve, "time", clock)
     mixed = Mixed(150)
-    mixed.stream.ramp_up(16, hold=True)
+    mixed.stream.narrow(16, hold=True)
     assert not mixed.stream.pump(0.0)
     clock.now = PREPARE_S + 0.001
     assert mixed.stream.pump(0.0)

@@ -1,0 +1,112 @@
+"""How many items a stream lets out while the first call still runs in the caller's own thread."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+__all__ = ["COMPUTING_S", "STEP_S", "Valve"]
+
+STEP_S = 0.001  # seconds between two steps
+BUSY = 0.9  # cores: starting threads takes most of one for a moment, computing items more for longer
+HOLD_S = 0.040  # seconds in which many first calls have shown what they do after their wait
+COMPUTING_S = 0.001  # CPU seconds of the first call that say that it is about to
+PREPARE_S = 0.008  # seconds of it after which there is time to think of other processes
+SOME, WARM = 16, 4  # threads that are started at first, and between two steps, for the time after
+
+
+class Valve:
+    """Open at first. Narrowed, it opens step by step; held, it waits for what the first call shows.
+
+    Attributes:
+        held_back: whether items were being kept back when it was opened.
+        started: threads that were started meanwhile.
+    """
+
+    __slots__ = (
+        "_cpu",
+        "_doubles",
+        "_limit",
+        "_prepare",
+        "_time",
+        "_to_start",
+        "_until",
+        "held_back",
+        "started",
+    )
+
+    def __init__(self) -> None:
+        self._limit: int | None = None  # items; None if open
+        self._doubles = False
+        self._until = 0.0  # the time up to which none is let out
+        self._prepare = math.inf  # the time to think of other processes
+        self._to_start = self.started = 0
+        self._cpu = self._time = 0.0
+        self.held_back = False
+
+    def narrow(self, limit: int, *, doubles: bool) -> None:
+        """Let only `limit` items out; `doubles`: twice as many each step that leaves the processor alone."""
+        self._limit, self._doubles = limit, doubles
+        self._cpu, self._time = time.process_time(), time.perf_counter()
+
+    def hold(self, items: int) -> None:
+        """Let none of so many items out until the first call has shown what it does after its wait.
+
+        Those that are out may come to want one GIL, and cannot be called back.
+        """
+        self.narrow(0, doubles=True)
+        self._until, self._prepare, self._to_start = self._time + HOLD_S, self._time + PREPARE_S, items
+
+    def open(self) -> None:
+        """Let all out."""
+        self.held_back = self.holds
+        self._limit, self._until = None, 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether none is let out."""
+        return self._until > 0.0
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether it opens step by step, or none is let out."""
+        return self._limit is not None
+
+    def within(self, window: int) -> int:
+        """Items that may be out, of a window."""
+        return window if self._limit is None else min(window, self._limit)
+
+    def prepares(self, alone_s: float) -> bool:
+        """Whether there is time to think of other processes, the first call having computed for `alone_s`."""
+        return self.holds and alone_s < COMPUTING_S and time.perf_counter() > self._prepare
+
+    def step(self, window: int, warm_up: Callable[[int], int], *, alone_s: float, waited_s: float) -> None:
+        """Open further if that is due.
+
+        Args:
+            window: items it comes to in the end.
+            warm_up: starts up to so many threads, and returns how many it did.
+            alone_s: CPU seconds of the first call so far.
+            waited_s: and its other seconds; 0.0 once it has ended.
+        """
+        if self._limit is None:
+            return
+        if self.holds:
+            self._wait(warm_up, alone_s, waited_s)
+            return
+        cpu, now = time.process_time(), time.perf_counter()
+        busy = (cpu - self._cpu) / max(1e-6, now - self._time)
+        self._cpu, self._time = cpu, now
+        if self._doubles and busy < BUSY:
+            self._limit = None if self._limit > window else 2 * self._limit
+
+    def _wait(self, warm_up: Callable[[int], int], alone_s: float, waited_s: float) -> None:
+        if alone_s >= COMPUTING_S:
+            return
+        if waited_s and time.perf_counter() > self._until:
+            self._limit, self._until = None, 0.0
+        elif self._to_start > 0:
+            count = warm_up(min(WARM if self.started else SOME, self._to_start))
+            self._to_start = self._to_start - count if count else 0
+            self.started += count
