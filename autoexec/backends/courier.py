@@ -97,7 +97,8 @@ class Courier:
             while self._serve():
                 pass
         finally:
-            self._backend.give_back(self._seat)
+            seat, self._seat = self._seat, None
+            self._backend.give_back(seat)
 
     def _serve(self) -> bool:
         """Send what may be sent, and wait for what comes; False when nothing more will."""

@@ -25,6 +25,7 @@ LENGTH = 4  # bytes before each result in the log
 # new value, whenever the writer is stopped.
 LOADING, SERIAL, PLACE, BASE, USED, STOP = range(6)
 IDLE = 0
+_BLANK = bytearray(HEADER)  # what is seen of a page that is gone: nothing runs
 
 
 class Slate:
@@ -37,7 +38,7 @@ class Slate:
     __slots__ = ("_log", "_map", "_since", "_words")
 
     def __init__(self, descriptor: int) -> None:
-        self._map = mmap.mmap(descriptor, SIZE)
+        self._map: mmap.mmap | None = mmap.mmap(descriptor, SIZE)
         self._split(memoryview(self._map))
 
     def _split(self, view: memoryview) -> None:
@@ -129,13 +130,9 @@ class Slate:
         return self._words[BASE], list(entries(self.written()))
 
     def close(self) -> None:
-        """Let the page go."""
-        for view in (self._words, self._since, self._log):
-            view.release()
-        try:
-            self._map.close()
-        except BufferError:  # a result is still being looked at
-            return
+        """Let the page go, with the last view of it: other threads may look at it right now."""
+        self._split(memoryview(_BLANK))
+        self._map = None
 
 
 def entries(log: memoryview) -> Iterator[memoryview]:

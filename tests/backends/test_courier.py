@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from autoexec.backends import courier as courier_module
 from autoexec.backends import start
 from autoexec.backends.conduct import Terms
+from autoexec.backends.processes import ProcessBackend
 from autoexec.errors import ItemTimeout, WorkerDied
 from tests.backends.deadly import Deadly, forking, kill, leave
-from tests.backends.opened import opened
+from tests.backends.opened import opened, outcome
 
 FORKED = pytest.mark.parametrize("fork", [True, False], ids=["forked", "fresh"])
 
@@ -284,6 +285,40 @@ def test_a_task_that_was_sent_ahead_runs_elsewhere(fork: bool, journal: Any, tmp
         found = {0: 0} | {done.chunk.start: done for done in (pool.next() for _ in range(11))}
     died = [index for index in range(1, 12) if not isinstance(found[index].values[0], int)]
     assert died == [3] and set(journal.counts().values()) == {1} and len(journal.counts()) == 12
+
+
+def test_a_courier_that_looks_at_others_that_have_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """At the end of a run some have ended already: what still runs is not disturbed by that."""
+    looks: list[bool] = []
+    look = ProcessBackend.look
+
+    def counted(backend: ProcessBackend) -> None:
+        look(backend)
+        looks.append(backend._over == 1)
+
+    monkeypatch.setattr(ProcessBackend, "look", counted)
+    monkeypatch.setattr(courier_module, "LOOK_S", 0.005)
+    gate = str(tmp_path / "gate")
+    os.mkfifo(gate)
+
+    def work(x: int) -> int:
+        if x == 1:
+            with open(gate, "rb"):
+                pass
+        return 10 * x
+
+    with opened(work, workers=2, keep=False) as pool:
+        pool.submit([1], 1)
+        pool.submit([2], 2)
+        assert outcome([pool.next()]) == {2: 20}
+        pool.backend.close(wait=False)
+        while looks.count(True) < 3:
+            os.sched_yield()
+        with open(gate, "wb"):
+            pass
+        assert outcome([pool.next()]) == {1: 10}
 
 
 def test_only_short_tasks_are_sent_ahead(monkeypatch: pytest.MonkeyPatch) -> None:

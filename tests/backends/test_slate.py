@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoexec.backends.slate import LENGTH, LOG, SIZE, Slate, entries, open_slate
+from autoexec.measure.probe import quick_switching
 from tests.backends.opened import fork
 
 Pair = tuple[Slate, Slate]
@@ -138,6 +140,62 @@ def test_an_unfinished_result_is_not_among_the_rescued(pair: Pair) -> None:
     theirs.keep(b"whole")
     theirs._log[LENGTH + 5 : LENGTH + 9] = (1000).to_bytes(4, "little")
     assert [bytes(entry) for entry in ours.rescued()[1]] == [b"whole"]
+
+
+def test_a_page_that_is_gone() -> None:
+    """Nothing runs there, for whoever looks late; and what is told to it is lost."""
+    slate, descriptor = open_slate()
+    slate.take(7)
+    slate.begin(2)
+    slate.close()
+    slate.stop()
+    assert (slate.serial, slate.place, slate.since, slate.loads) == (0, None, 0.0, (0, False))
+    slate.close()
+    assert open_slate_is_fresh()
+    os.close(descriptor)
+
+
+def open_slate_is_fresh() -> bool:
+    """Whether a new page is free of what was told to one that is gone."""
+    slate, descriptor = open_slate()
+    try:
+        return slate.begin(0)
+    finally:
+        slate.close()
+        os.close(descriptor)
+
+
+def test_closing_beside_readers() -> None:
+    """Couriers look at one another's pages at any time."""
+    over = threading.Event()
+    pages = [open_slate()]
+    errors: list[Exception] = []
+
+    def read() -> None:
+        while not over.is_set():
+            slate = pages[-1][0]
+            try:
+                slate.since, slate.serial, slate.place, slate.loads  # noqa: B018
+                slate.stop()
+            except Exception as error:
+                errors.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    with quick_switching:
+        for reader in readers:
+            reader.start()
+        for _ in range(300):
+            slate, descriptor = pages[-1]
+            pages.append(open_slate())
+            slate.close()
+            os.close(descriptor)
+        over.set()
+        for reader in readers:
+            reader.join()
+    slate, descriptor = pages[-1]
+    slate.close()
+    os.close(descriptor)
+    assert not errors
 
 
 def test_closing_while_a_result_is_looked_at() -> None:
