@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from ..measure.clocks import NativeShare, ThreadClock, children_cpu
-from ..measure.probe import GilProbe, fine_switching, quick_switching
+from ..measure.probe import NAP, GilProbe, fine_switching, quick_switching
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ LONG_S = 0.030  # an item still computing after so long is classified while it r
 PRESS_S = 0.005  # seconds of wanting the GIL without pause; costs a thread that needs it half of them
 PRESS_ROUNDS = 3
 GUARD_S = 0.02  # seconds between two looks at a serial run
+STEADY = 0.8  # of each nap between two looks a thread that never waits by itself is active for so much
 
 
 class Seen:
@@ -74,7 +75,8 @@ class Director:
         self._thread: threading.Thread | None = None
         self.error: BaseException | None = None
         self.expected_s = 0.0  # seconds a block should take; set while guarding
-        self._children = self._queued = 0.0
+        self._own: ThreadClock | None = None
+        self._children = self._queued = self._own_queued = self._cpu = 0.0
         self._known: frozenset[bytes] = frozenset()
         self._child_seen = False
         self._native = NativeShare()
@@ -99,7 +101,8 @@ class Director:
                 self._thread = None
 
     def _baseline(self) -> None:
-        self._children, self._queued = children_cpu(), self._clock.queued()
+        self._children, self._queued, self._cpu = children_cpu(), self._clock.queued(), self._clock.cpu()
+        self._own_queued = self._own.queued() if self._own is not None else 0.0
         self._known, self._child_seen = self._clock.children(), False
         self._native.restart()
         self._probe.restart()
@@ -144,8 +147,20 @@ class Director:
         seen.held_share, seen.looked_s = self._probe.share, self._probe.looked_s
         seen.native_share, seen.native_before = self._native.share(), self._native.before
         seen.pressed_cores = self._pressed
-        seen.queued_s = max(0.0, self._clock.queued() - self._queued)
+        seen.queued_s = self._queued_s()
         return seen
+
+    def _queued_s(self) -> float:
+        """Seconds that the watched thread has lost to other programs.
+
+        When it hands the GIL to this thread, it sleeps until this one has a processor: that is no waiting of
+        its own if in between it ran, or wanted to, without pause.
+        """
+        queued = max(0.0, self._clock.queued() - self._queued)
+        active = self._clock.cpu() - self._cpu + queued
+        if self._own is None or active < STEADY * NAP * self._probe.looks:
+            return queued
+        return queued + max(0.0, self._own.queued() - self._own_queued)
 
     def block_times(self) -> tuple[float, float]:
         """Seconds for which the watched thread computed and waited in its block; zeros if it runs none."""
@@ -165,6 +180,7 @@ class Director:
     # The director's own thread ----------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._own = ThreadClock(threading.get_ident(), threading.get_native_id())
         try:
             while not self._stop.is_set():
                 if self._measuring.is_set():
@@ -207,7 +223,8 @@ class Director:
 
         The best of some short rounds counts: other work on the machine only takes away.
         """
-        mine = ThreadClock(threading.get_ident(), threading.get_native_id())
+        assert self._own is not None
+        mine = self._own
         with quick_switching:
             self._pressed = max(self._squeeze_once(mine) for _ in range(PRESS_ROUNDS))
         self._probe.skip()

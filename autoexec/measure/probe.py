@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
-__all__ = ["GilProbe", "Switching", "fine_switching", "quick_switching"]
+__all__ = ["NAP", "GilProbe", "Switching", "fine_switching", "quick_switching"]
 
 NAP = 0.0005  # seconds between two looks; shorter costs the watched thread more than 5 %
 LATE = 0.001  # seconds; an idle Linux wakes a sleeper within 0.1 ms, a busy one within 1 ms
@@ -72,9 +72,10 @@ class GilProbe:
         held_s: seconds in which a wake-up came late.
         looked_s: seconds looked at.
         late: whether the last wake-up was late.
+        looks: how often it has looked.
     """
 
-    __slots__ = ("_last", "_stop", "held_s", "late", "looked_s")
+    __slots__ = ("_last", "_stop", "held_s", "late", "looked_s", "looks")
 
     def __init__(self, stop: threading.Event | None = None) -> None:
         self._stop = stop or threading.Event()
@@ -83,6 +84,7 @@ class GilProbe:
     def restart(self) -> None:
         """Forget what was seen."""
         self.held_s = self.looked_s = 0.0
+        self.looks = 0
         self.late = False
         self._last = time.perf_counter()
 
@@ -99,6 +101,7 @@ class GilProbe:
         span = now - self._last
         self._last = now
         self.looked_s += span
+        self.looks += 1
         if self.late:
             self.held_s += span
         return not self._stop.is_set()

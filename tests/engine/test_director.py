@@ -88,3 +88,34 @@ def test_stopping_twice_or_before_the_start_is_fine() -> None:
     director.stop()
     director.stop()
     assert not _directors()
+
+
+class Clocks:
+    """A thread that has computed for so long, and was ready to run but not let for so long."""
+
+    def __init__(self, cpu_s: float, queued_s: float) -> None:
+        self._cpu_s, self._queued_s = cpu_s, queued_s
+
+    def cpu(self) -> float:
+        return self._cpu_s
+
+    def queued(self) -> float:
+        return self._queued_s
+
+
+@pytest.mark.parametrize(
+    ("cpu_s", "watched_s", "own_s", "lost_s"),
+    [
+        (0.050, 0.010, 0.200, 0.210),
+        (0.020, 0.000, 0.200, 0.000),
+        (0.020, 0.030, 0.200, 0.230),
+        (0.050, 0.010, 0.000, 0.010),
+    ],
+    ids=["computes whenever it can", "waits by itself", "wants to compute", "a quiet machine"],
+)
+def test_time_lost_to_other_programs(cpu_s: float, watched_s: float, own_s: float, lost_s: float) -> None:
+    """The director's own queueing counts where the watched thread used every nap between a hundred looks."""
+    director: Any = Director(Loop(abs, Feed(([],))), lambda seen: False, lambda: None)
+    director._clock, director._own = Clocks(cpu_s, watched_s), Clocks(0.0, own_s)
+    director._probe.looks = 100
+    assert director.seen().queued_s == pytest.approx(lost_s)

@@ -22,6 +22,9 @@ from tests.processes.work import run
 SOON_S = 2.0
 READ_ONLY = re.compile(r"ResourceWarning: (unclosed file .*'(/(proc|sys)/.*|.*\.pyc?)'|Enable tracemalloc)")
 
+# CPython itself loses a Ctrl-C that comes while the import lets go of a module's lock: a second one follows.
+SWALLOWED = re.compile(r"Exception ignored [^\n]*KeyedRef[\s\S]*?\nKeyboardInterrupt:? ?\n")
+
 
 @pytest.fixture(params=[work.sleeps, work.spins, work.in_one_c_call, work.deaf], ids=lambda w: w.__name__)
 def endless(request: pytest.FixtureRequest, journal: Any) -> Callable[[int], int]:
@@ -282,12 +285,13 @@ def test_ctrl_c_while_workers_start(moment_s: float, thread: str, script: Script
         import signal
         import autoexec.api, autoexec.engine.run, autoexec.backends.processes
         signal.signal(signal.SIGALRM, lambda *_: os.killpg(0, signal.SIGINT))
-        signal.setitimer(signal.ITIMER_REAL, {moment_s})
+        signal.setitimer(signal.ITIMER_REAL, {moment_s}, {10 * SOON_S})
         for _ in range(1000):
             list(autoexec.map(time.sleep, [0.001] * 40, backend="processes", max_workers=2))
             autoexec.shutdown()
     """
     code, _, err = script.run(body, "-X", "dev")
+    err = SWALLOWED.sub("", err)
     assert code == -signal.SIGINT and err.count("Traceback (most recent call last)") == 1, err
     # Between the opening of a file (or of a module, by the import) and its `with`, nobody could close it.
     said = [line for line in err.splitlines() if not READ_ONLY.search(line)]
