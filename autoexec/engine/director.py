@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from ..measure.clocks import NativeShare, ThreadClock, children_cpu
-from ..measure.probe import NAP, GilProbe, fine_switching, quick_switching
+from ..measure.probe import GilProbe, fine_switching, quick_switching
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ LONG_S = 0.030  # an item still computing after so long is classified while it r
 PRESS_S = 0.005  # seconds of wanting the GIL without pause; costs a thread that needs it half of them
 PRESS_ROUNDS = 3
 GUARD_S = 0.02  # seconds between two looks at a serial run
-STEADY = 0.8  # of each nap between two looks a thread that never waits by itself is active for so much
+STEADY_S = 0.0015  # between two looks of the probe: a thread that keeps the GIL is active for longer (SWITCH)
 
 
 class Seen:
@@ -154,11 +154,11 @@ class Director:
         """Seconds that the watched thread has lost to other programs.
 
         When it hands the GIL to this thread, it sleeps until this one has a processor: that is no waiting of
-        its own if in between it ran, or wanted to, without pause.
+        its own if in between it keeps the GIL as long as it may.
         """
         queued = max(0.0, self._clock.queued() - self._queued)
         active = self._clock.cpu() - self._cpu + queued
-        if self._own is None or active < STEADY * NAP * self._probe.looks:
+        if self._own is None or active < STEADY_S * self._probe.looks:
             return queued
         return queued + max(0.0, self._own.queued() - self._own_queued)
 

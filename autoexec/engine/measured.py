@@ -199,8 +199,8 @@ class Measured:
             memory_bytes=max(self.memory_bytes, self._sample.memory_bytes),
         )
         found = replace(profile_of(whole, gil=gil), remaining=profile.remaining)
-        computes = found.cpu_s > (0.5 if profile.kind is WorkKind.IO else 0.75) * found.wall_s
-        if profile.kind in (WorkKind.IO, WorkKind.MIXED) and computes and not self.importing():
+        mistaken = profile.kind is WorkKind.IO and found.cpu_s > 0.5 * found.wall_s and not self.importing()
+        if mistaken:
             return found, True
         return replace(found, kind=profile.kind, evidence=profile.evidence), False
 

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import ClassVar
 
-__all__ = ["NAP", "GilProbe", "Switching", "fine_switching", "quick_switching"]
+__all__ = ["GilProbe", "Switching", "fine_switching", "quick_switching"]
 
 NAP = 0.0005  # seconds between two looks; shorter costs the watched thread more than 5 %
 LATE = 0.001  # seconds; an idle Linux wakes a sleeper within 0.1 ms, a busy one within 1 ms

@@ -106,15 +106,16 @@ class Clocks:
 @pytest.mark.parametrize(
     ("cpu_s", "watched_s", "own_s", "lost_s"),
     [
-        (0.050, 0.010, 0.200, 0.210),
+        (0.250, 0.010, 0.200, 0.210),
         (0.020, 0.000, 0.200, 0.000),
-        (0.020, 0.030, 0.200, 0.230),
-        (0.050, 0.010, 0.000, 0.010),
+        (0.100, 0.000, 0.200, 0.000),
+        (0.100, 0.080, 0.200, 0.280),
+        (0.250, 0.010, 0.000, 0.010),
     ],
-    ids=["computes whenever it can", "waits by itself", "wants to compute", "a quiet machine"],
+    ids=["computes", "waits", "waits and computes", "wants to compute", "a quiet machine"],
 )
 def test_time_lost_to_other_programs(cpu_s: float, watched_s: float, own_s: float, lost_s: float) -> None:
-    """The director's own queueing counts where the watched thread used every nap between a hundred looks."""
+    """The director's own queueing counts where the watched thread kept the GIL between a hundred looks."""
     director: Any = Director(Loop(abs, Feed(([],))), lambda seen: False, lambda: None)
     director._clock, director._own = Clocks(cpu_s, watched_s), Clocks(0.0, own_s)
     director._probe.looks = 100

@@ -35,7 +35,7 @@ def ended(wall_s: float, cpu_s: float) -> Measured:
         (WorkKind.IO, 0.1, None),
         (WorkKind.IO, 0.6, WorkKind.MIXED),
         (WorkKind.MIXED, 0.6, None),
-        (WorkKind.MIXED, 0.8, WorkKind.PYTHON),
+        (WorkKind.MIXED, 0.8, None),
         (WorkKind.PYTHON, 1.0, None),
     ],
 )
