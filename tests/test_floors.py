@@ -38,6 +38,7 @@ SHARED = {
     "frozen": "ground",
     "insides": "ground",
     "records": "ground",
+    "resident": "ground",
     "async_results": "results",
     "checks": "options",
     "resources": "ground",

@@ -44,8 +44,11 @@ class Conduct:
         merge: whether short tasks may go to a worker together.
         keep: whether workers may serve a later call, too.
         travels: whether a worker that has not got the function behaves like the caller once it was sent it.
-        starved: asked whether the kernel has ended processes for want of memory lately.
-        roomy: asked before each task whether there is memory for one more, given how many run.
+        starved: asked whether the kernel has ended processes for want of memory lately, while so many others
+            ran a task.
+        roomy: asked before each task whether there is memory for one more, given how many run, the most that
+            an item was seen to add to a worker, and a way to find out what those that run, and one more,
+            would still take if each came to so many bytes.
     """
 
     item_timeout: float | None = None
@@ -55,8 +58,8 @@ class Conduct:
     merge: bool = False
     keep: bool = True
     travels: bool = False
-    starved: Callable[[], bool] = lambda: False
-    roomy: Callable[[int], bool] = lambda running: True
+    starved: Callable[[int], bool] = lambda running: False
+    roomy: Callable[[int, int, Callable[[int], int]], bool] = lambda running, most, still: True
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ class Courier:
     def _feed(self) -> bool:
         """Send what may be sent; False when nothing is under way and nothing will come."""
         while len(self._sent) < self._depth():
-            task = self._backend.next_task(block=not self._sent)
+            task = self._backend.next_task(self._seat, block=not self._sent)
             if task is None:
                 return bool(self._sent)
             if task.wanted():
@@ -252,7 +252,7 @@ class Courier:
             problem, wall, cpu, unfit = (error, ""), 0.0, 0.0, 0
         task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
         self._pace = wall
-        self._backend.moved(task.got, wall / max(1, task.got))
+        self._backend.moved(self._seat, task.got, wall / max(1, task.got))
         if problem is not None:
             raised = self._backend.revived(*problem)
             if unfit == frames.ITEMS_UNFIT and len(task.rest) > 1:

@@ -12,6 +12,7 @@ import atexit
 import os
 import threading
 
+from ..resident import resident_of
 from . import frames
 from .parcels import pack
 
@@ -96,7 +97,7 @@ def put(worker: Worker, known: set[int]) -> bool:
         worker: one without a task.
         known: numbers of the functions that it should remember.
     """
-    if worker.over or (worker.forked and _resident() > FORKED_BYTES):
+    if worker.over or (worker.forked and resident_of("self") > FORKED_BYTES):
         return False
     try:
         for seat in worker.seats:
@@ -128,12 +129,3 @@ def _end(workers: list[Worker]) -> None:
     for worker in workers:
         for seat in worker.seats:
             seat.leave()
-
-
-def _resident() -> int:
-    """Bytes of memory that this process holds."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return 0

@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 
 from ..errors import WorkerDied
+from ..resident import resident_of
 from . import deaths
 from .base import Chunk, Deliver
 from .conduct import Setting
@@ -36,6 +37,7 @@ __all__ = ["ProcessBackend"]
 
 TOGETHER_S = 0.02  # seconds of short tasks that go to a worker together
 TOGETHER_BYTES = 1 << 20  # and what they may weigh
+WORTH_BYTES = 16 << 20  # of memory, below which a worker's growth may be pages of its libraries
 
 _serials = itertools.count(1)  # of tasks
 
@@ -73,6 +75,8 @@ class ProcessBackend:
         self._over = 0  # couriers that have ended
         self._longest, self._moved = self._conduct.expected_s, time.monotonic()
         self._items, self._items_s, self._each_bytes = 0, 0.0, 1.0  # of items that have ended
+        self._most_bytes = 0  # that an item was seen to add to a worker
+        self._terms = setting.terms
         self._couriers: list[Courier] = []
         self._threads: list[threading.Thread] = []
         try:
@@ -109,11 +113,11 @@ class ProcessBackend:
         task = self._tasks.steal() if self._starting_up else None
         return task.chunk if task is not None and task.wanted() else None
 
-    def next_task(self, *, block: bool) -> Task | None:
-        """The next task for a courier."""
+    def next_task(self, seat: Seat | None, *, block: bool) -> Task | None:
+        """The next task for a courier, who serves this seat."""
         if not block:
             return self._longer(self._tasks.get(0.0))
-        while not self.killed and not self._conduct.roomy(self._running()):
+        while not self.killed and not self._roomy(seat):
             time.sleep(0.05)
         while not self._tasks.over:
             task = self._tasks.get(relieve(self._couriers) if not len(self._tasks) else 0.0)
@@ -148,6 +152,13 @@ class ProcessBackend:
 
     def _running(self) -> int:
         return sum(courier.running is not None for courier in self._couriers)
+
+    def _roomy(self, seat: Seat | None) -> bool:
+        def still(most: int) -> int:
+            running = [courier.seat for courier in self._couriers if courier.running is not None]
+            return sum(_still(each, most, self._terms.threads) for each in (*running, seat))
+
+        return self._conduct.roomy(self._running(), self._most_bytes, still)
 
     def encode(self, task: Task, number: int, seat: Seat) -> Parcel:
         """A task as bytes.
@@ -220,12 +231,15 @@ class ProcessBackend:
 
     def how(self, code: int) -> str:
         """How a worker ended."""
-        return deaths.how(code, code < 0 and self._conduct.starved())
+        return deaths.how(code, code < 0 and self._conduct.starved(self._running()))
 
     # Watching ---------------------------------------------------------------------------------------------
 
-    def moved(self, items: int, item_s: float) -> None:
+    def moved(self, seat: Seat | None, items: int, item_s: float) -> None:
         """A task has ended, with so many items and seconds per item."""
+        if seat is not None:
+            added = seat.slate.weighed[1] // self._terms.threads
+            self._most_bytes = max(self._most_bytes, added if added >= WORTH_BYTES else 0)
         self._starting_up = False
         self._items, self._items_s = self._items + items, self._items_s + items * item_s
         self._longest, self._moved = max(self._longest, item_s), time.monotonic()
@@ -274,6 +288,13 @@ class ProcessBackend:
             self.functions.close()
         if wait or kill:
             self._staff.close()
+
+
+def _still(seat: Seat | None, most: int, threads: int) -> int:
+    """Bytes that an item may still take from the memory, if it comes to `most` of them."""
+    first = seat.slate.weighed[0] if seat is not None else 0
+    held = resident_of(seat.worker.pid) - first if seat is not None and first else 0
+    return max(0, most - max(0, held) // threads)
 
 
 _ATOMS = (int, float, str, bytes, bool, type(None))

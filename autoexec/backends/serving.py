@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from pickle import dumps
 
 from .. import resources
+from ..resident import resident
 from . import frames
 from .base import Capturing, Failure
 from .parcels import Apart, Parcel, by_value, pack
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Household", "Seat"]
 
+WEIGHED_S = 0.001  # shorter tasks have touched too little memory to be worth a look (15 µs)
 REST_S = 30.0  # seconds without a call after which a kept worker ends
 HINT = (
     "autoexec: arrays that come to a worker through shared memory are read-only; give writable='copy' "
@@ -72,6 +74,7 @@ class Seat:
         self._serial = self._count = 0
         self._capturing = False
         self._apart = Apart()
+        self._first, self._peak = resident()  # bytes at first, and the most that an earlier call came to
 
     def serve(self) -> None:
         """Answer frames until the socket ends."""
@@ -97,6 +100,8 @@ class Seat:
         elif frame.kind == frames.REST:
             resources.close_here()
             self._household.rest(frame.load())
+            self._peak = resident()[1]
+            self._slate.weigh(self._first, 0)
 
     def _learn(self, frame: Frame) -> None:
         """A function that the tasks to come will call."""
@@ -148,6 +153,8 @@ class Seat:
             _hint(error)
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
         self._slate.end()
+        if self._first and wall > WEIGHED_S and (most := resident()[1]) > self._peak:
+            self._slate.weigh(self._first, most - self._first)
         flush()
         self._done(error, wall, cpu)
 

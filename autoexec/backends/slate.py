@@ -23,7 +23,7 @@ LENGTH = 4  # bytes before each result in the log
 
 # Places in the header, in words of eight bytes. Each is written by one store: a reader sees the old or the
 # new value, whenever the writer is stopped.
-LOADING, SERIAL, PLACE, BASE, USED, STOP = range(6)
+LOADING, SERIAL, PLACE, BASE, USED, STOP, FIRST, ADDED = range(8)
 IDLE = 0
 _BLANK = bytearray(HEADER)  # what is seen of a page that is gone: nothing runs
 
@@ -94,6 +94,10 @@ class Slate:
         self._words[USED] = 0
         self._words[BASE] = count
 
+    def weigh(self, first: int, added: int) -> None:
+        """The worker's bytes before its first item, and the most that were added to them so far."""
+        self._words[FIRST], self._words[ADDED] = first, max(0, added)
+
     def detach(self) -> None:
         """Write to a page of one's own from now on."""
         self._split(memoryview(bytearray(SIZE)))
@@ -124,6 +128,11 @@ class Slate:
     def since(self) -> float:
         """When it began, by `time.monotonic`."""
         return self._since[0]
+
+    @property
+    def weighed(self) -> tuple[int, int]:
+        """The worker's bytes before its first item, and the most that were added since; zeros if unknown."""
+        return self._words[FIRST], self._words[ADDED]
 
     def rescued(self) -> tuple[int, list[memoryview]]:
         """What a worker that died had not sent: the place of the first result, and the results."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 from ..decide.classify import profile_of
 from ..frozen import replace
-from ..measure.resident import grown, resident
 from ..records import Hazard, Profile, Sample, WorkKind
+from ..resident import grown, resident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
-from ..decide.memory import Admission
+from ..decide.memory import Admission, reserve
 from ..measure import machine
 
 __all__ = ["Memory"]
@@ -26,34 +27,59 @@ class Memory:
         self._lock = threading.Lock()
         self._looked = 0.0
         self._roomy = True
+        self._slack = 0  # bytes that tasks may still take before another look
         self._kills = machine.oom_kills()
 
-    def roomy(self, running: int) -> bool:
-        """Whether one more task may begin while so many run."""
+    def roomy(self, running: int, most: int, still: Callable[[int], int]) -> bool:
+        """Whether one more task may begin.
+
+        Args:
+            running: tasks under way.
+            most: bytes that an item was seen to add to a worker.
+            still: tells what those under way, and one more, would still take if each came to so many bytes.
+        """
         now = time.monotonic()
         with self._lock:
-            if now - self._looked > LOOK_S or not self._roomy:
+            item = max(self._item_bytes, most)
+            if now - self._looked > LOOK_S or not self._roomy or self._slack < item:
                 self._looked = now
-                available, limit = machine.memory_now()
-                before = self._admission.times
-                self._roomy = self._admission.may_begin(available, limit, running, self._item_bytes)
-                if self._admission.times > before == 0:
-                    _warn(available)
+                self._roomy = self._look(now, running, item, still)
+            self._slack -= item
             return self._roomy
 
-    def starved(self) -> bool:
-        """Whether the kernel has ended a process for want of memory since this was asked last."""
+    def _look(self, now: float, running: int, item: int, still: Callable[[int], int]) -> bool:
+        available, limit = machine.memory_now()
+        wanted, floor = (running + 1) * item, 2 * reserve(limit)
+        if item and available - wanted < floor:  # else there is enough, whatever they have taken already
+            wanted = still(item)
+        before = self._admission.times
+        may = self._admission.may_begin(available, limit, running, wanted, now)
+        self._slack = available - floor - wanted + item
+        if self._admission.times > before == 0:
+            _warn(f"{available >> 20} MiB left")
+        return may
+
+    def starved(self, running: int) -> bool:
+        """Whether the kernel has ended a process for want of memory since this was asked last.
+
+        Args:
+            running: tasks that are under way elsewhere: no more than so many begin for a while, then.
+        """
         with self._lock:
             before, self._kills = self._kills, machine.oom_kills()
+            if self._kills > before:
+                first = self._admission.kills == 0
+                self._admission.killed(running, time.monotonic())
+                self._roomy = False
+                if first:
+                    _warn("the kernel has ended a worker")
             return self._kills > before
 
     def __str__(self) -> str:
         return str(self._admission)
 
 
-def _warn(available: int) -> None:
+def _warn(words: str) -> None:
     import logging
 
-    logging.getLogger("autoexec").warning(
-        "memory is short (%d MiB left): fewer tasks run at a time until there is more", available >> 20
-    )
+    logging.getLogger("autoexec").warning("memory is short (%s): fewer tasks run at a time for now", words)

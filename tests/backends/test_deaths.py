@@ -83,5 +83,5 @@ def test_the_kernels_word_is_asked_for_after_a_death(starved: bool, words: str) 
     """A killed worker's error says so where the kernel has counted one."""
     from tests.backends.deadly import kill
 
-    with opened(lambda x: kill(), fork=True, capture=True, starved=lambda: starved) as pool:
+    with opened(lambda x: kill(), fork=True, capture=True, starved=lambda running: starved) as pool:
         assert words in str(pool.run([1], 1)[0])

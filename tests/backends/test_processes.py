@@ -209,7 +209,7 @@ def test_no_task_begins_while_memory_is_short() -> None:
     """One runs in any case; another one waits until there is room."""
     seen: list[int] = []
 
-    def roomy(running: int) -> bool:
+    def roomy(running: int, most: int, still: Callable[[int], int]) -> bool:
         seen.append(running)
         return running < 1
 

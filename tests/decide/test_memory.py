@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoexec.decide.memory import RESERVE, Admission, cap_words, reserve
+from autoexec.decide.memory import QUIET_S, RESERVE, Admission, cap_words, reserve
 from autoexec.records import Machine, Plan, Profile, WorkKind
 
 MIB = 1 << 20
@@ -29,13 +29,13 @@ def test_when_memory_gets_short_no_new_task_begins() -> None:
     admission = Admission()
     assert not admission.may_begin(RESERVE - 1, None, running=1)
     assert admission.may_begin(RESERVE - 1, None, running=0)
-    assert admission.may_begin(0, 0, running=0, item_bytes=GIB)
+    assert admission.may_begin(0, 0, running=0, wanted=GIB)
 
 
 def test_room_for_the_item_is_needed_beside_the_reserve() -> None:
     """What one item is known to add counts as taken already."""
-    assert Admission().may_begin(RESERVE + 100 * MIB, None, 1, item_bytes=100 * MIB)
-    assert not Admission().may_begin(RESERVE + 100 * MIB - 1, None, 1, item_bytes=100 * MIB)
+    assert Admission().may_begin(RESERVE + 100 * MIB, None, 1, wanted=100 * MIB)
+    assert not Admission().may_begin(RESERVE + 100 * MIB - 1, None, 1, wanted=100 * MIB)
 
 
 def test_small_containers_keep_less_free() -> None:
@@ -93,6 +93,56 @@ def test_a_task_always_may_begin_when_none_runs(looks: list[tuple[int, int | Non
     for available, limit, running, item in looks:
         admission.may_begin(available, limit, running, item)
         assert admission.may_begin(available, limit, 0, item)
+
+
+def test_after_a_kill_fewer_run() -> None:
+    """As many as ran beside the one that died; however much is free now, which it may just have freed."""
+    admission = Admission()
+    admission.killed(3, now=100.0)
+    assert [admission.may_begin(GIB, None, running, now=101.0) for running in (2, 3, 4)] == [
+        True,
+        False,
+        False,
+    ]
+    admission.killed(1, now=102.0)
+    assert [admission.may_begin(GIB, None, running, now=103.0) for running in (0, 1, 2)] == [
+        True,
+        False,
+        False,
+    ]
+    assert admission.kills == 2
+    assert not admission.short
+
+
+def test_one_that_died_alone_leaves_one() -> None:
+    """Somebody has to run what is left."""
+    admission = Admission()
+    admission.killed(0, now=0.0)
+    assert admission.may_begin(GIB, None, 0, now=1.0)
+    assert not admission.may_begin(GIB, None, 1, now=1.0)
+
+
+def test_after_a_while_one_more_may_try() -> None:
+    """The while doubles with each death."""
+    admission = Admission()
+    for death in range(4):
+        now, pause = 10_000.0 * death, QUIET_S * 2**death
+        admission.killed(1, now)
+        assert not admission.may_begin(GIB, None, 1, now=now + pause - 1)
+        assert admission.may_begin(GIB, None, 1, now=now + pause)
+        assert not admission.may_begin(GIB, None, 2, now=now + 2 * pause - 1)
+        assert admission.may_begin(GIB, None, 2, now=now + 2 * pause)
+
+
+def test_the_words_for_a_kill() -> None:
+    """Beside those for a shortage, if there was one, too."""
+    admission = Admission()
+    admission.killed(1, now=0.0)
+    assert str(admission) == "memory ran out once: the kernel ended a worker, and fewer ran after that"
+    admission.may_begin(0, None, running=1, now=QUIET_S)
+    assert str(admission).startswith(
+        "memory was short once: fewer tasks ran at a time (0 MiB were left); memory"
+    )
 
 
 @given(LOOKS)

@@ -226,7 +226,7 @@ def test_out_of_memory_is_told(start: str, monkeypatch: pytest.MonkeyPatch) -> N
     def starved(self: Any, *args: Any) -> Conduct:
         from autoexec.frozen import replace
 
-        return replace(real(self, *args), starved=lambda: True)
+        return replace(real(self, *args), starved=lambda running: True)
 
     monkeypatch.setattr(judge.Judge, "_conduct", starved)
     values = list(run(work.killed))

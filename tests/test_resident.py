@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoexec.measure import resident as module
-from autoexec.measure.resident import LEAST_BYTES, grown, resident
+from autoexec import resident as module
+from autoexec.resident import LEAST_BYTES, grown, resident
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 STATUS = "Name:\tpython\nVmPeak:\t  900 kB\nVmHWM:\t  300 kB\nVmRSS:\t  200 kB\nRssAnon:\t  100 kB\n"
