@@ -76,7 +76,6 @@ class ProcessBackend:
         self._longest, self._moved = self._conduct.expected_s, time.monotonic()
         self._items, self._items_s, self._each_bytes = 0, 0.0, 1.0  # of items that have ended
         self._most_bytes = 0  # that an item was seen to add to a worker
-        self._terms = setting.terms
         self._couriers: list[Courier] = []
         self._threads: list[threading.Thread] = []
         try:
@@ -156,7 +155,7 @@ class ProcessBackend:
     def _roomy(self, seat: Seat | None) -> bool:
         def still(most: int) -> int:
             running = [courier.seat for courier in self._couriers if courier.running is not None]
-            return sum(_still(each, most, self._terms.threads) for each in (*running, seat))
+            return sum(_still(each, most) for each in (*running, seat))
 
         return self._conduct.roomy(self._running(), self._most_bytes, still)
 
@@ -238,7 +237,7 @@ class ProcessBackend:
     def moved(self, seat: Seat | None, items: int, item_s: float) -> None:
         """A task has ended, with so many items and seconds per item."""
         if seat is not None:
-            added = seat.slate.weighed[1] // self._terms.threads
+            added = seat.slate.weighed[1]
             self._most_bytes = max(self._most_bytes, added if added >= WORTH_BYTES else 0)
         self._starting_up = False
         self._items, self._items_s = self._items + items, self._items_s + items * item_s
@@ -290,11 +289,11 @@ class ProcessBackend:
             self._staff.close()
 
 
-def _still(seat: Seat | None, most: int, threads: int) -> int:
+def _still(seat: Seat | None, most: int) -> int:
     """Bytes that an item may still take from the memory, if it comes to `most` of them."""
     first = seat.slate.weighed[0] if seat is not None else 0
     held = resident_of(seat.worker.pid) - first if seat is not None and first else 0
-    return max(0, most - max(0, held) // threads)
+    return max(0, most - max(0, held))
 
 
 _ATOMS = (int, float, str, bytes, bool, type(None))

@@ -67,14 +67,25 @@ class Household:
 
 
 class Seat:
-    """One place at which a worker runs tasks."""
+    """One place at which a worker runs tasks.
 
-    def __init__(self, channel: Channel, slate: Slate, household: Household) -> None:
+    Args:
+        channel: to its courier.
+        slate: seen by both.
+        household: what it shares with other seats.
+        alone: whether there are none. Among others it does not weigh what items take: nobody could tell whose
+            it is, and each of the three system calls for it would wait for the GIL.
+    """
+
+    def __init__(self, channel: Channel, slate: Slate, household: Household, *, alone: bool = True) -> None:
         self._channel, self._slate, self._household = channel, slate, household
         self._serial = self._count = 0
         self._capturing = False
         self._apart = Apart()
-        self._first, self._peak = resident()  # bytes at first, and the most that an earlier call came to
+        self._alone = alone
+        self._first = self._peak = (
+            0  # bytes before the first item of a call, and the most there ever were by then
+        )
 
     def serve(self) -> None:
         """Answer frames until the socket ends."""
@@ -100,8 +111,8 @@ class Seat:
         elif frame.kind == frames.REST:
             resources.close_here()
             self._household.rest(frame.load())
-            self._peak = resident()[1]
-            self._slate.weigh(self._first, 0)
+            self._first = 0
+            self._slate.weigh(0, 0)
 
     def _learn(self, frame: Frame) -> None:
         """A function that the tasks to come will call."""
@@ -141,6 +152,8 @@ class Seat:
     def _run(self, call: Callable[..., Any], items: Sequence[Any], star: bool) -> None:
         self._capturing = type(call) is Capturing
         begin, keep = self._slate.begin, self._keep
+        if self._alone and not self._first:
+            self._first, self._peak = resident()
         error: BaseException | None = None
         cpu, wall = time.thread_time(), time.perf_counter()
         try:

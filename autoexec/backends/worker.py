@@ -90,7 +90,7 @@ def _leave_alone(seats: Sequence[tuple[Channel, Slate]]) -> None:
 def _sit(channel: Channel, slate: Slate, household: Household, crew: resources.Crew) -> None:
     resources.current.set(scope := resources.Scope(crew=crew))
     try:
-        Seat(channel, slate, household).serve()
+        Seat(channel, slate, household, alone=False).serve()
     finally:
         scope.close()
 

@@ -21,9 +21,13 @@ import pytest
 
 import autoexec
 from autoexec.backends.base import Chunk
+from autoexec.backends.conduct import Terms
+from autoexec.backends.processes import _still
 from tests.backends.opened import SETTING, Opened, opened
 
 ROOT = str(Path(__file__).parents[2])
+LARGE = 64 << 20
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells what a process holds")
 
 
 def _map(work: Callable[..., Any], items: Any, **more: Any) -> Any:
@@ -216,6 +220,44 @@ def test_no_task_begins_while_memory_is_short() -> None:
     with opened(abs, 2, fork=True, roomy=roomy) as made:
         assert made.run(ITEMS, 10) == dict(enumerate(ITEMS))
     assert 0 in seen
+
+
+def _fills(size: int) -> int:
+    return sum(bytearray(size)[::4096]) + 0 * sum(range(200_000))
+
+
+@LINUX
+@pytest.mark.parametrize("fork", [True, False])
+def test_workers_tell_what_items_take(fork: bool) -> None:
+    """The most that an item added, though it is free again; and what one more would still take there."""
+    with opened(_fills, fork=fork) as made:
+        made.run([1 << 10], 1)
+        assert made.backend._most_bytes == 0
+        made.run([LARGE, 1 << 10], 1)
+        most = made.backend._most_bytes
+        assert 0.9 * LARGE < most < 2 * LARGE
+        (courier,) = made.backend._couriers
+        assert most / 2 < _still(courier.seat, most) <= most
+        assert _still(None, most) == most
+
+
+@LINUX
+def test_what_an_earlier_call_took_does_not_count() -> None:
+    """A worker that serves another call begins afresh, though the most it ever held remains."""
+    found = []
+    for size in (LARGE, 1 << 10):
+        with opened(_fills, state="the same") as made:
+            made.run([size], 1)
+            found.append((made.pids, made.backend._most_bytes))
+    assert found[0][0] == found[1][0]
+    assert found[0][1] > 0.9 * LARGE and found[1][1] == 0
+
+
+def test_seats_that_share_a_worker_do_not_weigh() -> None:
+    """Nobody could tell whose it is."""
+    with opened(_fills, fork=True, terms=Terms(threads=2)) as made:
+        made.run([LARGE] * 4, 1)
+        assert made.backend._most_bytes == 0
 
 
 def test_the_rest_of_a_long_task_is_shared_out(journal: Any) -> None:

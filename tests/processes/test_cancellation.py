@@ -23,7 +23,9 @@ SOON_S = 2.0
 READ_ONLY = re.compile(r"ResourceWarning: (unclosed file .*'(/(proc|sys)/.*|.*\.pyc?)'|Enable tracemalloc)")
 
 # CPython itself loses a Ctrl-C that comes while the import lets go of a module's lock: a second one follows.
-SWALLOWED = re.compile(r"Exception ignored [^\n]*(?:KeyedRef|_get_module_lock)[\s\S]*?\nKeyboardInterrupt:? ?\n")
+SWALLOWED = re.compile(
+    r"Exception ignored [^\n]*(?:KeyedRef|_get_module_lock)[\s\S]*?\nKeyboardInterrupt:? ?\n"
+)
 
 
 @pytest.fixture(params=[work.sleeps, work.spins, work.in_one_c_call, work.deaf], ids=lambda w: w.__name__)
