@@ -83,9 +83,7 @@ class Seat:
         self._capturing = False
         self._apart = Apart()
         self._alone = alone
-        self._first = self._peak = (
-            0  # bytes before the first item of a call, and the most there ever were by then
-        )
+        self._first = self._peak = 0  # bytes before a call's first item, and the most there ever were by then
 
     def serve(self) -> None:
         """Answer frames until the socket ends."""

@@ -66,11 +66,14 @@ class Admission:
     def killed(self, running: int, now: float) -> None:
         """The kernel has ended a worker, while so many others ran: one less at a time from now on.
 
-        After a while one more may try, in case the one that died was unlike the others; after each death that
-        while is twice as long, so that a run of n minutes loses about log2(n) items to such trials.
+        One that ran alone was too large by itself, and says nothing of the others. After a while one more may
+        try, in case the one that died was unlike the others; after each death that while is twice as long, so
+        that a run of n minutes loses about log2(n) items to such trials.
         """
         self.kills += 1
-        self.most = max(1, running if self.most is None else min(running, self.most))
+        if not running:
+            return
+        self.most = running if self.most is None else min(running, self.most)
         self._quiet_s *= 2
         self._until = now + self._quiet_s
 

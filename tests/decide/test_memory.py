@@ -114,12 +114,12 @@ def test_after_a_kill_fewer_run() -> None:
     assert not admission.short
 
 
-def test_one_that_died_alone_leaves_one() -> None:
-    """Somebody has to run what is left."""
+def test_one_that_died_alone_says_nothing_of_others() -> None:
+    """It was too large by itself, as an item that is run again, alone, may be."""
     admission = Admission()
     admission.killed(0, now=0.0)
-    assert admission.may_begin(GIB, None, 0, now=1.0)
-    assert not admission.may_begin(GIB, None, 1, now=1.0)
+    assert all(admission.may_begin(GIB, None, running, now=1.0) for running in range(4))
+    assert "memory ran out once" in str(admission)
 
 
 def test_after_a_while_one_more_may_try() -> None:
