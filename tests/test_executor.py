@@ -74,6 +74,17 @@ def test_python_work_goes_to_processes(crowd: autoexec.Executor) -> None:
     assert pid != os.getpid()
 
 
+def test_a_probe_that_is_misled_is_not_enough(
+    crowd: autoexec.Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a crowded machine the GIL seems free; before threads are chosen, the calls have to prove it."""
+    from autoexec.measure.probe import GilProbe
+
+    monkeypatch.setattr(GilProbe, "share", 0.0)
+    results([crowd.submit(divide, n) for n in range(60)])
+    assert crowd.plans["divide"].backend == "processes"
+
+
 def test_each_function_is_judged_for_itself(crowd: autoexec.Executor) -> None:
     """Unlike functions in one executor have plans of their own."""
     waiting = [crowd.submit(wait_a_little, x) for x in range(20)]

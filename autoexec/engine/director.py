@@ -16,9 +16,11 @@ from collections.abc import Callable
 
 from ..measure.clocks import NativeShare, ThreadClock, children_cpu
 from ..measure.probe import GilProbe, fine_switching, quick_switching
+from ..records import WorkKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..records import Plan, Profile
     from .loop import Block, Loop
 
 __all__ = ["Director", "Seen"]
@@ -136,6 +138,15 @@ class Director:
         self._press.set()
         return True
 
+    def unproven(self, plan: Plan, profile: Profile) -> bool:
+        """Whether threads were chosen for work that seems to leave the GIL alone, and that was not tried yet.
+
+        It will be while some more items run: a probe on a crowded machine finds the GIL free too often.
+        """
+        if profile.kind is not WorkKind.NATIVE or plan.backend != "threads":
+            return False
+        return self.press() or self.pressing
+
     @property
     def pressing(self) -> bool:
         """Whether that was asked for and is not over."""
@@ -199,7 +210,7 @@ class Director:
         under_way = _UnderWay()
         while self._probe.look() and self._measuring.is_set():
             self._native.look()
-            if self.pressing:
+            if self.pressing and self._loop.block is not None:
                 self._squeeze()
             if not under_way.same(self._loop, self._clock, late=self._probe.late):
                 continue

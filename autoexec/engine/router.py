@@ -378,6 +378,8 @@ class Learner:
         assert self._director is not None
         sample = self._measured.sample(self._director, None, seen)
         plan, profile = self._judge.plan(sample, self._measured, fork=False)
+        if seen is None and self._queue.calls and self._director.unproven(plan, profile):
+            return False
         if plan.backend == "threads" or all(hazard.threads_ok for hazard in plan.hazards):
             # Nobody waits for an executor's call in the caller's thread: even what gains nothing has to
             # run somewhere, and calls that wait for each other must be able to.

@@ -247,9 +247,7 @@ class Run:
         """Whether some more items should be watched before a verdict that is easily wrong."""
         if profile.kind is WorkKind.PARALLEL and self._measured.total_s < 4 * BUDGET_S:
             return True  # BLAS threads spin for a while even when nobody calls them
-        if profile.kind is not WorkKind.NATIVE or plan.backend != "threads":
-            return False
-        return self._director.press() or self._director.pressing
+        return self._director.unproven(plan, profile)
 
     def _go_serial(self, rest: int | None) -> None:
         self._expected_s = self._measured.item_s
