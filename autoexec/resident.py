@@ -9,7 +9,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["grown", "resident", "resident_of"]
+__all__ = ["WEIGHED_S", "grown", "resident", "resident_of"]
+
+WEIGHED_S = 0.001  # what took less has touched too little memory to be worth a look (15 µs)
 
 LEAST_BYTES = 1 << 20  # less than this may be the allocator's own coming and going
 
@@ -31,7 +33,7 @@ def resident(root: Path | str = "/") -> tuple[int, int]:
     return 0, most if sys.platform == "darwin" else most * 1024  # the BSDs count KiB, as Linux does
 
 
-def resident_of(pid: int | str) -> int:
+def resident_of(pid: int) -> int:
     """Bytes of another process in memory now; 0 where that is not told (8 µs).
 
     >>> resident_of(0)

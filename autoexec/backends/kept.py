@@ -12,7 +12,7 @@ import atexit
 import os
 import threading
 
-from ..resident import resident_of
+from ..resident import resident
 from . import frames
 from .parcels import pack
 
@@ -97,7 +97,7 @@ def put(worker: Worker, known: set[int]) -> bool:
         worker: one without a task.
         known: numbers of the functions that it should remember.
     """
-    if worker.over or (worker.forked and resident_of("self") > FORKED_BYTES):
+    if worker.over or (worker.forked and resident()[0] > FORKED_BYTES):
         return False
     try:
         for seat in worker.seats:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from pickle import dumps
 
 from .. import resources
-from ..resident import resident
+from ..resident import WEIGHED_S, resident
 from . import frames
 from .base import Capturing, Failure
 from .parcels import Apart, Parcel, by_value, pack
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Household", "Seat"]
 
-WEIGHED_S = 0.001  # shorter tasks have touched too little memory to be worth a look (15 µs)
 REST_S = 30.0  # seconds without a call after which a kept worker ends
 HINT = (
     "autoexec: arrays that come to a worker through shared memory are read-only; give writable='copy' "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..records import Machine, Plan, Profile
 from . import sizing
 
-__all__ = ["Admission", "cap_words", "reserve"]
+__all__ = ["AGAIN", "Admission", "cap_words", "reserve"]
 
 RESERVE = 256 << 20  # bytes to keep free for the caller, the kernel and what tasks under way still take
 SHARE = 16  # of a control group's limit the reserve is at most a sixteenth: small containers are full early

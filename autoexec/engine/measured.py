@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from ..decide.classify import profile_of
 from ..frozen import replace
 from ..records import Hazard, Profile, Sample, WorkKind
-from ..resident import grown, resident
+from ..resident import WEIGHED_S, grown, resident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ __all__ = ["Measured", "name_of"]
 
 ATOMS = (int, float, str, bytes, bool, type(None))
 FOOTPRINTS = 2  # items around which the function's surroundings are compared
-WEIGHED_S = 0.001  # blocks shorter than this have touched too little memory to be worth a look (15 µs)
 
 
 def name_of(call: Callable[..., Any]) -> str:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ..decide.memory import Admission, reserve
+from ..decide.memory import AGAIN, Admission, reserve
 from ..measure import machine
 
 __all__ = ["Memory"]
@@ -49,7 +49,7 @@ class Memory:
 
     def _look(self, now: float, running: int, item: int, still: Callable[[int], int]) -> bool:
         available, limit = machine.memory_now()
-        wanted, floor = (running + 1) * item, 2 * reserve(limit)
+        wanted, floor = (running + 1) * item, AGAIN * reserve(limit)
         if item and available - wanted < floor:  # else there is enough, whatever they have taken already
             wanted = still(item)
         before = self._admission.times

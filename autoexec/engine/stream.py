@@ -291,17 +291,16 @@ class Stream:
         due = self._next if self._ordered and not self._feed.scattered else ANY
         arrived = self._inbox.wait(due, self._patience())
         self._absorb(arrived)
-        if (
-            not arrived
-            and self._settings.deadline is not None
-            and time.monotonic() >= self._settings.deadline
-        ):
+        if not arrived and self._left_s() == 0.0:
             raise TimeoutError("the results were not complete within timeout=")
 
+    def _left_s(self) -> float | None:
+        """Seconds until the deadline, if there is one."""
+        deadline = self._settings.deadline
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
     def _patience(self) -> float | None:
-        left = (
-            None if self._settings.deadline is None else max(0.0, self._settings.deadline - time.monotonic())
-        )
+        left = self._left_s()
         if self._watch is None:
             return left
         return self._watch.due_s() if left is None else min(left, self._watch.due_s())
@@ -374,13 +373,15 @@ class Stream:
         left = 0 if not self._feed.at_hand() and not queued else None if rest is None else rest + queued
         watch.first_runs(alone_s, waited_s)
         profile = watch.look(begun, running, self._profile, left)
-        if profile is not None and not (
-            self._valve.holds and self._settings.forks(1 + self._valve.started, 0.0)
-        ):
+        if profile is not None and not self._forks_soon():
             with quick_switching:
                 self._get_ready(profile)
         if self._spare is not None:
             self._use_or_drop(watch)
+
+    def _forks_soon(self) -> bool:
+        """Whether workers can be forked once the first call, with nothing else out, has ended."""
+        return self._valve.holds and self._settings.forks(1 + self._valve.started, 0.0)
 
     def _get_ready(self, profile: Profile) -> None:
         """Start the workers that are wanted if the others do as the first call does: cores are idle."""

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-__all__ = ["COMPUTING_S", "STEP_S", "Valve"]
+__all__ = ["STEP_S", "Valve"]
 
 STEP_S = 0.001  # seconds between two steps
 BUSY = 0.9  # cores: starting threads takes most of one for a moment, computing items more for longer
@@ -61,6 +61,9 @@ class Valve:
     def open(self) -> None:
         """Let all out."""
         self.held_back = self.holds
+        self._let_out()
+
+    def _let_out(self) -> None:
         self._limit, self._until = None, 0.0
 
     @property
@@ -105,7 +108,7 @@ class Valve:
         if alone_s >= COMPUTING_S:
             return
         if waited_s and time.perf_counter() > self._until:
-            self._limit, self._until = None, 0.0
+            self._let_out()
         elif self._to_start > 0:
             count = warm_up(min(WARM if self.started else SOME, self._to_start))
             self._to_start = self._to_start - count if count else 0

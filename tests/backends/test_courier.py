@@ -337,9 +337,7 @@ def test_only_short_tasks_are_sent_ahead(monkeypatch: pytest.MonkeyPatch) -> Non
 # Descendants, killed from outside ---------------------------------------------------------------------------
 
 
-@FORKED
-def test_a_child_of_an_item_that_keeps_the_socket_hangs_nobody(fork: bool, tmp_path: Path) -> None:
-    """That the worker is gone is seen although its sockets are still open somewhere."""
+def _dies_beside_a_child(fork: bool, tmp_path: Path) -> None:
     gate = str(tmp_path / "gate")
     os.mkfifo(gate)
     with opened(forking(gate), fork=fork, capture=True) as pool:
@@ -349,16 +347,16 @@ def test_a_child_of_an_item_that_keeps_the_socket_hangs_nobody(fork: bool, tmp_p
     assert isinstance(found.pop(1), WorkerDied) and found == {0: 0, 2: 20, 3: 30}
 
 
+@FORKED
+def test_a_child_of_an_item_that_keeps_the_socket_hangs_nobody(fork: bool, tmp_path: Path) -> None:
+    """That the worker is gone is seen although its sockets are still open somewhere."""
+    _dies_beside_a_child(fork, tmp_path)
+
+
 def test_a_child_that_c_code_has_forked_hangs_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has the socket open even though Python knows nothing of it."""
     monkeypatch.setattr("autoexec.backends.worker._leave_alone", lambda seats: None)
-    gate = str(tmp_path / "gate")
-    os.mkfifo(gate)
-    with opened(forking(gate), fork=True, capture=True) as pool:
-        found = pool.run(range(4), 4)
-        with open(gate, "wb"):
-            pass
-    assert isinstance(found.pop(1), WorkerDied) and found == {0: 0, 2: 20, 3: 30}
+    _dies_beside_a_child(fork=True, tmp_path=tmp_path)
 
 
 @FORKED
