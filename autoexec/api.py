@@ -155,13 +155,13 @@ def start(
     loop: AbstractEventLoop | None = None,
 ) -> Results[R]:
     """Check what was given and start a run; calls of async functions go to `loop`, if one is given."""
-    from .engine.feed import open_feed
     from .engine.run import Run
+    from .engine.source import open_source
 
     check_function(func, options)
     check_items(iterables)
     if options.journal is None:
-        run = Run(func, open_feed(iterables, star, options.size), options, loop=loop)
+        run = Run(func, open_source(iterables, star, options.size), options, loop=loop)
     else:
         from .engine.bookkeeping import open_journal
 

@@ -84,10 +84,10 @@ async def _iterate(
     starting = driver.submit(context.run, start)
     try:
         begun.append(await asyncio.wrap_future(starting))
-        blocks = begun[0].blocks
+        results = begun[0]
 
         def step() -> list[R] | None:
-            return context.run(next, blocks, None)
+            return context.run(results.take_block)
 
         while (values := await loop.run_in_executor(driver, step)) is not None:
             for value in values:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import operator
+from _thread import allocate_lock, get_ident
 from collections.abc import Iterator
 from itertools import chain
+
+from .errors import AutoexecError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Generic, TypeVar
+    from typing import Any, Generic, TypeVar
 
     from .engine.run import Run
     from .records import Plan, Profile
@@ -30,6 +34,77 @@ else:
 __all__ = ["Results"]
 
 
+class _Error:
+    """An iterator that raises an error once and has ended then: the error of an item, in its place."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self._error: BaseException | None = error
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        error, self._error = self._error, None
+        if error is None:
+            raise StopIteration
+        try:
+            raise error
+        finally:
+            del error  # its traceback leads to this frame
+
+
+class _Blocks:
+    """Hands out iterators over blocks of results; the C loop of `chain` does the rest, for several readers too.
+
+    Two readers of one chain replace each other's block. So a block that was handed out and is not used up is
+    handed out again before anything new: nothing is lost, whoever takes it.
+    """
+
+    __slots__ = ("_given", "_lock", "_reader", "closed", "run")
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.closed = False
+        self._lock = allocate_lock()
+        self._reader = 0
+        self._given: list[Iterator[Any]] = []
+
+    def __iter__(self) -> Iterator[Any]:
+        return self  # type: ignore[return-value]
+
+    def __next__(self) -> Iterator[Any]:
+        me = get_ident()
+        if self._reader == me:
+            raise AutoexecError("results were asked for by an item, or a callback, of these very results")
+        with self._lock:
+            try:
+                self._reader = me
+                return self._next()
+            finally:
+                self._reader = 0
+
+    def _next(self) -> Iterator[Any]:
+        given = self._given
+        while given:
+            if operator.length_hint(given[-1]):
+                return given[-1]
+            given.pop()
+        if self.closed:
+            raise StopIteration
+        block = self.run.next_block()
+        if isinstance(block, BaseException):
+            return _Error(block)
+        iterator = iter(block)
+        given.append(iterator)
+        return iterator
+
+    def __del__(self) -> None:
+        if not self.closed:
+            self.run.abandon()
+
+
 class Results(_Iterator["R"]):
     """An iterator over results; close it, or leave its `with` block, to cancel what has not begun.
 
@@ -37,20 +112,18 @@ class Results(_Iterator["R"]):
     own chain iterator, at next to no cost per item.
     """
 
-    __slots__ = ("_blocks", "_closed", "_flat", "_run")
+    __slots__ = ("_blocks", "_flat", "_run")
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._blocks = run.blocks()
-        next(self._blocks)
+        self._blocks = _Blocks(run)
         self._flat: Iterator[R] = chain.from_iterable(self._blocks)
-        self._closed = False
 
     def __iter__(self) -> Iterator[R]:  # noqa: PYI034 (the chain itself, so that no Python runs per item)
-        return iter(()) if self._closed else self._flat
+        return iter(()) if self._blocks.closed else self._flat
 
     def __next__(self) -> R:
-        if self._closed:
+        if self._blocks.closed:
             raise StopIteration
         return next(self._flat)
 
@@ -60,15 +133,25 @@ class Results(_Iterator["R"]):
 
     def close(self) -> None:
         """Cancel what has not begun, wait for what runs in threads, end worker processes at once."""
-        self._closed = True
+        self._blocks.closed = True
         self._run.patient = True
-        self._blocks.close()  # type: ignore[attr-defined]
         self._run.finish(early=True)
 
-    @property
-    def blocks(self) -> Iterator[list[R]]:
-        """The results in lists, as they come: for a consumer that pays for every step."""
-        return self._blocks
+    def take_block(self) -> list[R] | None:
+        """The next results in a list, or None at the end: for a consumer that pays for every step.
+
+        Raises:
+            BaseException: the error of an item, in its place; what ended the run.
+        """
+        if self._blocks.closed:
+            return None
+        try:
+            block = self._run.next_block()
+        except StopIteration:
+            return None
+        if isinstance(block, BaseException):
+            raise block
+        return block
 
     def interrupt(self) -> None:
         """End the iteration from another thread than the one that waits in it; `close` must follow."""
@@ -94,7 +177,7 @@ class Results(_Iterator["R"]):
 
     def stats(self) -> Stats:
         """What happened so far: calls, retries, refusals, latencies, concurrency, host by host."""
-        return self._run.outlet.stats()
+        return self._run.stats()
 
     def __repr__(self) -> str:
         plan = self.plan

@@ -1,142 +1,94 @@
-"""The words that backends and engine share: tasks in, finished tasks out."""
+"""What every backend is, and what it sees of the scheduler."""
 
 from __future__ import annotations
-
-import time
-from collections.abc import Callable, Sequence
-
-from ..errors import BrokenWorker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
+
+    from ..worker.invoke import Task, TaskResult
 else:
     Protocol = object
 
-__all__ = ["Backend", "Capturing", "Chunk", "Deliver", "Failure", "Finished", "run_items"]
+__all__ = ["Backend", "Slot", "Tasks"]
 
 
-class Failure:
-    """An item's error as a value, standing in its place among results."""
-
-    __slots__ = ("error", "where")
-
-    def __init__(self, error: BaseException, where: str = "") -> None:
-        self.error, self.where = error, where
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        from .portable import portable, restored
-
-        return restored, (Failure, *portable(self.error))
-
-
-class Capturing:
-    """A function whose errors are values, so that one of them does not end its whole task."""
-
-    __slots__ = ("call",)
-
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self.call = call
-
-    def __call__(self, *args: Any) -> Any:
-        """Call the function; what it raises is returned in a `Failure`."""
-        try:
-            return self.call(*args)
-        except BrokenWorker:
-            raise
-        except Exception as error:
-            return Failure(error)
-
-
-class Chunk:
-    """Items with consecutive indices that one worker runs one after the other.
+class Slot(Protocol):
+    """A worker's place, as its backend sees it.
 
     Attributes:
-        start: index of the first item.
-        items: the items; argument tuples if `star`.
-        call: the function.
-        star: whether to call `call(*item)` rather than `call(item)`.
-        begin: asked by the worker that takes the task; False means that it was cancelled.
+        finished: the task that its thread has run, with its result, for `Tasks.exchange`.
+        left: whether nobody waits for what it runs.
+        worker: the backend's own.
     """
 
-    __slots__ = ("begin", "call", "items", "star", "start")
-
-    def __init__(
-        self,
-        start: int,
-        items: Sequence[Any],
-        call: Callable[..., Any],
-        star: bool = False,
-        begin: Callable[[], bool] | None = None,
-    ) -> None:
-        self.start, self.items, self.call, self.star, self.begin = start, items, call, star, begin
+    finished: tuple[Task, TaskResult] | None
+    left: bool
+    worker: Any
 
 
-class Finished:
-    """What became of a task: the values up to the first error, and that error.
+class Tasks(Protocol):
+    """The scheduler, as backends see it. Each task given out comes back exactly once."""
 
-    Attributes:
-        chunk: the task.
-        values: results of its first items.
-        error: what the item after the last value raised, or None if all went well.
-        wall_s: seconds the worker took.
-        cpu_s: CPU seconds the worker's thread took.
-        where: the worker, for notes ("process 4711").
-    """
+    def next(self, slot: Any, timeout: float | None = None) -> Any:
+        """A task for a slot that has none, `END`, or None after the time."""
 
-    __slots__ = ("chunk", "cpu_s", "error", "values", "wall_s", "where")
+    def ahead(self, slot: Any) -> Task | None:
+        """One more task for a slot that has one already, if one may begin now."""
 
-    def __init__(
-        self,
-        chunk: Chunk,
-        values: list[Any],
-        error: BaseException | None,
-        wall_s: float,
-        cpu_s: float,
-        where: str,
-    ) -> None:
-        self.chunk, self.values, self.error = chunk, values, error
-        self.wall_s, self.cpu_s, self.where = wall_s, cpu_s, where
+    def exchange(self, slot: Any) -> Any:
+        """What `slot.finished` says became of its task, for the next one, or `END`."""
 
+    def completed(self, slot: Any, task: Task, result: TaskResult, *, ask: bool = True) -> Any:
+        """What became of a task; the next one, or None if none is asked for or the slot has no thread."""
 
-# Receives a finished task, from any thread; may return a task for the worker that brought it, if that
-# worker's backend is `hands_on`.
-Deliver = Callable[[Finished], "Chunk | None"]
+    def returned(self, slot: Any, task: Task) -> None:
+        """A task was never begun, and never will be."""
+
+    def collect(self, slot: Any) -> Any:
+        """The answer that a slot without a thread was rung for; None if there is none yet."""
+
+    def ask(self, slot: Any) -> None:
+        """A slot without a thread wants a task."""
+
+    def failed(self, slot: Any, error: BaseException) -> None:
+        """The backend of a slot can have no workers."""
+
+    def gone(self, slot: Any) -> None:
+        """The worker of a slot has ended."""
+
+    def crashed(self, error: BaseException) -> None:
+        """Something escaped a thread of ours: the run ends with it."""
 
 
 class Backend(Protocol):
-    """Runs tasks somewhere and hands each one back through `deliver`, from any thread."""
+    """Workers that ask for tasks. It keeps no queue: what waits, waits in the scheduler alone."""
 
-    def submit(self, chunk: Chunk) -> None:
-        """Take a task; never blocks."""
+    name: str
 
-    def withdraw(self) -> list[Chunk]:
-        """Give back the tasks that no worker has begun."""
+    def start(self, slot: Any) -> None:
+        """Have a worker for a slot, whose first answer is there already; for elastic tracks.
+
+        Raises:
+            RuntimeError: if it cannot be had.
+        """
+
+    def ring(self, slot: Any) -> None:
+        """There is an answer for a slot without a thread; never within a call of the scheduler's."""
+
+    def recall(self) -> None:
+        """Tasks that were given out ahead are wanted back; the workers themselves answer for them."""
+
+    def abandon(self, slot: Any, task: Task) -> None:
+        """Nobody waits for what a slot runs any more."""
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:
-        """Finish what was submitted and let the workers go.
+        """Let the workers go when they have nothing more to do.
 
         Args:
             wait: return only when they are gone.
             kill: end running tasks at once where that is possible (worker processes).
         """
 
-
-def run_items(
-    call: Callable[..., Any], items: Sequence[Any], star: bool
-) -> tuple[list[Any], BaseException | None, float, float]:
-    """Run a task's items here; return the values, the error that ended them, wall and CPU seconds."""
-    values: list[Any] = []
-    add = values.append
-    error: BaseException | None = None
-    cpu, wall = time.thread_time(), time.perf_counter()
-    try:
-        if star:
-            for item in items:
-                add(call(*item))
-        else:
-            for item in items:
-                add(call(item))
-    except BaseException as raised:  # SystemExit in a worker belongs to the item, too
-        error = raised
-    return values, error, time.perf_counter() - wall, time.thread_time() - cpu
+    def costs(self) -> dict[str, float]:
+        """Measured seconds, by the names of `Calibration`."""

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from dataclasses import dataclass
     from typing import Any
 
+    from ..worker.invoke import CallSpec
     from .parcels import Parcel
 else:
     from ..frozen import dataclass
@@ -41,7 +42,6 @@ class Conduct:
         expected_s: seconds that an item should take, or 0.0 where nobody knows.
         state: what the function's behaviour depends on, or None where that cannot be told; workers that know
             a function in the same state need not be sent it again.
-        merge: whether short tasks may go to a worker together.
         keep: whether workers may serve a later call, too.
         travels: whether a worker that has not got the function behaves like the caller once it was sent it.
         starved: asked whether the kernel has ended processes for want of memory lately, while so many others
@@ -55,7 +55,6 @@ class Conduct:
     strict: bool = False
     expected_s: float = 0.0
     state: Any = None
-    merge: bool = False
     keep: bool = True
     travels: bool = False
     starved: Callable[[int], bool] = lambda running: False
@@ -67,8 +66,8 @@ class Setting:
     """What a backend is opened for.
 
     Attributes:
-        call: the function most tasks will call; forked workers inherit it.
-        serialise: turns a function into bytes.
+        spec: what most tasks will call; forked workers inherit it.
+        serialise: turns such a thing into bytes.
         packed: turns it into a parcel.
         executor: the caller's own, where the plan names none of ours.
         fork: whether workers may be forked, here and now.
@@ -76,14 +75,18 @@ class Setting:
         eager: whether workers should start before the first task.
         terms: what worker processes are started with.
         conduct: how they treat tasks.
+        loop: the caller's running event loop, or None for one of our own.
+        blocked: told of calls of async functions that kept the loop from all others.
     """
 
-    call: Callable[..., Any] | None
-    serialise: Callable[[Callable[..., Any]], bytes]
-    packed: Callable[[Callable[..., Any]], Parcel]
+    spec: CallSpec | None
+    serialise: Callable[[CallSpec], bytes]
+    packed: Callable[[CallSpec], Parcel]
     executor: Any = None
     fork: bool = False
     inherited: Sequence[Any] | None = None
     eager: bool = False
     terms: Terms = Terms()
     conduct: Conduct = Conduct()
+    loop: Any = None
+    blocked: Callable[[Any, float], None] = lambda task, seconds: None

@@ -11,18 +11,18 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from ..worker.invoke import TaskResult, run_items
 from . import deaths, frames
-from .base import run_items
 from .parcels import load, pack
 from .slate import entries
-from .tasks import Train
+from .tasks import Sent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .base import Slot
     from .processes import ProcessBackend
-    from .tasks import Task
     from .wire import Frame
     from .workers import Seat
 
@@ -39,15 +39,16 @@ class Courier:
 
     Args:
         backend: whose tasks it takes.
+        slot: what it asks for tasks by.
         seat: a seat that is there already, or None: one is found when the first task comes.
 
     Attributes:
         seeks: whether a worker is being started for it.
     """
 
-    def __init__(self, backend: ProcessBackend, seat: Seat | None) -> None:
-        self._backend, self._seat = backend, seat
-        self._sent: deque[Task] = deque()
+    def __init__(self, backend: ProcessBackend, slot: Slot, seat: Seat | None) -> None:
+        self._backend, self._slot, self._seat = backend, slot, seat
+        self._sent: deque[Sent] = deque()
         self._pace = 1.0  # seconds of the last task
         self._began_s = 0.0  # when the task that runs was sent, or the one before it ended
         self._place = 0
@@ -61,7 +62,7 @@ class Courier:
         return self._seat
 
     @property
-    def running(self) -> Task | None:
+    def running(self) -> Sent | None:
         """The task that its worker has, or is about to have."""
         try:
             return self._sent[0]
@@ -77,7 +78,7 @@ class Courier:
             return None, 0.0
         place = seat.slate.place if seat.slate.serial == task.serial else None
         self._place = place or 0
-        return (0 if place is None else len(task.rest) - 1 - place), now - self._began_s
+        return (0 if place is None else len(task.task.items) - 1 - place), now - self._began_s
 
     def pace(self, ran_s: float) -> float:
         """Seconds per item of the task that runs."""
@@ -96,9 +97,12 @@ class Courier:
                 self._find_seat(None)
             while self._serve():
                 pass
+        except BaseException as error:  # a fault of ours: nobody may wait for ever for what is under way
+            self._backend.tasks.crashed(error)
         finally:
             seat, self._seat = self._seat, None
             self._backend.give_back(seat)
+            self._backend.tasks.gone(self._slot)
 
     def _serve(self) -> bool:
         """Send what may be sent, and wait for what comes; False when nothing more will."""
@@ -121,32 +125,38 @@ class Courier:
             self._backend.buried(seat)
         for task in tasks:
             task.stop(error)
-            self._deliver(task, "the caller: it failed to serve a worker process")
+            self._conclude(task, "the caller: it failed to serve a worker process")
 
     # Out --------------------------------------------------------------------------------------------------
 
     def _feed(self) -> bool:
         """Send what may be sent; False when nothing is under way and nothing will come."""
         while len(self._sent) < self._depth():
-            task = self._backend.next_task(self._seat, block=not self._sent)
+            if self._sent:
+                task = self._backend.tasks.ahead(self._slot)
+            else:
+                task = self._backend.next_task(self._slot, self._seat)
             if task is None:
                 return bool(self._sent)
-            if task.wanted():
-                self._send(task)
+            if task.begin():
+                self._send(Sent(task))
+            else:
+                result = TaskResult([], worker=self._where(), withdrawn=True)
+                self._backend.tasks.completed(self._slot, task, result, ask=False)
         return True
 
     def _depth(self) -> int:
-        if not self._sent or self._sent[0].single or self._backend.item_timeout is not None:
+        if not self._sent or self._backend.item_timeout is not None:
             return 1  # an item must not wait behind one that takes too long
-        return 2 if self._pace < AHEAD_S and self._backend.plenty() else 1
+        return 2 if self._pace < AHEAD_S else 1
 
-    def _send(self, task: Task) -> None:
+    def _send(self, task: Sent) -> None:
         seat = self._seat or self._find_seat(task)
         if seat is None:
             return
-        number = self._backend.functions.number(task.chunk.call)
+        number = self._backend.functions.number(task.task.spec)
         try:
-            function = None if number in seat.known else self._backend.functions.parcel(task.chunk.call)
+            function = None if number in seat.known else self._backend.functions.parcel(task.task.spec)
         except BaseException as error:  # the user's code may raise SystemExit, too
             self._stay(task, error)
             return
@@ -155,13 +165,12 @@ class Courier:
         except BaseException as error:
             if len(task.rest) > 1:
                 task.single = True  # which of the items is it?
-                self._backend.put_back(task)
+                self._conclude(task, "")
             else:
                 self._stay(task, self._backend.explained(error, task))
             return
         self._began_s = self._began_s if self._sent else time.perf_counter()
         self._sent.append(task)
-        self._backend.under_way()
         try:
             self._catch_up(seat)
             if function is not None:
@@ -180,34 +189,38 @@ class Courier:
             seat.channel.send(frames.SCENE, pack(scene), busy=self._take)
             seat.scene = scene
 
-    def _find_seat(self, task: Task | None) -> Seat | None:
+    def _find_seat(self, task: Sent | None) -> Seat | None:
         self.seeks = True
         try:
             self._seat = self._backend.seat()
         except OSError as error:
             self.seeks = False
             if task is not None and self._backend.served:  # others are there for it
-                self._backend.put_back(task)
+                self._conclude(task, "")
                 time.sleep(AGAIN_S)
             elif task is not None:
-                task.fail_all(error, len(task.chunk.items) - len(task.values))
-                self._deliver(task, "the caller: no worker could be started")
+                self._nobody(task, error)
         finally:
             self.seeks = False
         return self._seat
 
-    def _stay(self, task: Task, error: BaseException) -> None:
+    def _nobody(self, task: Sent, error: OSError) -> None:
+        """No worker can be started, and none is there: the next plan is used, unless this one was asked for."""
+        if self._backend.strict:
+            task.fail_all(error)
+        self._conclude(task, "the caller: no worker could be started")
+        if not self._backend.strict:
+            self._backend.tasks.failed(self._slot, error)
+
+    def _stay(self, task: Sent, error: BaseException) -> None:
         """What comes next cannot be sent: it runs here, where it has its meaning, unless that is refused."""
         if self._backend.strict:
-            task.fail_all(error, len(task.rest))
+            task.fail_all(error)
         else:
-            task.offset = len(task.values)
-            values, raised, wall, cpu = run_items(task.chunk.call, task.rest, task.chunk.star)
-            task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
-            for value in values:
-                task.add(value)
-            if raised is not None:
-                task.stop(raised)
+            wall, cpu = time.perf_counter(), time.thread_time()
+            run_items(task.task.spec, task.rest, Adding(task))
+            task.wall_s += time.perf_counter() - wall
+            task.cpu_s += time.thread_time() - cpu
         self._conclude(task, "the caller: it cannot be sent to a worker process")
 
     # In ---------------------------------------------------------------------------------------------------
@@ -242,7 +255,7 @@ class Courier:
         elif frame.kind == frames.DONE:
             self._done(task, frame)
 
-    def _done(self, task: Task, frame: Frame) -> None:
+    def _done(self, task: Sent, frame: Frame) -> None:
         self._sent.popleft()
         self._began_s = time.perf_counter()
         _add(task, entries(frame.part(-1)))
@@ -252,7 +265,8 @@ class Courier:
             problem, wall, cpu, unfit = (error, ""), 0.0, 0.0, 0
         task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
         self._pace = wall
-        self._backend.moved(self._seat, task.got, wall / max(1, task.got))
+        count = len(task.outcomes)
+        self._backend.moved(self._seat, count, wall / max(1, count))
         if problem is not None:
             raised = self._backend.revived(*problem)
             if unfit == frames.ITEMS_UNFIT and len(task.rest) > 1:
@@ -267,24 +281,10 @@ class Courier:
     def _where(self) -> str:
         return f"process {self._seat.worker.pid}" if self._seat else "a worker process"
 
-    def _conclude(self, task: Task, where: str) -> None:
-        """Deliver a task, or put back what is left of it."""
-        if task.complete:
-            self._deliver(task, where)
-        else:
-            self._backend.put_back(task)
-
-    def _deliver(self, task: Task, where: str) -> None:
-        if isinstance(task, Train):
-            done, left = task.apart()
-            for each in left:
-                self._backend.put_back(each)
-            for each in done:
-                self._deliver(each, where)
-        elif task.joint is None:
-            self._backend.deliver(task.finished(where))
-        elif (whole := task.joint.done()) is not None:
-            self._deliver(whole, where)
+    def _conclude(self, task: Sent, where: str) -> None:
+        """Say what has come of a task; what is left of it waits again."""
+        result = task.result(where, time.monotonic())
+        self._backend.tasks.completed(self._slot, task.task, result, ask=False)
 
     # Time and death ---------------------------------------------------------------------------------------
 
@@ -331,7 +331,7 @@ class Courier:
             left = [task for task in tasks if not task.complete]
             if self._fruitless >= deaths.MOST:
                 for task in left:
-                    task.fail_all(deaths.never_began(ended), len(task.rest))
+                    task.fail_all(deaths.never_began(ended))
             for task in reversed(tasks):
                 self._conclude(task, f"process {seat.worker.pid}")
         self._too_late = False
@@ -348,7 +348,7 @@ class Courier:
             pass
         self._seat = None
 
-    def _bury(self, task: Task, seat: Seat, ended: str) -> bool:
+    def _bury(self, task: Sent, seat: Seat, ended: str) -> bool:
         """Rescue the results of a task and name its victim; whether it was begun."""
         slate = seat.slate
         loading, function = slate.loads
@@ -358,12 +358,12 @@ class Courier:
         if slate.serial != task.serial:
             return False
         first, rescued = slate.rescued()
-        _add(task, rescued[max(0, task.got - first) :])
-        if slate.place == task.got and not task.complete:
+        _add(task, rescued[max(0, len(task.outcomes) - first) :])
+        if slate.place == len(task.outcomes) and not task.complete:
             task.fail(self._loss(task, seat, ended))
         return True
 
-    def _died_loading(self, task: Task, seat: Seat, ended: str, *, function: bool) -> None:
+    def _died_loading(self, task: Sent, seat: Seat, ended: str, *, function: bool) -> None:
         if function:
             weight = deaths.MOST / 3 if self._too_late else deaths.weight(seat.worker.end(kill=True))
             self._backend.functions.unready(seat.worker.pid, weight, self._unready(ended))
@@ -375,20 +375,20 @@ class Courier:
     def _unready(self, ended: str) -> Exception:
         return deaths.late_to_load(LOADING_S) if self._too_late else deaths.died_loading(ended)
 
-    def _loss(self, task: Task, seat: Seat, ended: str) -> Exception:
+    def _loss(self, task: Sent, seat: Seat, ended: str) -> Exception:
         limit = self._backend.item_timeout
         if self._too_late and limit is not None:
             return deaths.late(seat.worker.pid, limit, task)
         return deaths.worker_died(seat.worker.pid, ended, task)
 
 
-def _add(task: Task, results: Iterable[memoryview]) -> None:
+def _add(task: Sent, results: Iterable[memoryview]) -> None:
     """Small results, as they stand in a log."""
     for result in results:
         _add_one(task, partial(load, result))
 
 
-def _add_one(task: Task, loaded: Callable[[], Any]) -> None:
+def _add_one(task: Sent, loaded: Callable[[], Any]) -> None:
     """One more result; one that does not load is that item's failure."""
     try:
         task.add(loaded())
@@ -397,3 +397,16 @@ def _add_one(task: Task, loaded: Callable[[], Any]) -> None:
 
         add_note(error, "autoexec: raised while a worker's result was loaded")
         task.fail(error)
+
+
+class Adding:
+    """Takes outcomes of items that run here instead."""
+
+    __slots__ = ("_task",)
+
+    def __init__(self, task: Sent) -> None:
+        self._task = task
+
+    def append(self, outcome: Any) -> None:
+        """One more."""
+        self._task.add(outcome)

@@ -8,7 +8,7 @@ from ..errors import ItemTimeout, WorkerDied, unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .tasks import Task
+    from .tasks import Sent
 
 __all__ = ["died_loading", "how", "late", "late_to_load", "never_began", "worker_died"]
 
@@ -47,7 +47,7 @@ def weight(code: int) -> float:
     return MOST / 12 if code in SENT else MOST / 3
 
 
-def worker_died(pid: int, ended: str, task: Task) -> WorkerDied:
+def worker_died(pid: int, ended: str, task: Sent) -> WorkerDied:
     """The error of the item that a worker was running when it ended."""
     memory = "give it less to do at once or use fewer workers (max_workers=)"
     advice = (
@@ -81,7 +81,7 @@ def late_to_load(limit_s: float) -> ItemTimeout:
     return ItemTimeout(f"the function did not load, or the initializer did not end, within {limit_s:g} s")
 
 
-def late(pid: int, limit_s: float, task: Task) -> ItemTimeout:
+def late(pid: int, limit_s: float, task: Sent) -> ItemTimeout:
     """The error of an item that took too long."""
     return ItemTimeout(
         f"item {task.index()} ({_shown(task)}) took longer than item_timeout={limit_s:g} s; "
@@ -89,10 +89,10 @@ def late(pid: int, limit_s: float, task: Task) -> ItemTimeout:
     )
 
 
-def _shown(task: Task) -> str:
+def _shown(task: Sent) -> str:
     """The item that is due next, in short."""
-    item = task.chunk.items[len(task.values)]
-    return ", ".join(short(arg) for arg in unpacked(item, task.chunk.star))
+    item = task.rest[0]
+    return ", ".join(short(arg) for arg in unpacked(item, task.task.spec.star))
 
 
 def short(item: object, to_text: Callable[[object], str] = repr) -> str:

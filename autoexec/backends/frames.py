@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 # To the worker. FUNCTION: serial is its number, first the task that wants it. TASK: number of the function,
-# whether items are argument tuples, index of the first, and the items (or the index after the last, where a
-# forked worker has inherited the input). SCENE: directory, environment, import path. REST: the call is over.
+# index of the first item, and the items (or the index after the last, where a forked worker has inherited the
+# input). SCENE: directory, environment, import path. REST: the call is over.
 FUNCTION, TASK, SCENE, REST = 1, 2, 3, 4
 
 # To the caller. LOG: small results, one pickle after the other, that end at place `first` of the task.
-# VALUE: the result at place `first`. DONE: the error with its traceback as text or None, wall and CPU
+# VALUE: the outcome at place `first`. DONE: an error with its traceback as text or None, wall and CPU
 # seconds, one of the numbers below; the last part is a log.
 LOG, VALUE, DONE = 5, 6, 7
 

@@ -11,7 +11,7 @@ from .parcels import Parcel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from ..worker.invoke import CallSpec
 
 __all__ = ["Functions"]
 
@@ -25,24 +25,22 @@ class Functions:
         packed: turns a function into a parcel.
     """
 
-    def __init__(self, packed: Callable[[Callable[..., Any]], Parcel]) -> None:
+    def __init__(self, packed: Callable[[CallSpec], Parcel]) -> None:
         self._packed = packed
         self._lock = threading.Lock()
-        self._known: dict[
-            int, tuple[int, Callable[..., Any]]
-        ] = {}  # by id, which it keeps from being used again
+        self._known: dict[int, tuple[int, CallSpec]] = {}  # by id, which it keeps from being used again
         self._parcels: dict[int, Parcel] = {}
         self._unready: dict[int, float] = {}  # workers in a row that ended while they loaded one
         self._deadly: Exception | None = None
 
-    def number(self, call: Callable[..., Any], number: int | None = None) -> int:
+    def number(self, spec: CallSpec, number: int | None = None) -> int:
         """What workers know a function by; `number` if they know it from an earlier call."""
         with self._lock:
-            if id(call) not in self._known:
-                self._known[id(call)] = (number or next(_numbers), call)
-            return self._known[id(call)][0]
+            if id(spec) not in self._known:
+                self._known[id(spec)] = (number or next(_numbers), spec)
+            return self._known[id(spec)][0]
 
-    def parcel(self, call: Callable[..., Any]) -> Parcel:
+    def parcel(self, spec: CallSpec) -> Parcel:
         """A function as bytes.
 
         Raises:
@@ -51,9 +49,9 @@ class Functions:
         with self._lock:
             if self._deadly is not None:
                 raise type(self._deadly)(*self._deadly.args)  # each task its own, for the notes on it
-            found = self._parcels.get(id(call))
+            found = self._parcels.get(id(spec))
             if found is None:
-                found = self._parcels[id(call)] = self._packed(call)
+                found = self._parcels[id(spec)] = self._packed(spec)
             return found
 
     def unready(self, pid: int, weight: float, error: Exception) -> None:

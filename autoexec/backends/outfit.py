@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 
 TYPE_CHECKING = False
@@ -16,20 +15,20 @@ class Outfit:
     """It is unpickled as the function itself, once the values are where it reads them.
 
     Args:
-        call: the function.
+        call: the function, or what holds it.
         values: by module and name.
     """
 
     __slots__ = ("_call", "_values")
 
-    def __init__(self, call: Callable[..., Any], values: dict[tuple[str, str], Any]) -> None:
+    def __init__(self, call: Any, values: dict[tuple[str, str], Any]) -> None:
         self._call, self._values = call, values
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _arrived, (self._call, self._values)
 
 
-def _arrived(call: Callable[..., Any], values: dict[tuple[str, str], Any]) -> Callable[..., Any]:
+def _arrived(call: Any, values: dict[tuple[str, str], Any]) -> Any:
     for (module, name), value in values.items():
         setattr(import_module(module), name, value)
     return call

@@ -1,7 +1,7 @@
 """Worker processes, each served by threads of the caller.
 
-    submit ──► queue ──► courier (thread) ═ socket, shared page ═► seat in a worker process
-                            └──► deliver(Finished)
+    scheduler ◄── asks ── courier (thread) ═ socket, shared page ═► seat in a worker process
+              ◄── completed ──┘
 
 A courier knows at any moment what its worker holds and which item of it runs, so that when the worker dies
 exactly that item is named; a `ProcessPoolExecutor` cannot tell, and fails everything. The worker is replaced
@@ -10,50 +10,51 @@ for what is left.
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Sequence
 
 from ..errors import WorkerDied
 from ..resident import resident_of
+from ..worker.invoke import Task
+from ..worker.remote_errors import with_traceback
 from . import deaths
-from .base import Chunk, Deliver
 from .conduct import Setting
 from .courier import Courier
 from .functions import Functions
 from .parcels import Parcel, by_value, pack
-from .portable import with_traceback
-from .sharing import relieve, share
+from .sharing import relieve
 from .staff import Staff
-from .tasks import Queue, Task
+from .tasks import Sent
 from .workers import Seat, scene_now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    from .base import Slot, Tasks
 
 __all__ = ["ProcessBackend"]
 
-TOGETHER_S = 0.02  # seconds of short tasks that go to a worker together
-TOGETHER_BYTES = 1 << 20  # and what they may weigh
 WORTH_BYTES = 16 << 20  # of memory, below which a worker's growth may be pages of its libraries
-
-_serials = itertools.count(1)  # of tasks
 
 
 class ProcessBackend:
     """Runs tasks in worker processes.
 
     Args:
+        tasks: the scheduler.
         max_workers: processes.
-        deliver: receives each finished task.
+        add: makes a slot for each seat.
         setting: what they are for. Workers are forked only where `may_fork()` has nothing against it.
 
     Attributes:
         item_timeout: see `Conduct`.
         strict: see `Conduct`.
         eager: see `Setting`.
+        starting: whether no worker has finished anything yet.
+        each_bytes: pickled bytes of an item on its way here, as last seen.
         killed: whether running tasks were ended.
         scene: directory, environment and import path of this call.
         functions: what workers are sent.
@@ -61,20 +62,19 @@ class ProcessBackend:
 
     name = "processes"
 
-    def __init__(self, max_workers: int, deliver: Deliver, setting: Setting) -> None:
-        self.deliver = deliver
+    def __init__(self, tasks: Tasks, max_workers: int, add: Callable[[], Slot], setting: Setting) -> None:
+        self.tasks, self._add = tasks, add
         self._conduct = setting.conduct
         self.item_timeout, self.strict = self._conduct.item_timeout, self._conduct.strict
         self.eager, self.killed = setting.eager, False
         self.scene = scene_now()
         self.functions = Functions(setting.packed)
         self._staff = Staff(setting, self.functions)
-        self._tasks = Queue()
         self._lock = threading.Lock()
-        self._starting_up = True
+        self.starting = True
         self._over = 0  # couriers that have ended
         self._longest, self._moved = self._conduct.expected_s, time.monotonic()
-        self._items, self._items_s, self._each_bytes = 0, 0.0, 1.0  # of items that have ended
+        self.each_bytes = 0.0
         self._most_bytes = 0  # that an item was seen to add to a worker
         self._couriers: list[Courier] = []
         self._threads: list[threading.Thread] = []
@@ -86,10 +86,10 @@ class ProcessBackend:
 
     def _open(self, max_workers: int, setting: Setting) -> None:
         seats: list[Seat | None] = [*self._staff.prepare(max_workers)]
-        self._starting_up = not self._staff.found
+        self.starting = not self._staff.found
         count = max_workers * setting.terms.threads
         seats += [None] * (count - len(seats))
-        self._couriers = [Courier(self, seat) for seat in seats]
+        self._couriers = [Courier(self, self._add(), seat) for seat in seats]
         self._threads = [
             threading.Thread(target=courier.run, name=f"autoexec-courier-{i}", daemon=True)
             for i, courier in enumerate(self._couriers)
@@ -99,55 +99,28 @@ class ProcessBackend:
 
     # Tasks ------------------------------------------------------------------------------------------------
 
-    def submit(self, chunk: Chunk) -> None:
-        """Queue a task."""
-        self._tasks.put(Task(chunk))
-
-    def withdraw(self) -> list[Chunk]:
-        """Give back the tasks that no worker has begun."""
-        return [task.chunk for task in self._tasks.withdraw()]
-
-    def spare(self) -> Chunk | None:
-        """A task for the caller's own thread, as long as no worker is there to run it."""
-        task = self._tasks.steal() if self._starting_up else None
-        return task.chunk if task is not None and task.wanted() else None
-
-    def next_task(self, seat: Seat | None, *, block: bool) -> Task | None:
-        """The next task for a courier, who serves this seat."""
-        if not block:
-            return self._longer(self._tasks.get(0.0))
+    def next_task(self, slot: Slot, seat: Seat | None) -> Task | None:
+        """The next task for a courier, who serves this seat; None when there will be no more."""
         while not self.killed and not self._roomy(seat):
             time.sleep(0.05)
-        while not self._tasks.over:
-            task = self._tasks.get(relieve(self._couriers) if not len(self._tasks) else 0.0)
-            if task is not None:
-                return self._longer(task)
-        return None
+        found = self.tasks.next(slot, 0.0)
+        while found is None:
+            found = self.tasks.next(slot, relieve(self._couriers))
+        return found if isinstance(found, Task) else None
 
-    def _longer(self, task: Task | None) -> Task | None:
-        """A task with others behind it, where tasks turn out so short that each costs more than it should."""
-        fair = len(self._tasks) // (2 * len(self._couriers)) + 1
-        if task is None or fair < 2 or not self._conduct.merge or not self._items:
-            return task
-        items = min(TOGETHER_S * self._items / max(1e-6, self._items_s), TOGETHER_BYTES / self._each_bytes)
-        return self._tasks.more(task, fair, int(items)) if items >= 2 else task
+    def start(self, slot: Slot) -> None:
+        """All couriers are there from the beginning."""
 
-    def under_way(self) -> None:
-        """A task was sent: who has nothing to do may get a part of it."""
-        self._tasks.stir()
+    def ring(self, slot: Slot) -> None:
+        """Couriers wait at their gates."""
 
-    def put_back(self, task: Task) -> None:
-        """What is left of a task is to be run by whoever comes first."""
-        if self.killed:
-            return
-        alone = task.single or len(task.rest) == 1
-        parts = [task] if alone else share(task, 2 * len(self._couriers))
-        for part in reversed(parts):
-            self._tasks.put_back(part)
+    def recall(self) -> None:
+        """Have workers stop after the items that they run; what they have not begun comes back with those."""
+        for courier in self._couriers:
+            courier.cut()
 
-    def plenty(self) -> bool:
-        """Whether so many tasks wait that no other courier would miss one."""
-        return len(self._tasks) >= len(self._couriers)
+    def abandon(self, slot: Slot, task: Task) -> None:
+        """Workers that take too long are ended from here."""
 
     def _running(self) -> int:
         return sum(courier.running is not None for courier in self._couriers)
@@ -159,38 +132,37 @@ class ProcessBackend:
 
         return self._conduct.roomy(self._running(), self._most_bytes, still)
 
-    def encode(self, task: Task, number: int, seat: Seat) -> Parcel:
+    def encode(self, sent: Sent, number: int, seat: Seat) -> Parcel:
         """A task as bytes.
 
         Raises:
             Exception: if its items cannot be pickled.
         """
-        start, items = task.send(next(_serials))
+        start, items = sent.task.place, sent.task.items
         if self._staff.inherits(seat.worker):
-            return pack((number, task.chunk.star, start, start + len(items)))
-        content = (number, task.chunk.star, start, items)
-        parcel = self._packed_items(content, seat)
-        self._each_bytes = max(1.0, parcel.size / max(1, len(items)))
+            return pack((number, start, start + len(items)))
+        parcel = self._packed_items((number, start, items), seat)
+        self.each_bytes = parcel.size / max(1, len(items))
         return parcel
 
     @staticmethod
-    def _packed_items(content: tuple[int, bool, int, Sequence[Any]], seat: Seat) -> Parcel:
+    def _packed_items(content: tuple[int, int, Sequence[Any]], seat: Seat) -> Parcel:
         if seat.worker.forked and not seat.worker.rested:
             try:
                 return pack(content)
             except Exception:
                 pass  # a lambda or a local class among the items
         # A fresh interpreter has another __main__, one at rest an old one: what lives there goes by value.
-        return pack(content) if _plain(content[3]) else by_value(content)
+        return pack(content) if _plain(content[2]) else by_value(content)
 
-    def explained(self, error: BaseException, task: Task) -> Exception:
+    def explained(self, error: BaseException, sent: Sent) -> Exception:
         """The error of an item that cannot be pickled."""
         from ..errors import unpacked
         from ..unpicklable import explain
 
         if isinstance(error, WorkerDied):
             return error
-        item = unpacked(task.chunk.items[len(task.values)], task.chunk.star)
+        item = unpacked(sent.rest[0], sent.task.spec.star)
         found = TypeError(explain(item, "args"))
         found.__cause__ = error
         return found
@@ -239,8 +211,7 @@ class ProcessBackend:
         if seat is not None:
             added = seat.slate.weighed[1]
             self._most_bytes = max(self._most_bytes, added if added >= WORTH_BYTES else 0)
-        self._starting_up = False
-        self._items, self._items_s = self._items + items, self._items_s + items * item_s
+        self.starting = False
         self._longest, self._moved = max(self._longest, item_s), time.monotonic()
         self.functions.ready()
 
@@ -277,9 +248,7 @@ class ProcessBackend:
         """
         if kill:
             self.killed = True
-            self._tasks.clear()
             self._staff.kill()
-        self._tasks.close()
         if wait:
             for thread in self._threads:
                 if thread is not threading.current_thread():

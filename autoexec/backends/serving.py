@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextvars import copy_context
 from pickle import dumps
 
 from .. import resources
 from ..resident import WEIGHED_S, resident
+from ..worker.context import prepare
+from ..worker.invoke import CallSpec, Error, run_items
+from ..worker.remote_errors import portable
 from . import frames
-from .base import Capturing, Failure
 from .parcels import Apart, Parcel, by_value, pack
-from .portable import portable
-from .prepared import Prepared
 from .slate import Slate
 from .surroundings import flush, hang_up, set_scene
 
@@ -46,7 +47,7 @@ class Household:
 
     def __init__(
         self,
-        functions: dict[int, Callable[..., Any]] | None = None,
+        functions: dict[int, CallSpec] | None = None,
         inherited: Sequence[Any] | None = None,
         copied: dict[int, tuple[int, int]] | None = None,
     ) -> None:
@@ -79,7 +80,6 @@ class Seat:
     def __init__(self, channel: Channel, slate: Slate, household: Household, *, alone: bool = True) -> None:
         self._channel, self._slate, self._household = channel, slate, household
         self._serial = self._count = 0
-        self._capturing = False
         self._apart = Apart()
         self._alone = alone
         self._first = self._peak = 0  # bytes before a call's first item, and the most there ever were by then
@@ -120,15 +120,15 @@ class Seat:
                 try:
                     self._household.functions[number] = frame.load()
                 except BaseException as error:
-                    self._household.functions[number] = Failure(error)
+                    self._household.functions[number] = Error(error)
         self._slate.loading(0)
 
     def _task(self, frame: Frame) -> None:
         self._slate.loading(frame.serial)
         self._serial, self._count = frame.serial, 0
         try:
-            number, star, start, items = frame.load()
-            call = self._household.functions[number]
+            number, start, items = frame.load()
+            spec = self._household.functions[number]
             if isinstance(items, int):
                 assert self._household.inherited is not None
                 items = self._household.inherited[start:items]
@@ -137,44 +137,42 @@ class Seat:
             self._done(error, 0.0, 0.0, frames.ITEMS_UNFIT)
             return
         self._slate.loading(frame.serial, function=True)  # the initializer is not the item's own time
-        unprepared = _prepare(call)
+        unprepared = _prepared(spec)
         self._slate.take(frame.serial)
-        if type(call) is Failure:
-            self._done(call.error, 0.0, 0.0, frames.FUNCTION_UNFIT)
+        if type(spec) is Error:
+            self._done(spec.error, 0.0, 0.0, frames.FUNCTION_UNFIT)
         elif unprepared is not None:
             self._done(unprepared, 0.0, 0.0)
         else:
-            self._run(call, items, star)
+            self._run(spec, items)
 
-    def _run(self, call: Callable[..., Any], items: Sequence[Any], star: bool) -> None:
-        self._capturing = type(call) is Capturing
-        begin, keep = self._slate.begin, self._keep
+    def _run(self, spec: CallSpec, items: Sequence[Any]) -> None:
         if self._alone and not self._first:
             self._first, self._peak = resident()
-        error: BaseException | None = None
         cpu, wall = time.thread_time(), time.perf_counter()
-        try:
-            for place, item in enumerate(items):
-                if not begin(place):
-                    break
-                keep(call(*item) if star else call(item))
-        except BaseException as raised:  # SystemExit in a worker belongs to the item, too
-            error = raised
-            _hint(error)
+        run_items(spec, self._wanted(items), self, copy_context if spec.context is None else spec.in_worker)
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
         self._slate.end()
         if self._first and wall > WEIGHED_S and (most := resident()[1]) > self._peak:
             self._slate.weigh(self._first, most - self._first)
         flush()
-        self._done(error, wall, cpu)
+        self._done(None, wall, cpu)
 
-    def _keep(self, value: Any) -> None:
-        """Write a result down, or send it where it is large.
+    def _wanted(self, items: Sequence[Any]) -> Iterator[Any]:
+        """The items, as long as the caller does not want the rest of the task back."""
+        begin = self._slate.begin
+        for place, item in enumerate(items):
+            if not begin(place):
+                return
+            yield item
+
+    def append(self, value: Any) -> None:
+        """Write an outcome down, or send it where it is large.
 
         Raises:
             TypeError: if it cannot be pickled.
         """
-        if type(value) is Failure:
+        if type(value) is Error:
             _hint(value.error)
         apart = self._apart
         try:
@@ -201,10 +199,7 @@ class Seat:
         try:
             return _pack(value)
         except Exception as error:
-            problem = _refused(value, error)
-            if not self._capturing:
-                raise problem from error
-            return _pack(Failure(problem))
+            raise _refused(value, error) from error
 
     def _send_log(self) -> None:
         log = self._slate.written()
@@ -220,12 +215,11 @@ class Seat:
         parcel.close()
 
 
-def _prepare(call: Any) -> BaseException | None:
+def _prepared(spec: Any) -> BaseException | None:
     """Run the initializer, if there is one and it has not run here; what it raised."""
-    inner = call.call if type(call) is Capturing else call
     try:
-        if type(inner) is Prepared:
-            inner.prepare()
+        if type(spec) is CallSpec:
+            prepare(spec)
     except BaseException as error:
         return error
     return None

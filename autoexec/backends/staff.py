@@ -60,23 +60,23 @@ class Staff:
         )
         for worker in found:
             self._adopt(worker)
-        if self._setting.call is not None:
-            self._number = self._functions.number(self._setting.call, number)
+        if self._setting.spec is not None:
+            self._number = self._functions.number(self._setting.spec, number)
         missing = count - len(found)
-        if self._setting.fork and self._setting.call is not None and missing:
+        if self._setting.fork and self._setting.spec is not None and missing:
             self._fork(missing, inherited)
         self.found = bool(self._workers)
         seats, self._seats = self._seats, []
         return seats
 
     def _fork(self, count: int, inherited: Sequence[object] | None) -> None:
-        assert self._setting.call is not None
+        assert self._setting.spec is not None
         assert self._number is not None
         began = time.perf_counter()
         self._limits.enter_context(limited(self._terms.cores))  # workers are born with the limit
         for _ in range(count):
             try:
-                worker = fork_worker(self._terms, {self._number: self._setting.call}, inherited)
+                worker = fork_worker(self._terms, {self._number: self._setting.spec}, inherited)
             except OSError:
                 if not self._workers:
                     raise

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 
 from .ends import Ends
@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..worker.invoke import CallSpec
     from .conduct import Terms
 
 __all__ = ["disturbance", "fork_worker", "may_fork", "spawn_worker"]
@@ -86,9 +87,7 @@ def _threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-def fork_worker(
-    terms: Terms, functions: dict[int, Callable[..., Any]], inherited: Sequence[Any] | None
-) -> Worker:
+def fork_worker(terms: Terms, functions: dict[int, CallSpec], inherited: Sequence[Any] | None) -> Worker:
     """Fork a worker that knows `functions` by number and, if given, the input.
 
     Raises:
@@ -115,9 +114,7 @@ def fork_worker(
     return worker
 
 
-def _forked(
-    terms: Terms, functions: dict[int, Callable[..., Any]], inherited: Sequence[Any] | None
-) -> Worker:
+def _forked(terms: Terms, functions: dict[int, CallSpec], inherited: Sequence[Any] | None) -> Worker:
     ends = Ends(terms)
     try:
         with warnings.catch_warnings():
@@ -133,9 +130,7 @@ def _forked(
     return Worker(pid, ends, terms, forked=True)
 
 
-def _child(
-    ends: Ends, terms: Terms, functions: dict[int, Callable[..., Any]], inherited: Sequence[Any] | None
-) -> None:
+def _child(ends: Ends, terms: Terms, functions: dict[int, CallSpec], inherited: Sequence[Any] | None) -> None:
     status = 1
     try:
         from .serving import Household

@@ -31,8 +31,8 @@ def tell(couriers: Iterable[Courier], waited_s: float) -> None:
             lines.append(f"process {seat.worker.pid} is still starting")
             continue
         place = seat.slate.place
-        index = task.chunk.start + task.offset + (place or 0)
-        item = task.chunk.items[min(index - task.chunk.start, len(task.chunk.items) - 1)]
+        at = min(place or 0, len(task.task.items) - 1)
+        index, item = task.task.place + at, task.task.items[at]
         since = time.monotonic() - seat.slate.since
         lines.append(f"item {index} ({short(item)}) in process {seat.worker.pid} for {since:.0f} s")
         if seat.worker.pid not in told:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..backends.base import Failure
 from ..decide.answers import judge_value
 from ..errors import JournalError
-from .feed import open_feed
 from .run import Run
+from .source import open_source
+from .window import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ class Keep:
         A response that says to try again is no result yet: it is tried again now, or by the next run.
         """
         for place, value in enumerate(values):
-            if isinstance(value, Failure) or judge_value(value, 0.0).transient:
+            if type(value) is Failed or judge_value(value, 0.0).transient:
                 continue
             try:
                 self._journal.keep(self._resume.row_key(start + place), value)
             except JournalError as error:
-                values[place] = Failure(error)
+                values[place] = Failed(error, start + place, None, False, "the journal", [])
             else:
                 self._resume.forget(start + place)
 
@@ -79,8 +79,8 @@ def open_journal(
     journal = Journal.open(options.journal, func, codec=options.codec, key=options.key)
     try:
         resume = Resume(journal, items, star or several)
-        feed = open_feed((resume.pending,), star or several, options.size)
-        run = Run(func, feed, options, Keep(journal, resume), loop)
+        source = open_source((resume.pending,), star or several, options.size)
+        run = Run(func, source, options, Keep(journal, resume), loop)
     except BaseException:
         journal.close()
         raise

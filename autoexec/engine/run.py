@@ -1,52 +1,121 @@
 """One run, from the first item to the last: the whole story of the library in one file.
 
-    begin ─► sample in the caller's thread ─► decide ─┬─► go on in the caller's thread, guarded
-                   (the director watches)             └─► Stream: the rest, in threads or processes
-                                                              └─► decide again if the work changes
+    begin ─► sample in the caller's thread ─► plan ─┬─► go on in the caller's thread, guarded
+                 (the monitor watches)              └─► open a pool, whose workers ask for tasks
+                                                            └─► plan again if the work changes
 
-The caller's thread owns a run. The director's thread touches it only in `_early` and `_pump`, under
-`_lock`, and only while the caller's thread is inside an item.
+The caller's thread owns a run. The monitor's thread touches it only in `_early` and `_tend`, under `_lock`,
+and only while the caller's thread is inside an item. What may follow what stands in `TRANSITIONS`.
 """
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from enum import Enum
 
-from ..errors import blame, unpacked
+from ..backends.inline import Block, InlineBackend
 from ..frozen import replace
 from ..records import Plan, Profile, WorkKind, spell
 from ..resources import close_here
-from .attention import Attention
-from .director import Director, Seen
-from .feed import Feed
-from .loop import Block, Loop
-from .measured import Measured
-from .outlet import Outlet
+from ..worker.context import may_set_variables
+from ..worker.invoke import CallSpec
+from .monitor import Monitor, Seen
+from .sampling import Sampler
+from .scheduler import Scheduler
+from .sink import Sink
+from .source import Source
+from .tracks import END, Chunks, Track, TrackState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from typing import Any
 
-    from ..backends.base import Backend, Deliver
     from ..options import Options
+    from ..records import Calibration, Machine
+    from ..statistics import Stats
+    from ..worker.invoke import TaskResult
     from .bookkeeping import Keep
-    from .judge import Judge
-    from .stream import Stream
+    from .planning import Planner
+    from .pool import Pool
 
-__all__ = ["Run"]
+__all__ = ["TRANSITIONS", "Run", "State"]
 
 BUDGET_S = 0.020  # seconds of work to watch before a decision
 TRIFLE_S = 0.003  # a rest shorter than this is finished before any pool has started
 CRUMB_S = 2e-6  # items shorter than this cost more to send to a worker than to run (measured: 1 to 3 µs)
 CRUMBS_S = 0.0003  # seconds of such items that settle it
-RAMP = 16  # calls sent out at first when the only evidence is that one call waits
 BLOCK_S = 0.0015  # seconds of work per block of a serial run
 BLOCK_BYTES = 4 << 20  # of results that a block may hold before the consumer sees the first
 MOST = 32_768  # items per block: beyond that the processor's caches suffer
+SLICE_S = 0.25  # seconds of one wait: a signal that comes just before one is seen after it
+PULL_S = 0.002  # seconds the caller's iterator may take while results wait to be delivered
+TURN_S = 0.05  # seconds for which the caller's own thread waits for a call's turn before others are asked
+
+
+class State(Enum):
+    """What a run is doing."""
+
+    NEW = "new"
+    SAMPLING = "sampling"
+    INLINE = "inline"
+    OVERLAPPED = "overlapped"
+    HELPING = "helping"
+    POOLED = "pooled"
+    CHANGING = "changing"
+    DONE = "done"
+
+
+# State -> what may follow, with what has happened then. The page on the architecture prints this table.
+TRANSITIONS: dict[State, dict[State, str]] = {
+    State.NEW: {
+        State.SAMPLING: "the first items are to be watched",
+        State.INLINE: "backend='serial'",
+        State.POOLED: "a backend was asked for, or no item may run here",
+        State.HELPING: "the same, and its workers are not ready yet",
+        State.DONE: "it cannot begin",
+    },
+    State.SAMPLING: {
+        State.INLINE: "the plan is to stay here",
+        State.POOLED: "the plan is a pool, made between two items",
+        State.HELPING: "the same, and its workers are not ready yet",
+        State.OVERLAPPED: "the plan is a pool, made while an item runs",
+        State.DONE: "the items ended, or nobody wants the rest",
+    },
+    State.INLINE: {
+        State.SAMPLING: "items unlike those of the sample",
+        State.OVERLAPPED: "the same, noticed while one of them runs",
+        State.DONE: "the items ended, or nobody wants the rest",
+    },
+    State.OVERLAPPED: {
+        State.POOLED: "the item in the caller's thread has ended",
+        State.INLINE: "no pool can be opened",
+        State.DONE: "nobody wants the rest",
+    },
+    State.HELPING: {
+        State.POOLED: "the workers are ready",
+        State.INLINE: "no pool can be opened",
+        State.CHANGING: "the work contradicts the plan",
+        State.DONE: "the items ended, or nobody wants the rest",
+    },
+    State.POOLED: {
+        State.CHANGING: "the work contradicts the plan",
+        State.INLINE: "the rest is for the caller's own thread, or no pool can be opened",
+        State.DONE: "the items ended, or nobody wants the rest",
+    },
+    State.CHANGING: {
+        State.POOLED: "the next pool is open",
+        State.HELPING: "the same, and its workers are not ready yet",
+        State.INLINE: "the rest is for the caller's own thread, or no pool can be opened",
+        State.DONE: "the items ended, or nobody wants the rest",
+    },
+    State.DONE: {},
+}
 
 
 class Run:
@@ -54,58 +123,90 @@ class Run:
 
     Args:
         call: the function.
-        feed: the items.
+        source: the items.
         options: the resolved options.
         keep: the journal, where there is one.
         loop: the event loop in which the calls of an async function are to run; None for one of our own.
+        clock: tells the time, as `time.monotonic` does.
+        facts: what the machine is and what its pools cost; None asks here and now.
+        planner: makes the planner of the run; None takes the library's own.
 
     Attributes:
         plan: how the rest is run, or None as long as that is open.
         profile: what one item costs, or None as long as that is open.
         total: results there will be, or None if unknown.
         patient: whether closing waits for running items.
-        outlet: where results pass on their way to the consumer.
+        sink: where results pass on their way to the consumer.
+        state: what the run is doing.
     """
 
     def __init__(
         self,
         call: Callable[..., Any],
-        feed: Feed,
+        source: Source,
         options: Options,
         keep: Keep | None = None,
         loop: AbstractEventLoop | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        facts: tuple[Machine, Calibration] | None = None,
+        planner: Callable[..., Planner] | None = None,
     ) -> None:
-        self.call, self.feed, self.options = call, feed, options
+        self.call, self.source, self.options = call, source, options
         self.plan: Plan | None = None
         self.profile: Profile | None = None
-        self.total = feed.remaining()
+        self.total = source.remaining()
         self.patient = False
-        self.outlet = Outlet(call, options, self.total, keep)
-        self._keep = keep
-        self._attention = Attention(call, options, feed.star, keep, loop)
+        self.sink = Sink(call, options, self.total)
+        self.state = State.NEW
+        self.spec = CallSpec(
+            call,
+            star=source.star,
+            capture=options.attended,
+            initializer=options.initializer,
+            initargs=options.initargs,
+            context=contextvars.copy_context(),
+        )
+        self._keep, self.loop, self._clock = keep, loop, clock
+        self._facts, self._make_planner = facts, planner
+        self._planner: Planner | None = None
         self._lock = threading.Lock()
-        self._loop = Loop(self._attention.here, feed)
-        self._director = Director(self._loop, self._early, self._pump)
-        self._measured = Measured(call)
-        self._stream: Stream | None = None
-        self._judge: Judge | None = None
-        self._early_blocks: list[list[Any]] = []
-        self._error: BaseException | None = None
-        self._sampling = self._interrupted = False
+        self._inline = InlineBackend(self.spec)
+        self.monitor = Monitor(self._inline, self._early, self._tend, self._tick, self._crashed)
+        self.scheduler = Scheduler(
+            self.spec,
+            source,
+            ordered=options.ordered,
+            most=options.max_workers,
+            keep=keep,
+            ends_at_error=options.on_error == "raise",
+            item_timeout=options.item_timeout,
+            clock=clock,
+            timer=self.monitor.wake_at,
+        )
+        self._here = Track("serial", self.scheduler.queue, 1, _no_chunks(), threaded=False)
+        self._here.backend = self._inline
+        self._slot = self._here.add()
+        self.sampler = Sampler(call)
+        self._pool: Pool | None = None
+        self._pending: deque[list[Any] | BaseException] = deque()
+        self._merged = None if keep is None else keep.merge(self._blocks(), ordered=options.ordered)
         self._size = 1
         self._expected_s = 0.0  # per item of a serial run
         self._in_main = threading.current_thread() is threading.main_thread()
-        self._rejoined = False  # whether the caller's thread drives the stream, and may fork
-        self._expected: Profile | None = None  # what the backend to be opened is for
-        self._deadline = None if options.timeout is None else time.monotonic() + options.timeout
-        self.outlet.hosts = self._attention.hosts
+        self._deadline = None if options.timeout is None else clock() + options.timeout
+        self._interrupted = self._ended = False
+        if options.buffersize is not None:
+            self.scheduler.room = options.buffersize
+        if options.attended:
+            self.limit()
 
     # The call ---------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Start working: sample and decide, or hand everything to the backend that was asked for."""
         try:
-            self.outlet.open()
+            self.sink.open()
             self._begin()
         except BaseException:
             self.finish(early=True)
@@ -115,90 +216,105 @@ class Run:
         backend = self.options.backend
         if backend == "serial":
             self.plan = Plan("serial", reason="backend='serial' was asked for")
-        elif self._attention.is_async or (self.options.item_timeout is not None and backend != "processes"):
-            where = "asyncio" if self._attention.is_async else "threads"
-            self._open_stream(*self._the_judge().direct(self.feed.remaining(), where), fork=False).fill()
+            self.go(State.INLINE, opens=self._here)
+        elif self.is_async or (self.options.item_timeout is not None and backend != "processes"):
+            where = "asyncio" if self.is_async else "threads"
+            self._open_pool(*self.planner.direct(self.source.remaining(), where), fork=False)
         elif backend in ("auto", "threads"):
-            self.feed.look_ahead(self.options.buffersize and self.options.buffersize - 1)
+            self.source.look_ahead(self.options.buffersize and self.options.buffersize - 1)
+            self.go(State.SAMPLING, opens=self._here)
             self._start_sampling()
             self._sample()
         else:
-            self._open_stream(*self._the_judge().forced(self.feed.remaining()), fork=True).fill()
+            self._open_pool(*self.planner.forced(self.source.remaining()), fork=True)
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is async."""
+        from ..checks import is_async
+
+        return is_async(self.call)
+
+    def go(self, state: State, *, opens: Track | None = None, drains: Track | None = None) -> None:
+        """Go on to another state; what is opened by that gets tasks at once."""
+        if state is self.state or (self.state is State.DONE and state is not State.DONE):
+            return
+        assert state in TRANSITIONS[self.state], f"{self.state} -> {state}"
+        self.state = state
+        self.scheduler.change(
+            [opens] if opens is not None else (), [drains] if drains is not None else (), state.value
+        )
+        if opens is self._here:
+            self.scheduler.opened(opens)
+
+    @property
+    def planner(self) -> Planner:
+        """Plans this run."""
+        if self._planner is None:
+            from .planning import Planner
+
+            make = self._make_planner or Planner
+            self._planner = make(self.call, self.options, self.source, self.spec, facts=self._facts)
+        return self._planner
+
+    def limit(self) -> None:
+        """From now on single calls are attended to: limits, retries, whom they concern."""
+        from .limits import Limits
+
+        if self.sink.limits is None:
+            limits = self.sink.limits = Limits(self.options)
+            self.scheduler.attend(limits)
+
+    # Sampling ---------------------------------------------------------------------------------------------
 
     def _start_sampling(self) -> None:
-        self._sampling = True
         self._size = 1
-        self._director.measure()
-        self._measured.restart()
+        self.sampler.restart()
+        self.monitor.measure()
 
     def _sample(self) -> None:
         """Run the first items here until it is clear what they are, or they end."""
         most = self.options.buffersize
-        while self._sampling and self._error is None:
-            if most is not None and self._measured.items >= most:
+        while self.state is State.SAMPLING and not self.scheduler.window_failed:
+            if most is not None and self.scheduler.window.ready >= most:
                 return  # the window is full; sampling goes on when results are taken
-            block = self._next_block(most and most - self._measured.items)
-            if block is None:
+            if not self._run_here(most and most - self.scheduler.window.ready):
                 return
-            self._early_blocks.append(block.out)
-        if self._loop.taken:
-            self._rejoin()
 
-    def _next_block(self, most: int | None = None) -> Block | None:
-        """Run a block here and learn from it; None when the rest is not ours, or there is none."""
+    def _run_here(self, most: int | None = None) -> bool:
+        """Run a block here and learn from it; False when there is none for us."""
         most = most or self.options.buffersize
         size = min(self._size, most) if most else self._size
         if self._keep is not None:
             size = 1  # what is finished is kept before the next item begins
-        footprint = self._measured.footprint_for(self.feed) if self._sampling and size == 1 else None
-        block = self._loop.run(size)
-        if block is None:
-            self._rejoin()
-            return None
+        sampling = self.state is State.SAMPLING
+        self._refill(size)
+        footprint = self.sampler.footprint_for(self.source) if sampling and size == 1 else None
+        task = self.scheduler.take_here(self._here, self._slot, size)
+        if task is None:
+            return False
+        block, result = self._inline.run(task)
+        self.scheduler.completed_here(self._slot, task, result)
         if footprint is not None:
-            self._measured.hazards += footprint(block)
-        self._look_over(block)
-        if block.error is not None:
-            self._fail(block)
-        elif self._loop.taken:
-            self._measured.add(block)  # the director decided meanwhile
-        elif self._sampling:
+            self.sampler.hazards += footprint(block)
+        self._look_back(block, result)
+        return True
+
+    def _look_back(self, block: Block, result: TaskResult) -> None:
+        if self._here.state is not TrackState.OPEN:
+            self.sampler.add(block)  # the monitor has decided meanwhile
+        elif self.state is State.SAMPLING:
             self._learn(block)
-        else:
+        elif self.state is State.INLINE and block.error is None:
             self._check(block)
-        return block
-
-    def _look_over(self, block: Block) -> None:
-        """Keep what is finished, and name the items that failed."""
-        if self._keep is not None:
-            self._keep(block.start, block.out)
-        if self._attention.hosts is None:
-            return
-        from ..backends.base import Failure
-
-        for place, value in enumerate(block.out):
-            if isinstance(value, Failure):
-                args = unpacked(block.items[place], self.feed.star)
-                blame(value.error, block.start + place, args, "the caller's thread")
-
-    def _fail(self, block: Block) -> None:
-        assert block.error is not None
-        if not isinstance(block.error, Exception):
-            raise block.error  # Ctrl-C and the like do not wait for their turn
-        place = len(block.out)
-        item = block.items[place]
-        args = unpacked(item, self.feed.star)
-        self._error = blame(block.error, block.start + place, args, "the caller's thread")
-
-    # Sampling ---------------------------------------------------------------------------------------------
 
     def _learn(self, block: Block) -> None:
-        self._measured.add(block)
-        item, seconds = self._measured.item_s, self._measured.total_s
-        rest = self.feed.remaining()
-        if self._measured.importing():  # a first call like that says nothing about the rest
-            self._director.measure()
-            self._measured.restart()
+        self.sampler.add(block)
+        item, seconds = self.sampler.item_s, self.sampler.total_s
+        rest = self._remaining()
+        if self.sampler.importing():  # a first call like that says nothing about the rest
+            self.monitor.measure()
+            self.sampler.restart()
         elif rest is not None and rest * item < TRIFLE_S:
             self._stay("too small to gain", rest)
         elif item < CRUMB_S and seconds > CRUMBS_S:
@@ -211,179 +327,202 @@ class Run:
         elif block.wall_s < BLOCK_S / 4:
             self._size = min(4 * self._size, max(1, int(BLOCK_S / 4 / max(item, 1e-9))))
 
+    def _remaining(self) -> int | None:
+        """Items that have not begun, or None if unknown."""
+        rest = self.source.remaining()
+        return None if rest is None else rest + self.scheduler.queue.items
+
     def _stay(self, words: str, rest: int | None) -> None:
         """The short way to a serial plan, for items that are over before a verdict is."""
         with self._lock:
-            if self._loop.taken:
+            if self.state is not State.SAMPLING:
                 return
-            self._sampling = False
-            item = self._measured.item_s
-            seconds = item * (rest or 0)
-            self.profile = self._measured.brief(rest)
-            self.plan = Plan("serial", seconds=seconds, reason=f"{words}: {spell(item)} per item")
+            item = self.sampler.item_s
+            self.profile = self.sampler.brief(rest)
+            self.plan = Plan("serial", seconds=item * (rest or 0), reason=f"{words}: {spell(item)} per item")
+            self.go(State.INLINE)
         self._go_serial(rest)
 
     def _decide(self) -> None:
         """Decide in the caller's thread, between two items."""
-        judge = self._the_judge()
-        sample = self._measured.sample(self._director, self.feed.remaining())
-        plan, profile = judge.plan(sample, self._measured, fork=True)
+        sample = self.sampler.sample(self.monitor, self._remaining())
+        plan, profile = self.planner.plan(sample, self.sampler, fork=True)
         if self._unsure(plan, profile):
             return
         with self._lock:
-            if self._loop.taken or not self._sampling:
+            if self.state is not State.SAMPLING:
                 return
-            self._sampling = False
             self.plan, self.profile = plan, profile
-            if plan.backend != "serial":
-                self._loop.taken = True
+            if plan.backend == "serial":
+                self.go(State.INLINE)
         if plan.backend == "serial":
-            self._go_serial(self.feed.remaining())
+            self._go_serial(self._remaining())
         else:
-            self._director.stop()  # a process that has threads must not fork
-            self._open_stream(plan, profile, fork=True).fill()
+            self.monitor.stop()  # a process that has threads must not fork
+            self._open_pool(plan, profile, fork=True)
 
     def _unsure(self, plan: Plan, profile: Profile) -> bool:
         """Whether some more items should be watched before a verdict that is easily wrong."""
-        if profile.kind is WorkKind.PARALLEL and self._measured.total_s < 4 * BUDGET_S:
+        if profile.kind is WorkKind.PARALLEL and self.sampler.total_s < 4 * BUDGET_S:
             return True  # BLAS threads spin for a while even when nobody calls them
-        return self._director.unproven(plan, profile)
+        return self.monitor.unproven(plan, profile)
 
     def _go_serial(self, rest: int | None) -> None:
-        self._expected_s = self._measured.item_s
+        self._expected_s = self.sampler.item_s
         self._size = self._block_size(self._expected_s)
+        self._share_contexts()
         if rest == 0:
-            self._director.stop()
+            self.monitor.stop()
         else:
-            self._director.guard(self._expected_s * self._size)
+            self.monitor.guard(self._expected_s * self._size)
+
+    def _share_contexts(self) -> None:
+        """Let the items of a block share a context, where neither code nor sample sets a variable."""
+        if not self.spec.sets and not may_set_variables(self.call):
+            self.spec.together = True
 
     def _block_size(self, item_s: float) -> int:
-        most = min(self.options.buffersize or MOST, MOST, int(BLOCK_BYTES / self._measured.result_bytes))
+        most = min(self.options.buffersize or MOST, MOST, int(BLOCK_BYTES / self.sampler.result_bytes))
         return max(1, min(most, int(BLOCK_S / max(item_s, 1e-9))))
 
-    # The director's thread --------------------------------------------------------------------------------
+    # The monitor's thread ---------------------------------------------------------------------------------
 
     def _early(self, seen: Seen) -> bool:
         """Decide while an item still runs in the caller's thread; True when the rest was taken over."""
         with self._lock:
-            if self._loop.taken:
+            if self.state not in (State.SAMPLING, State.INLINE):
                 return False
-            if not self._sampling:  # a serial run met an item unlike the ones before
-                self._measured.restart()
-            if self._measured.importing() and not seen.waiting and seen.running_s < 0.5:
+            if self.state is State.INLINE:  # a serial run met an item unlike the ones before
+                self.sampler.restart()
+            if self.sampler.importing() and not seen.waiting and seen.running_s < 0.5:
                 return False  # a first call that imports says nothing about the rest
-            with self._measured.own_imports():
-                judge = self._the_judge()
-                sample = self._measured.sample(self._director, self._loop.remaining(), seen)
-                plan, profile = judge.plan(sample, self._measured, fork=False, block=self._loop.block)
+            with self.sampler.own_imports():
+                sample = self.sampler.sample(self.monitor, self._rest_of_block(), seen)
+                block = self._inline.block
+                plan, profile = self.planner.plan(sample, self.sampler, fork=False, block=block)
             spinning = profile.kind is WorkKind.PARALLEL and seen.running_s < BUDGET_S
             if plan.backend == "serial" or spinning or self._better_forked(plan, seen):
                 return False
-            self._loop.take_over()
-            self._sampling = False
-            try:
-                stream = self._open_stream(plan, profile, fork=False)
-            except Exception:
-                self._loop.taken = False  # the caller's thread goes on by itself
-                raise
-            # The caller's thread keeps a core busy; and one waiting call is little evidence.
-            stream.narrow(RAMP if seen.waiting else max(1, judge.machine.usable - 1), hold=seen.waiting)
-            with self._measured.own_imports():
-                stream.fill(at_hand=True)
-            return True
+            return self._take_over(plan, profile, seen)
+
+    def _rest_of_block(self) -> int | None:
+        rest, block = self._remaining(), self._inline.block
+        if rest is None or block is None:
+            return rest
+        return rest + max(0, len(block.items) - len(block.out) - 1)
 
     def _better_forked(self, plan: Plan, seen: Seen) -> bool:
         """Whether to wait until the item has ended: then worker processes can be forked."""
         forks = plan.backend == "processes" and self._in_main and self.options.backend == "auto"
-        return forks and seen.running_s < self._the_judge().patience_s()
+        return forks and seen.running_s < self.planner.patience_s()
 
-    def _pump(self) -> None:
-        assert self._stream is not None
-        cpu, wait = self._director.block_times()
-        if self._measured.importing():
+    def _take_over(self, plan: Plan, profile: Profile, seen: Seen) -> bool:
+        """Open a pool for everything but the item that runs in the caller's thread."""
+        from .pool import Pool
+
+        with self.sampler.own_imports():
+            pool = Pool(self, plan, profile)
+            if not pool.open(fork=False):
+                return False
+        self.plan, self.profile, self._pool = plan, profile, pool
+        self.go(State.OVERLAPPED, drains=self._here)
+        found = self._inline.steal()
+        if found is not None:
+            self.scheduler.give_back(self._slot, *found)
+        pool.narrow(waiting=seen.waiting)
+        pool.begin()
+        return True
+
+    def _tend(self) -> float:
+        """Open further what was opened while the caller's thread still finishes its item."""
+        if self._pool is None or self.state is not State.OVERLAPPED:
+            return SLICE_S
+        cpu, wait = self.monitor.block_times()
+        if self.sampler.importing():
             cpu = 0.0  # a first call that imports says nothing about the others
-        if self._stream.pump(0.05, cpu, wait):
-            with self._measured.own_imports():
-                self._the_judge().prepare()
+        with self.sampler.own_imports():
+            return self._pool.tend(cpu, wait)
 
-    def _rejoin(self) -> None:
-        """The caller's thread is back from its item: it drives the stream from now on."""
-        with self._lock:
-            stream = self._stream
-            if self._sampling:
-                self._sampling = False  # the input ended while it was sampled
-                self.profile = self._measured.brief(0)
-                found = "all items were run while they were measured"
-                self.plan = Plan(
-                    "serial", reason=found if self._measured.items else "nothing was left to run"
-                )
-        if stream is not None:
-            self._director.dismiss()
-            stream.wake()
-        self._director.stop()
-        self._rejoined = True
-        if stream is not None and self.profile is not None and self.profile.partial:
-            self.profile, wrong = self._measured.refreshed(self.profile, gil=self._the_judge().machine.gil)
-            stream.open_up()
-            if self.plan is not None and self.plan.adaptive and not self._measured.importing():
-                stream.profiled(self.profile)
-            if wrong:
-                stream.reconsider(self.profile)
+    def _tick(self) -> float:
+        return self.scheduler.tick()
 
-    # Running ----------------------------------------------------------------------------------------------
+    def _crashed(self, error: BaseException) -> None:
+        self.scheduler.crashed(error)
 
-    def _the_judge(self) -> Judge:
-        if self._judge is None:
-            from .judge import Judge
+    # Pools ------------------------------------------------------------------------------------------------
 
-            self._judge = Judge(self.call, self.options, self.feed, self._attention.sent)
-        return self._judge
+    def _open_pool(self, plan: Plan, profile: Profile, *, fork: bool) -> None:
+        """Hand the rest to a pool; if it cannot be opened, to another one, or go on here.
 
-    def _open_stream(self, plan: Plan, profile: Profile, *, fork: bool) -> Stream:
-        with self._measured.own_imports():
-            from .stream import Settings, Stream
+        Raises:
+            Exception: what kept a backend that the caller asked for by name from being opened.
+        """
+        from .pool import Pool
 
-        judge = self._the_judge()
-        self.plan, self.profile, self._expected = plan, profile, profile
-        self._loop.taken = True
+        with self.sampler.own_imports():
+            pool = Pool(self, plan, profile)
+            opened = pool.open(fork=fork)
+        if not opened:
+            self._pool_failed(pool)
+            return
+        self.plan, self.profile, self._pool = plan, profile, pool
+        helps = self._may_help(pool)
+        if helps and self._here.state is TrackState.PLANNED:
+            self.go(State.HELPING, opens=self._here)
+        elif helps and self._here.state is TrackState.OPEN:
+            self.go(State.HELPING)
+        else:
+            self.go(State.POOLED, drains=self._here)
+        pool.begin()
 
-        def open_backend(plan: Plan, deliver: Deliver) -> Backend:
-            with self._measured.own_imports():
-                here = fork or self._rejoined
-                backend = self._attention.open(judge, plan, self._expected, deliver, here)
-            self.outlet.hosts = self._attention.hosts
-            return backend
+    def _may_help(self, pool: Pool) -> bool:
+        """Whether the caller's thread may run items while no worker is ready: its core has nothing to do."""
+        free = self.options.backend == "auto" and not (self.options.in_process or self.is_async)
+        alone = self.options.item_timeout is None and self.options.size is None
+        return free and alone and pool.starting
 
-        settings = Settings(
-            self.options,
-            open_backend,
-            replan=self._replan,
-            changed=self._changed,
-            forks=self._forks_after,
-            deadline=self._deadline,
-            gil=judge.machine.gil,
-        )
-        self._stream = Stream(
-            self.feed.for_workers(),
-            self._attention.sent,
-            plan,
-            profile,
-            settings,
-            undelivered=sum(map(len, self._early_blocks)),
-        )
-        return self._stream
+    def _pool_failed(self, pool: Pool) -> None:
+        """A pool cannot be had: the work stays here, unless that backend was asked for.
 
-    def _replan(self, profile: Profile) -> Plan | None:
-        if self._attention.is_async:
+        Raises:
+            BaseException: why it cannot be opened, if the caller asked for it by name.
+        """
+        error = pool.track.error
+        assert error is not None
+        named = self.options.backend not in ("auto", "threads") or self.is_async
+        if named or self.options.item_timeout is not None:
+            raise error
+        if self._here.state not in (TrackState.PLANNED, TrackState.OPEN):
+            self._here = Track("serial", self.scheduler.queue, 1, _no_chunks(), threaded=False)
+            self._here.backend, self._here.state = self._inline, TrackState.PLANNED
+            self._slot = self._here.add()
+        words = f"stays in the caller's thread: no {pool.plan.backend} can be started here ({error})"
+        self.plan = Plan("serial", reason=words)
+        opens = self._here if self._here.state is TrackState.PLANNED else None
+        self.go(State.INLINE, opens=opens)
+        self._size, self._expected_s = 1, pool.profile.wall_s
+
+    def back_here(self, plan: Plan, profile: Profile) -> None:
+        """The rest is for the caller's own thread again."""
+        self._here = Track("serial", self.scheduler.queue, 1, _no_chunks(), threaded=False)
+        self._here.backend = self._inline
+        self._slot = self._here.add()
+        self.plan, self.profile, self._pool = plan, profile, None
+        self.go(State.INLINE, opens=self._here)
+        self._size, self._expected_s = 1, profile.wall_s
+        self._share_contexts()
+
+    def replan(self, profile: Profile) -> Plan | None:
+        """The plan for a corrected profile, if it is another one."""
+        if self.is_async:
             return None
-        with self._measured.own_imports():
-            plan = self._the_judge().replan(profile, self._measured, self._loop.block)
+        with self.sampler.own_imports():
+            plan = self.planner.replan(profile, self.sampler, self._inline.block)
         old = self.plan
         if old is None or plan.backend == old.backend:
             return None
         if plan.backend == "serial" and (self._not_here or plan.seconds < 10 * TRIFLE_S):
             return None  # the workers will be done before it matters
-        self._expected = profile
         return replace(plan, reason=f"planned again: {plan.reason}")
 
     @property
@@ -394,61 +533,232 @@ class Run:
         """
         return self.options.item_timeout is not None or self.options.size is not None
 
-    def _forks_after(self, threads: int, wait_s: float) -> bool:
-        with self._measured.own_imports():
-            judge = self._the_judge()
-            return judge.forks_after(threads) and wait_s <= judge.fresh_s()
-
-    def _changed(self, plan: Plan, profile: Profile) -> None:
+    def _change(self, plan: Plan, profile: Profile) -> None:
+        """Drain the pool; if workers are to be forked, the next one waits until the threads are gone."""
+        pool = self._pool
+        assert pool is not None
         _note(f"{self.plan.backend if self.plan else ''} -> {plan}")
-        self.plan, self.profile = plan, profile
+        self.go(State.CHANGING, drains=pool.track)
+        if self._here.state is TrackState.OPEN:
+            self.scheduler.change(drains=[self._here])
+        pool.follow(plan, profile)
 
-    def blocks(self) -> Iterator[list[Any]]:
-        """Yield lists of results until the input ends; the generator that a consumer drives.
+    def _go_on(self) -> None:
+        """The pool that was drained may be followed now."""
+        pool = self._pool
+        assert pool is not None
+        if pool.next_plan is None or not pool.may_be_followed():
+            return
+        plan, profile = pool.next_plan, pool.next_profile
+        pool.next_plan = None
+        pool.backend_close()
+        profile = replace(profile, remaining=self._remaining())
+        if plan.backend == "serial":
+            self.back_here(plan, profile)
+            return
+        spare = pool.spare
+        if spare is not None:
+            self.plan, self.profile, self._pool = plan, profile, spare
+            self.go(State.POOLED)
+            spare.begin()
+            return
+        if pool.waited:
+            self.monitor.stop()
+        self._open_pool(plan, profile, fork=True)
+        self.scheduler.tick()
+
+    def _rejoin(self) -> None:
+        """The caller's thread is back from its item, while a pool has the rest."""
+        pool = self._pool
+        assert pool is not None
+        with self._lock:
+            self.go(State.POOLED)
+        self.monitor.rest()
+        pool.rejoined = True
+        if self.profile is not None and self.profile.partial:
+            gil = self.planner.machine.gil
+            self.profile, wrong = self.sampler.refreshed(self.profile, gil=gil)
+            pool.first_ended(self.profile, importing=self.sampler.importing())
+            if wrong and self.state is State.POOLED and pool.next_plan is None:
+                self._reconsider(self.profile)
+        else:
+            pool.open_up()
+
+    def _reconsider(self, profile: Profile) -> None:
+        plan = self.replan(profile)
+        if plan is not None:
+            self._change(plan, profile)
+
+    # Results ----------------------------------------------------------------------------------------------
+
+    def next_block(self) -> list[Any] | BaseException:
+        """The next results in a list, or the error of an item, which the caller is to see in its place.
 
         Raises:
-            Exception: what an item, or the input's own iterator, raised, in its place.
+            StopIteration: when there are no more.
             TimeoutError: if the deadline passes.
+            BaseException: what ended the run, Ctrl-C included.
         """
-        complete = False
+        if self._pending:
+            return self._pending.popleft()
         try:
-            yield []  # once begun, the generator cleans up even if nobody asks for a result
-            yield from self.outlet.through(self._blocks())
-            error = self._error or self.feed.error
-            complete = error is None and not self._interrupted
-            if error is not None:
-                raise error
-        finally:
-            self.finish(early=not complete)
+            while not self._pending:
+                self._pending += self.sink.parts(self._next_outcomes())
+        except StopIteration:
+            self.finish(early=False)
+            raise
+        except BaseException:
+            self.finish(early=True)
+            raise
+        return self._pending.popleft()
+
+    def _next_outcomes(self) -> list[Any]:
+        if self._ended or self._interrupted:
+            raise StopIteration
+        return next(self._merged) if self._merged is not None else self._take()
 
     def _blocks(self) -> Iterator[list[Any]]:
-        """Results up to the end or the first error: what is there, then what runs here or elsewhere."""
-        while self._early_blocks:
-            values = self._early_blocks.pop(0)
-            yield values
-            if self._stream is not None:
-                self._stream.delivered(len(values))
-        while self._error is None:
-            if self._loop.taken and self._stream is not None:
-                self._rejoin()
-                yield from self._stream.blocks()
-                if not self._back_to_caller():
-                    return
-            block = self._next_block()
-            if block is not None:
-                yield block.out
-                self._check_deadline()
-            elif self._stream is None or not self._loop.taken:
+        """What comes out of the tables, for the journal to put known results between."""
+        while True:
+            try:
+                block = self._take()
+            except StopIteration:
                 return
+            yield block
 
-    def _back_to_caller(self) -> bool:
-        """Whether the stream ended because the rest is for the caller's own thread."""
-        assert self.plan is not None
-        if self.plan.backend != "serial":
+    def _take(self) -> list[Any]:
+        """Finished items; whatever is to be done for that is done here.
+
+        Raises:
+            StopIteration: at the end.
+        """
+        while True:
+            found = self.scheduler.take()
+            if isinstance(found, list):
+                self._look_after(found)
+                return found
+            if found is END or self._interrupted:
+                self._settle_plan()
+                if self.source.error is not None and not self._interrupted:
+                    raise self.source.error
+                raise StopIteration
+            self._check_deadline()
+            self._work()
+
+    def _look_after(self, found: list[Any]) -> None:
+        """Before results are handed over: keep workers busy meanwhile, and see whether the plan holds."""
+        if self.state in (State.POOLED, State.HELPING):
+            self._refill(0)
+        if self.state is State.INLINE:
+            self._check_deadline()
+
+    def _settle_plan(self) -> None:
+        """The input ended while it was sampled."""
+        if self.plan is None:
+            self.profile = self.sampler.brief(0)
+            found = "all items were run while they were measured"
+            self.plan = Plan("serial", reason=found if self.sampler.items else "nothing was left to run")
+
+    def _work(self) -> None:
+        """There is nothing to hand out: run an item here, pull from the input, change the plan, or wait."""
+        state, pool = self.state, self._pool
+        if pool is not None and pool.track.state is TrackState.FAILED and state is not State.INLINE:
+            self._pool = None
+            self._pool_failed(pool)
+            return
+        if state is State.OVERLAPPED:
+            self._rejoin()
+        elif state is State.CHANGING:
+            self._go_on()
+            if self.state is not State.CHANGING:
+                return
+        elif state in (State.SAMPLING, State.INLINE, State.HELPING):
+            if state is State.HELPING and not self._still_helps():
+                return
+            if self._run_here():
+                return
+            if state is State.SAMPLING and self._waits_its_turn():
+                return
+        if self._refill():
+            return
+        if self.state in (State.POOLED, State.HELPING) and pool is not None and pool is self._pool:
+            self._watch_pool(pool)
+        self._wait()
+
+    def _still_helps(self) -> bool:
+        assert self._pool is not None
+        if self._pool.starting:
+            return True
+        self.go(State.POOLED, drains=self._here)
+        return False
+
+    def _waits_its_turn(self) -> bool:
+        """Whether calls are held back by a rate or a pause: then the rest is for threads, which may wait."""
+        if self.sink.limits is None or self.options.backend not in ("auto", "threads"):
             return False
-        self._loop.taken = False
-        self._size, self._expected_s = 1, self.profile.wall_s if self.profile else 0.0
+        if not (self.scheduler.queue.items or self.scheduler.retries) or self.scheduler.busy:
+            return False
+        self.monitor.stop()
+        plan, profile = self.planner.direct(self._remaining())
+        self._open_pool(replace(plan, reason="calls wait for their turn"), profile, fork=False)
         return True
+
+    def _watch_pool(self, pool: Pool) -> None:
+        """See whether the work contradicts the plan."""
+        pool.look()
+        if self.state is State.POOLED and (profile := pool.drifted(self._remaining())) is not None:
+            self._reconsider(profile)
+
+    def change_to(self, plan: Plan, profile: Profile) -> None:
+        """Change the plan, as the pool's own account asks for."""
+        if self.state in (State.POOLED, State.HELPING, State.OVERLAPPED):
+            if self.state is State.OVERLAPPED:
+                self.go(State.POOLED)
+            self._change(plan, profile)
+
+    def _wait(self) -> None:
+        now = self._clock()
+        seconds = SLICE_S
+        if self._deadline is not None:
+            seconds = min(seconds, max(0.0, self._deadline - now))
+        if self._pool is not None:
+            seconds = min(seconds, self._pool.due_s())
+        due = self.scheduler.due
+        seconds = min(seconds, max(0.0, due - now))
+        self.scheduler.wait(seconds)
+        if self._clock() >= due:
+            self.scheduler.tick()
+
+    def _refill(self, least: int | None = None) -> bool:
+        """Pull items from the caller's iterator for the workers; whether there were any.
+
+        Args:
+            least: items that are enough; None pulls as many as there is room for, in a short time.
+        """
+        source = self.source
+        if source.ended or (least is not None and source.at_hand > least):
+            return False
+        until, got = 0.0, False
+        while True:
+            count = self.scheduler.to_pull()
+            if least:
+                count = min(count, least - source.at_hand)
+            if count <= 0:
+                return got
+            items = source.pull(min(count, self._batch()))
+            if items:
+                got = True
+                self.scheduler.stock(items)
+            if source.ended or least:
+                return got
+            now = self._clock()
+            until = until or now + PULL_S
+            if now > until and (self.scheduler.window.due or self.scheduler.enough_out()):
+                return got
+
+    def _batch(self) -> int:
+        """Items of one pull: a few, so that a slow iterator does not hold back results, or a task."""
+        return max(1, self._pool.track.chunks.size if self._pool is not None else 1)
 
     def _check(self, block: Block) -> None:
         """Let the block size follow a serial run, and look closer when its items have changed."""
@@ -457,50 +767,75 @@ class Run:
             self._size = min(self._block_size(item), 4 * self._size)
             return
         if block.wall_s > TRIFLE_S and item > 10 * self._expected_s:
-            rest = self.feed.remaining()
+            rest = self._remaining()
             if rest is None or rest * item > BUDGET_S:
+                self.go(State.SAMPLING)
+                self.spec.together = False
                 self._start_sampling()
                 return
         self._size = min(self._block_size(item), 4 * self._size)
-        self._director.expected_s = item * self._size
+        self.monitor.expected_s = item * self._size
 
     def _check_deadline(self) -> None:
-        if self._deadline is not None and time.monotonic() > self._deadline and self.feed.remaining() != 0:
+        if self._deadline is not None and self._clock() > self._deadline and self.source.remaining() != 0:
             raise TimeoutError("the results were not complete within timeout=")
+        if self._deadline is not None and self._clock() > self._deadline and not self.scheduler.window.due:
+            raise TimeoutError("the results were not complete within timeout=")
+
+    # The end ----------------------------------------------------------------------------------------------
+
+    def stats(self) -> Stats:
+        """What happened so far."""
+        return self.sink.stats(self._clock())
 
     def interrupt(self) -> None:
         """End the results, from another thread, while the consumer waits for one."""
         self._interrupted = True
-        if self._stream is not None:
-            self._stream.interrupt()
+        self.scheduler.ring()
+
+    def abandon(self) -> None:
+        """Nobody holds the results any more."""
+        if not self._ended:
+            self.finish(early=True)
 
     def finish(self, *, early: bool) -> None:
-        """Let everything go: the director, the workers, the bar.
+        """Let everything go: the monitor, the workers, the bar.
 
         Args:
             early: whether results are still missing; what has not begun is then cancelled.
         """
-        with self._lock:
-            self._loop.taken = self._loop.taken or early
-        self._director.dismiss()
-        if self._stream is not None:
-            self._stream.wake()
+        first, self._ended = not self._ended, True
+        self.state = State.DONE
+        self.scheduler.close()
+        self.monitor.dismiss()
         if not sys.is_finalizing():
-            self._director.stop()
-        if self._stream is not None:
-            # With a journal, what runs is waited for: its results are kept.
-            self._stream.close(wait=not early or self.patient or self._keep is not None, kill=early)
-            if self._judge is not None:
-                self._remember(self._judge, early)
+            self.monitor.stop()
+        # With a journal, what runs is waited for: its results are kept.
+        wait = not early or self.patient or self._keep is not None
+        for track in self.scheduler.tracks:
+            if track.backend is not None and track is not self._here:
+                track.backend.close(wait=wait, kill=early)
+        if first and self._planner is not None:
+            self._remember(self._planner, early)
+        self._pending.clear()
         close_here()
-        self.outlet.close()
+        if self._keep is not None:
+            self._keep.close()
+        self.sink.close()
 
-    def _remember(self, judge: Judge, early: bool) -> None:
+    def _remember(self, planner: Planner, early: bool) -> None:
         """What the run has shown: to later plans, and in this one's reason."""
         if not early:
-            judge.learn()
-        if self.plan is not None and (words := str(judge.memory or "")):
-            self.plan = replace(self.plan, reason=f"{self.plan.reason}; {words}")
+            planner.learn()
+        words = [str(planner.memory or "")]
+        if self.spec.sets:
+            words.append(f"items set context variables ({self.spec.sets}): each runs in a context of its own")
+        if self.plan is not None and any(words):
+            self.plan = replace(self.plan, reason="; ".join([self.plan.reason, *filter(None, words)]))
+
+
+def _no_chunks() -> Chunks:
+    return Chunks(Plan("serial"), None, single=False, window=None)
 
 
 def _note(text: str) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 
+from ..backends.inline import Block, InlineBackend
 from ..errors import OptionError, blame, unpacked
 from ..options import Options
 from ..records import Plan, Profile
-from .director import Director
-from .feed import Feed
-from .judge import Judge
-from .loop import Block, Loop
-from .measured import Measured
+from ..worker.invoke import CallSpec, Task
+from .monitor import Monitor
+from .planning import Planner
+from .sampling import Sampler
+from .source import Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,50 +34,54 @@ def study(
         OptionError: if there is no item.
         Exception: what an item raised.
     """
-    feed = Feed(iterables, False)
-    judge = Judge(call, options, feed)
-    loop, measured = Loop(call, feed), Measured(call)
-    director = Director(loop, lambda seen: False, lambda: None)
+    source = Source(iterables)
+    spec = CallSpec(call, star=source.star, initializer=options.initializer, initargs=options.initargs)
+    planner, sampler, inline = Planner(call, options, source, spec), Sampler(call), InlineBackend(spec)
+    escaped: list[BaseException] = []
+    monitor = Monitor(inline, lambda seen: False, lambda: 1.0, lambda: math.inf, escaped.append)
     size = 1
-    director.measure()
+    monitor.measure()
     try:
-        while True:
-            footprint = measured.footprint_for(feed) if size == 1 else None
-            block = loop.run(size)
-            if block is None:
+        while not escaped:
+            if not source.at_hand:
+                source.put_by(source.pull(size))
+            footprint = sampler.footprint_for(source) if size == 1 else None
+            place, items = source.take(size)
+            if not len(items):
                 break
+            block, _ = inline.run(Task(spec, place, items))
             if footprint is not None:
-                measured.hazards += footprint(block)
-            _raise(block, feed.star)
-            measured.add(block)
-            if measured.importing() and feed.peek() is not None:
-                director.measure()  # a first call like that says nothing about the rest
-                measured.restart()
+                sampler.hazards += footprint(block)
+            _raise(block, source.star)
+            sampler.add(block)
+            if sampler.importing() and source.peek() is not None:
+                monitor.measure()  # a first call like that says nothing about the rest
+                sampler.restart()
                 continue
-            if _enough(measured) and not (director.press() or director.pressing):
+            if _enough(sampler) and not (monitor.press() or monitor.pressing):
                 break
             if block.wall_s < 0.0005:
-                size = min(4 * size, max(1, int(0.0005 / max(measured.item_s, 1e-9))))
-        sample = measured.sample(director, feed.remaining())
+                size = min(4 * size, max(1, int(0.0005 / max(sampler.item_s, 1e-9))))
+        sample = sampler.sample(monitor, source.remaining())
     finally:
-        director.stop()
-    if feed.error is not None:
-        raise feed.error
-    if not measured.items:
+        monitor.stop()
+    if source.error is not None:
+        raise source.error
+    if not sampler.items:
         raise OptionError("there is no item to measure: the input is empty")
-    plan, profile = judge.plan(sample, measured, fork=True)
+    plan, profile = planner.plan(sample, sampler, fork=True)
     return profile, plan
 
 
-def _enough(measured: Measured) -> bool:
-    if measured.total_s < STUDY_S:
+def _enough(sampler: Sampler) -> bool:
+    if sampler.total_s < STUDY_S:
         return False
-    return measured.items >= 3 or measured.total_s > SLOW_S
+    return sampler.items >= 3 or sampler.total_s > SLOW_S
 
 
 def _raise(block: Block, star: bool) -> None:
     if block.error is None:
         return
-    place = len(block.out)
+    place = len(block.out) - 1
     item = block.items[place]
-    raise blame(block.error, block.start + place, unpacked(item, star), "the caller's thread")
+    raise blame(block.error, block.task.place + place, unpacked(item, star), "the caller's thread")

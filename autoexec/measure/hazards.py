@@ -303,11 +303,11 @@ def serialise(func: Callable[..., object]) -> bytes | Hazard:
     return Hazard("cannot be pickled", found.path, _place(func), True)
 
 
-def dump(func: Callable[..., object], pack: Callable[..., Any] | None = None) -> Any | Unpicklable:
+def dump(func: Any, pack: Callable[..., Any] | None = None) -> Any | Unpicklable:
     """`func` as bytes for another process, or what in it cannot be pickled.
 
     Args:
-        func: the function.
+        func: the function, or what holds it under the name `call`.
         pack: called with it and the right one of pickle's and cloudpickle's `dumps` where the result should
             not be plain bytes.
     """

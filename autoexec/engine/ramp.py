@@ -1,4 +1,4 @@
-"""How many items a stream lets out while the first call still runs in the caller's own thread."""
+"""How many calls a pool lets out while the first one still runs in the caller's own thread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-__all__ = ["STEP_S", "Valve"]
+__all__ = ["STEP_S", "Ramp"]
 
 STEP_S = 0.001  # seconds between two steps
 BUSY = 0.9  # cores: starting threads takes most of one for a moment, computing items more for longer
@@ -16,7 +16,7 @@ PREPARE_S = 0.008  # seconds of it after which there is time to think of other p
 SOME, WARM = 16, 4  # threads that are started at first, and between two steps, for the time after
 
 
-class Valve:
+class Ramp:
     """Open at first. Narrowed, it opens step by step; held, it waits for what the first call shows.
 
     Attributes:

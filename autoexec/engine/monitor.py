@@ -1,17 +1,23 @@
-"""The thread beside the loop: it measures the caller's thread, and decides while an item still runs.
+"""The one helper thread of a run: it measures the caller's thread, and keeps the time.
 
-It has three ways to be:
+It has four ways to be:
 
 - *measuring*: half a millisecond at a time, with the GIL probe, while the first items run;
 - *guarding*: looking up now and then while a serial plan runs, to see whether the items changed;
-- *pumping*: handing out the rest to other workers while the caller's thread finishes its item.
+- *tending*: opening further what was opened while the caller's thread still finishes its item;
+- *waiting* for the time at which the scheduler wants to be ticked.
+
+It decides nothing: it is given what to call. It is started when it is needed first, and has ended before
+anything forks.
 """
 
 from __future__ import annotations
 
 import contextvars
+import math
 import threading
 import time
+from _thread import allocate_lock
 from collections.abc import Callable
 
 from ..measure.clocks import NativeShare, ThreadClock, children_cpu
@@ -20,10 +26,10 @@ from ..records import WorkKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ..backends.inline import Block, InlineBackend
     from ..records import Plan, Profile
-    from .loop import Block, Loop
 
-__all__ = ["Director", "Seen"]
+__all__ = ["Monitor", "Seen"]
 
 WAITING_S = 0.0015  # an item that used no CPU for so long is waiting; waking up late takes at most 1 ms
 LONG_S = 0.030  # an item still computing after so long is classified while it runs
@@ -31,10 +37,11 @@ PRESS_S = 0.005  # seconds of wanting the GIL without pause; costs a thread that
 PRESS_ROUNDS = 3
 GUARD_S = 0.02  # seconds between two looks at a serial run
 STEADY_S = 0.0015  # between two looks of the probe: a thread that keeps the GIL is active for longer (SWITCH)
+IDLE_S = 60.0  # seconds of one wait, where nothing is due
 
 
 class Seen:
-    """What the director saw of the block that is running: how long, how many items, with how much CPU."""
+    """What was seen of the block that is running: how long, how many items, with how much CPU."""
 
     __slots__ = (
         "child",
@@ -58,24 +65,37 @@ class Seen:
         self.child = self.waiting = self.native_before = False
 
 
-class Director:
-    """Watches the thread that makes it.
+class Monitor:
+    """Watches the thread that makes it, and keeps the time.
 
     Args:
-        loop: the loop to look into.
-        early: called, in the director's thread, when the running item shows enough for a decision;
-            it returns True when the rest was taken over (then `pump` follows), False to go on watching.
-        pump: called again and again after a take-over until `stop`.
+        inline: what runs in that thread.
+        early: called, in the monitor's thread, when the running item shows enough for a decision; it returns
+            True when the rest was taken over (then `tend` follows), False to go on watching.
+        tend: called again and again after a take-over; returns the seconds until it wants to be called again.
+        tick: called when the time has come; returns the next time.
+        failed: told of an error that escapes.
     """
 
-    def __init__(self, loop: Loop, early: Callable[[Seen], bool], pump: Callable[[], None]) -> None:
-        self._loop, self._early, self._pump = loop, early, pump
+    def __init__(
+        self,
+        inline: InlineBackend | None,
+        early: Callable[[Seen], bool],
+        tend: Callable[[], float],
+        tick: Callable[[], float],
+        failed: Callable[[BaseException], object],
+    ) -> None:
+        self._inline, self._early, self._tend, self._tick, self._failed = inline, early, tend, tick, failed
         self._clock = ThreadClock(threading.get_ident(), threading.get_native_id())
         self._stop = threading.Event()
         self._measuring = threading.Event()
+        self._guarding = self._tending = False
         self._probe = GilProbe(self._stop)
         self._thread: threading.Thread | None = None
-        self.error: BaseException | None = None
+        self._bell = allocate_lock()
+        self._bell.acquire()
+        self._starting = allocate_lock()
+        self._due = math.inf
         self.expected_s = 0.0  # seconds a block should take; set while guarding
         self._own: ThreadClock | None = None
         self._children = self._queued = self._own_queued = self._cpu = 0.0
@@ -85,22 +105,40 @@ class Director:
         self._press = threading.Event()
         self._pressed: float | None = None
 
-    # Called by the watched thread -------------------------------------------------------------------------
+    # Called by other threads ------------------------------------------------------------------------------
 
     def measure(self) -> None:
-        """Begin (again) to measure."""
+        """Begin (again) to measure the thread that made this."""
         self._baseline()
+        self._guarding = False
         self._measuring.set()
-        if self._thread is None:
-            # Under the caller's context: what this thread opens hands it on to the items.
-            context = contextvars.copy_context()
-            self._thread = threading.Thread(
-                target=context.run, args=(self._run,), name="autoexec-director", daemon=True
-            )
-            try:
-                self._thread.start()
-            except RuntimeError:  # no threads at interpreter shutdown: nobody watches, then
-                self._thread = None
+        self._start()
+
+    def _start(self) -> None:
+        if self._thread is not None or not self._starting.acquire(False):
+            self._ring()
+            return
+        try:
+            if self._thread is None:
+                self._start_thread()
+        finally:
+            self._starting.release()
+
+    def _start_thread(self) -> None:
+        # Under the caller's context: what this thread opens hands it on to the items.
+        context = contextvars.copy_context()
+        thread = threading.Thread(target=context.run, args=(self._run,), name="autoexec-monitor", daemon=True)
+        self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:  # no threads to be had, as at interpreter shutdown: nobody watches, then
+            self._thread = None
+
+    def _ring(self) -> None:
+        try:
+            self._bell.release()
+        except RuntimeError:  # it has been rung already
+            pass
 
     def _baseline(self) -> None:
         self._children, self._queued, self._cpu = children_cpu(), self._clock.queued(), self._clock.cpu()
@@ -114,22 +152,39 @@ class Director:
     def guard(self, expected_s: float) -> None:
         """From now on only look whether blocks take much longer than `expected_s` seconds."""
         self.expected_s = expected_s
+        self._guarding = True
         self._measuring.clear()
+
+    def wake_at(self, when: float) -> None:
+        """Tick the scheduler then, at the latest."""
+        if when < self._due:
+            self._due = when
+            self._start()
+
+    def rest(self) -> None:
+        """Nothing is to be watched any more; the time is kept as long as something is due."""
+        self._measuring.clear()
+        self._guarding = self._tending = False
+        self._ring()
 
     def dismiss(self) -> None:
         """Ask the thread to end; `stop` waits for it."""
         self._stop.set()
+        self._ring()
 
     def stop(self) -> None:
-        """End the thread; afterwards this process has one thread less."""
+        """End the thread; afterwards this process has one thread less. It may be started again."""
         thread = self._thread
         if thread is None:
             return
-        self._stop.set()
+        self.dismiss()
         if thread is not threading.current_thread():
             thread.join()
         self._thread = None
+        self._measuring.clear()
+        self._guarding = self._tending = False
         self._stop.clear()
+        self._bell.acquire(False)
 
     def press(self) -> bool:
         """Have the thread want the GIL without pause for a moment; False if that was done already."""
@@ -145,7 +200,7 @@ class Director:
         """
         if profile.kind is not WorkKind.NATIVE or plan.backend != "threads":
             return False
-        return self.press() or self.pressing
+        return self._thread is not None and (self.press() or self.pressing)
 
     @property
     def pressing(self) -> bool:
@@ -173,9 +228,13 @@ class Director:
             return queued
         return queued + max(0.0, self._own.queued() - self._own_queued)
 
+    @property
+    def _block(self) -> Block | None:
+        return self._inline.block if self._inline is not None else None
+
     def block_times(self) -> tuple[float, float]:
         """Seconds for which the watched thread computed and waited in its block; zeros if it runs none."""
-        block = self._loop.block
+        block = self._block
         if block is None:
             return 0.0, 0.0
         cpu = self._clock.cpu() - block.cpu_before
@@ -188,31 +247,50 @@ class Director:
             return 0.0
         return max(0.0, children_cpu() - self._children)
 
-    # The director's own thread ----------------------------------------------------------------------------
+    # The monitor's own thread -----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._own = ThreadClock(threading.get_ident(), threading.get_native_id())
         try:
+            self._own = ThreadClock(threading.get_ident(), threading.get_native_id())
             while not self._stop.is_set():
-                if self._measuring.is_set():
-                    with fine_switching:
-                        taken = self._measure()
-                else:
-                    taken = self._guard()
-                with quick_switching:
-                    while taken and not self._stop.is_set():
-                        self._pump()
-        except BaseException as error:  # the caller's thread finds it and goes on by itself
-            self.error = error
+                self._live()
+        except BaseException as error:  # whoever takes results has to hear of it
+            self._failed(error)
+
+    def _live(self) -> None:
+        if self._measuring.is_set():
+            with fine_switching:
+                self._tending = self._measure()
+        elif self._tending:
+            with quick_switching:
+                while self._tending and not self._stop.is_set():
+                    self._wait(self._tend())
+        elif self._guarding:
+            self._guard()
+        else:
+            self._wait(IDLE_S)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for so long, or until rung; what is due meanwhile is done."""
+        left = min(seconds, self._due - time.monotonic())
+        if left > 0.0:
+            self._bell.acquire(timeout=left)
+        self._tick_if_due()
+
+    def _tick_if_due(self) -> None:
+        if time.monotonic() >= self._due:
+            self._due = math.inf
+            self._due = min(self._due, self._tick())
 
     def _measure(self) -> bool:
         """Probe until told otherwise; True when the rest was taken over."""
         under_way = _UnderWay()
         while self._probe.look() and self._measuring.is_set():
+            self._tick_if_due()
             self._native.look()
-            if self.pressing and self._loop.block is not None:
+            if self.pressing and self._block is not None:
                 self._squeeze()
-            if not under_way.same(self._loop, self._clock, late=self._probe.late):
+            if not under_way.same(self._block, self._clock, late=self._probe.late):
                 continue
             if under_way.idle_s and not self._child_seen:
                 self._child_seen = not self._clock.children() <= self._known
@@ -226,6 +304,7 @@ class Director:
             seen = self._seen_of(under_way, waiting)
             with quick_switching:
                 if self._early(seen):
+                    self._measuring.clear()
                     return True
         return False
 
@@ -257,14 +336,16 @@ class Director:
         seen.child = waiting and self._child_seen
         return seen
 
-    def _guard(self) -> bool:
+    def _guard(self) -> None:
         """Look up now and then; a block that takes far too long is measured."""
-        while not self._stop.wait(GUARD_S) and not self._measuring.is_set():
-            block = self._loop.block
-            if block is not None and time.perf_counter() - block.began > max(GUARD_S, 10 * self.expected_s):
-                self._baseline()
-                self._measuring.set()
-        return False
+        self._wait(GUARD_S)
+        block = self._block
+        if block is None or self._measuring.is_set() or self._stop.is_set() or not self._guarding:
+            return
+        if time.perf_counter() - block.began > max(GUARD_S, 10 * self.expected_s):
+            self._baseline()
+            self._guarding = False
+            self._measuring.set()
 
 
 class _UnderWay:
@@ -302,9 +383,8 @@ class _UnderWay:
         self.running_s = self.cpu_s = self.idle_s = 0.0
         self.items, self.enough_s, self.told = 0, LONG_S, False
 
-    def same(self, loop: Loop, clock: ThreadClock, *, late: bool) -> bool:
+    def same(self, block: Block | None, clock: ThreadClock, *, late: bool) -> bool:
         """Whether there is a block, looked at before or seen from its beginning; its figures are then new."""
-        block = loop.block
         if block is None:
             self._block = None
             return False

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autoexec.backends.base import Failure
-from autoexec.backends.portable import RemoteTraceback, portable
+from autoexec.worker.remote_errors import RemoteTraceback, portable
 from autoexec.errors import AutoexecError, JournalError
 
 

@@ -8,7 +8,7 @@ import time
 from ..decide.crowding import Crowding
 from ..records import Profile
 
-__all__ = ["OthersClock", "Watch"]
+__all__ = ["Contention", "OthersClock"]
 
 LOOK_S, LOOK_SHARE = 0.003, 0.1  # between two looks: seconds, or a share of the time since the first
 
@@ -31,7 +31,7 @@ class OthersClock:
         return time.process_time() - time.thread_time(), same
 
 
-class Watch:
+class Contention:
     """Watches one backend of threads; used by one thread at a time."""
 
     __slots__ = ("_clock", "_crowd", "_due", "_since")

@@ -10,53 +10,60 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 
 from ..errors import BrokenWorker
 from ..resources import Scope, current, note_closing
-from .base import Chunk, Deliver, Failure, Finished
+from ..worker.context import prepare
+from ..worker.invoke import Error, Task, TaskResult, run_async
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["AioBackend"]
+    from .base import Slot, Tasks
+
+__all__ = ["EventLoopBackend"]
 
 BLOCKED_S = 0.05  # a step this long is noticed: at 20 steps per second nothing else in the loop moves
-
 LOOK_S = 1.0  # between two looks whether the caller's own loop was closed under the tasks
-
+WHERE = "the event loop"
 
 # A loop holds its tasks weakly; those of results that nobody holds must live until they are cancelled.
 _running: set[asyncio.Task[None]] = set()
 
 
-class AioBackend:
+class EventLoopBackend:
     """Runs each task's only item as an asyncio task.
 
     Args:
+        tasks: the scheduler.
         max_workers: calls at once at most; clients made by `per_worker` get a pool of that size.
-        deliver: receives each finished task.
         loop: the caller's running loop; None starts one in a thread.
         blocked: told of an item whose step kept the loop for so many seconds.
+        context: the caller's context variables; each call runs in a copy of it.
     """
 
     name = "asyncio"
 
     def __init__(
         self,
+        tasks: Tasks,
         max_workers: int,
-        deliver: Deliver,
         *,
         loop: asyncio.AbstractEventLoop | None = None,
-        blocked: Callable[[Chunk, float], None] = lambda chunk, seconds: None,
+        blocked: Callable[[Task, float], None] = lambda task, seconds: None,
+        context: contextvars.Context | None = None,
     ) -> None:
-        self._deliver, self._blocked = deliver, blocked
+        self._tasks, self._blocked = tasks, blocked
         self._scope = Scope(max_workers)
-        self._context = contextvars.copy_context()
+        self._context = contextvars.copy_context() if context is None else context.copy()
         self._context.run(current.set, self._scope)
-        self._tasks: dict[Chunk, asyncio.Task[None]] = {}
+        self._calls: dict[int, asyncio.Task[None]] = {}  # by serial
         self._leaving: set[asyncio.Task[None]] = set()  # cancelled, and not yet gone
+        self._rung: deque[Slot] = deque()
+        self._pumped = False
         self._closing = self._killed = False
         self._gone = threading.Event()
         self._thread: threading.Thread | None = None
@@ -89,12 +96,15 @@ class AioBackend:
 
     # From any thread --------------------------------------------------------------------------------------
 
-    def submit(self, chunk: Chunk) -> None:
-        """Start the task's item; never blocks."""
-        if self._inside():
-            self._launch(chunk)
-        else:
-            self._call_soon(self._launch, chunk)
+    def start(self, slot: Slot) -> None:
+        """A slot needs no worker of its own; its ring comes, too."""
+
+    def ring(self, slot: Slot) -> None:
+        """There is an answer for a slot: it is looked at in the loop, in a turn of its own."""
+        self._rung.append(slot)
+        if not self._pumped:
+            self._pumped = True
+            self._call_soon(self._pump)
 
     def _inside(self) -> bool:
         try:
@@ -108,13 +118,12 @@ class AioBackend:
         except RuntimeError:  # the loop is closed: nobody waits for this any more
             return
 
-    def withdraw(self) -> list[Chunk]:
+    def recall(self) -> None:
         """Nothing waits here: every task begins at once."""
-        return []
 
-    def abandon(self, chunk: Chunk) -> None:
+    def abandon(self, slot: Slot, task: Task) -> None:
         """Cancel a running task; nobody waits for what becomes of it."""
-        self._call_soon(self._cancel, chunk)
+        self._call_soon(self._cancel, task.serial)
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:
         """End the loop, or leave the caller's, when the tasks are done.
@@ -134,52 +143,68 @@ class AioBackend:
             if self._thread is not None:
                 self._thread.join()
 
+    def costs(self) -> dict[str, float]:
+        """Nothing was measured."""
+        return {}
+
     # In the loop ------------------------------------------------------------------------------------------
 
-    def _launch(self, chunk: Chunk) -> None:
-        if self._killed or (chunk.begin is not None and not chunk.begin()):
+    def _pump(self) -> None:
+        """Begin what slots were given."""
+        self._pumped = False
+        while self._rung:
+            slot = self._rung.popleft()
+            answer = self._tasks.collect(slot)
+            if isinstance(answer, Task):
+                self._launch(slot, answer)
+            elif answer is not None:
+                self._tasks.gone(slot)
+
+    def _launch(self, slot: Slot, task: Task) -> None:
+        if self._killed or not task.begin():
+            self._tasks.completed(slot, task, TaskResult([], withdrawn=not self._killed))
             return
-        task = self._loop.create_task(self._run(chunk), context=self._context.copy())
-        if not task.done():  # an eager loop may have run it to its end
-            self._tasks[chunk] = task
-        _running.add(task)
-        task.add_done_callback(_running.discard)
+        context = self._context.copy() if task.context is None else task.context.copy()
+        context.run(current.set, self._scope)
+        call = self._loop.create_task(self._run(slot, task, task.serial), context=context)
+        if not call.done():  # an eager loop may have run it to its end
+            self._calls[task.serial] = call
+        _running.add(call)
+        call.add_done_callback(_running.discard)
 
-    async def _run(self, chunk: Chunk) -> None:
-        began, steps = time.perf_counter(), _Steps(self._scope)
-        values: list[Any] = []
-        error: BaseException | None = None
-        item = chunk.items[0]
+    async def _run(self, slot: Slot, task: Task, serial: int) -> None:
+        began, steps = time.monotonic(), _Steps(self._scope)
+        outcome: Any
         try:
-            steps.of = chunk.call(*item) if chunk.star else chunk.call(item)
-            values.append(await steps)
+            prepare(task.spec)
+            steps.of = run_async(task.spec, task.items[0])
+            outcome = await steps
         except asyncio.CancelledError as cancelled:
-            if chunk not in self._tasks:
+            if self._calls.get(serial) is None and asyncio.current_task() in self._leaving:
                 raise  # from this side: its outcome is no longer wanted
-            values.append(Failure(cancelled))  # as `asyncio.gather` has it: one item's own affair
-        except BrokenWorker as raised:
-            error = raised
-        except Exception as raised:
-            values.append(Failure(raised))
+            outcome = Error(cancelled)  # as `asyncio.gather` has it: one item's own affair
+        except (BrokenWorker, Exception) as raised:
+            outcome = Error(raised)
         except BaseException as raised:  # it would end the loop; it belongs to the item
-            error = raised
-        self._tasks.pop(chunk, None)
-        wall = time.perf_counter() - began
+            outcome = Error(raised)
+        self._calls.pop(serial, None)
         if steps.longest_s > BLOCKED_S:
-            self._blocked(chunk, steps.longest_s)
-        self._deliver(Finished(chunk, values, error, wall, steps.busy_s, "the event loop"))
+            self._blocked(task, steps.longest_s)
+        clean = type(outcome) is not Error
+        result = TaskResult([outcome], began, time.monotonic(), steps.busy_s, WHERE, clean=clean)
+        self._tasks.completed(slot, task, result)
 
-    def _cancel(self, chunk: Chunk) -> None:
-        task = self._tasks.pop(chunk, None)
-        if task is not None:
-            task.cancel()
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+    def _cancel(self, serial: int) -> None:
+        call = self._calls.pop(serial, None)
+        if call is not None:
+            self._leaving.add(call)
+            call.cancel()
+            call.add_done_callback(self._leaving.discard)
 
     def _cancel_all(self) -> None:
-        self._killed = True  # what is submitted from now on came too late
-        for chunk in list(self._tasks):
-            self._cancel(chunk)
+        self._killed = True  # what is given from now on came too late
+        for serial in list(self._calls):
+            self._cancel(serial)
 
     def _begin_end(self, kill: bool) -> None:
         if kill:
@@ -197,10 +222,10 @@ class AioBackend:
 
     async def _wind_up(self) -> None:
         """Wait for the tasks, then close what they shared."""
-        while pending := [*self._tasks.values(), *self._leaving]:
+        while pending := [*self._calls.values(), *self._leaving]:
             await asyncio.wait(pending, timeout=1.0)
-            for task in self._leaving:  # some swallow the first cancellation
-                task.cancel()
+            for call in self._leaving:  # some swallow the first cancellation
+                call.cancel()
         for thing in self._scope.take_all():
             await _close(thing)
 

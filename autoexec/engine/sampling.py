@@ -1,4 +1,4 @@
-"""What the caller's thread has learned from the items it ran itself."""
+"""What is learned from the items that run in the caller's thread, or in a slot that is watched."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from ..decide.classify import profile_of
 from ..frozen import replace
 from ..records import Hazard, Profile, Sample, WorkKind
 from ..resident import WEIGHED_S, grown, resident
+from ..worker.invoke import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .director import Director, Seen
-    from .feed import Feed
-    from .loop import Block
+    from ..backends.inline import Block
+    from .monitor import Monitor, Seen
+    from .source import Source
 
-__all__ = ["Measured", "name_of"]
+__all__ = ["Sampler", "name_of"]
 
 ATOMS = (int, float, str, bytes, bool, type(None))
 FOOTPRINTS = 2  # items around which the function's surroundings are compared
@@ -27,11 +28,16 @@ FOOTPRINTS = 2  # items around which the function's surroundings are compared
 
 def name_of(call: Callable[..., Any]) -> str:
     """What people call a function."""
-    return str(getattr(call, "__qualname__", None) or type(call).__qualname__)
+    name = getattr(call, "__qualname__", None)
+    return name if isinstance(name, str) else type(call).__qualname__
 
 
-class Measured:
+class Sampler:
     """Adds up blocks of items.
+
+    Args:
+        call: the function.
+        arguments: finds in an item what the function is called with, where that is not the item itself.
 
     Attributes:
         hazards: what the watched items changed around them.
@@ -41,8 +47,11 @@ class Measured:
         memory_bytes: the most that one of them was seen to add to the memory; 0 where that is unknown.
     """
 
-    def __init__(self, call: Callable[..., Any]) -> None:
+    def __init__(
+        self, call: Callable[..., Any], arguments: Callable[[Any], tuple[Any, ...]] | None = None
+    ) -> None:
         self._call = call
+        self._arguments = arguments or (lambda item: item if isinstance(item, tuple) else (item,))
         self.hazards: tuple[Hazard, ...] = ()
         self.last: tuple[tuple[Any, ...], Any] | None = None
         self._footprints = 0
@@ -74,20 +83,14 @@ class Measured:
         self.total_s += block.wall_s
         if block.wall_s > WEIGHED_S:
             self._weigh(count)
-        item = block.items[count - 1]
-        self.last = (item if isinstance(item, tuple) else (item,)), block.out[-1]
+        item, value = block.items[count - 1], block.out[-1]
+        if type(value) is not Error:
+            self.last = self._arguments(item), value
 
     def _weigh(self, items: int = 1) -> None:
         """Learn what items have added to the memory since the last look."""
         self.memory_bytes = max(self.memory_bytes, grown(self._memory, now := resident()) // items)
         self._memory = now
-
-    def add_call(self, block: Block) -> None:
-        """Learn from a block of one submitted call."""
-        self.add(block)
-        if block.out:
-            call = block.items[0]
-            self.last = (call.args, call.kwargs), block.out[-1]
 
     def importing(self) -> bool:
         """Whether modules were imported since the last restart."""
@@ -110,13 +113,18 @@ class Measured:
     @property
     def result_bytes(self) -> int:
         """What a result weighs, without what it refers to."""
-        return max(8, sys.getsizeof(self.last[1], 8)) if self.last is not None else 8
+        if self.last is None:
+            return 8
+        try:
+            return max(8, sys.getsizeof(self.last[1], 8))
+        except Exception:  # its own `__sizeof__` raises
+            return 8
 
-    def footprint_for(self, feed: Feed) -> Callable[[Block], tuple[Hazard, ...]] | None:
+    def footprint_for(self, source: Source) -> Callable[[Block], tuple[Hazard, ...]] | None:
         """Prepare the before/after check around the next item; None when enough were checked."""
         if self._footprints >= FOOTPRINTS:
             return None
-        item = feed.peek()
+        item = source.peek()
         if item is None or (not self.items and _unchangeable(item[0])):
             return None  # nothing to look at that would be worth holding back the first item
         self._footprints += 1
@@ -128,13 +136,13 @@ class Measured:
             from ..measure.hazards import Footprint
 
         footprint = Footprint(self._call)
-        args = item[0] if feed.star else item
+        args = item[0] if source.star else item
         footprint.before(args)
         return lambda block: footprint.after(args)
 
-    def sample(self, director: Director, remaining: int | None, running: Seen | None = None) -> Sample:
+    def sample(self, monitor: Monitor, remaining: int | None, running: Seen | None = None) -> Sample:
         """Everything measured, as a value."""
-        seen = running or director.seen()
+        seen = running or monitor.seen()
         walls, cpus, counts = list(self._walls), list(self._cpus), list(self._counts)
         if seen.items:  # the running block has finished some items: they count as a block of their own
             walls.append(seen.running_s / seen.items)
@@ -153,7 +161,7 @@ class Measured:
             pressed_cores=seen.pressed_cores,
             native_share=seen.native_share,
             native_before=seen.native_before,
-            children_s=director.children_s,
+            children_s=monitor.children_s,
             queued_s=seen.queued_s,
             running_s=0.0 if seen.items else seen.running_s,
             running_cpu_s=0.0 if seen.items else seen.cpu_s,

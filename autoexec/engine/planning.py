@@ -13,21 +13,24 @@ from ..errors import unpacked
 from ..frozen import replace
 from ..measure import calibration, likeness, machine, pickling
 from ..measure.weight import weight
-from ..records import Forecast, Hazard, Machine, Plan, Profile, Sample, WorkKind
-from .measured import Measured, name_of
+from ..records import Calibration, Forecast, Hazard, Machine, Plan, Profile, Sample, WorkKind
 from .memory import Memory
+from .sampling import Sampler, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..backends.base import Backend, Deliver
+    from ..backends.base import Backend
+    from ..backends.inline import Block
     from ..backends.parcels import Parcel
     from ..options import Options
-    from .feed import Feed
-    from .loop import Block
+    from ..worker.invoke import CallSpec
+    from .scheduler import Scheduler
+    from .source import Source
+    from .tracks import Track
 
-__all__ = ["Judge"]
+__all__ = ["Planner"]
 
 CHANGES_ARGUMENT = "changes its argument"  # the hazard's kind; harmless where arguments may be copies
 HEAVY_BYTES = 8 << 20  # of input, which forked workers read where it is
@@ -42,14 +45,15 @@ WORTH_WAITING = 1.5  # how much longer an item may take than what it would cost 
 WORTH_CROSSING_S = 0.02  # a serial rest shorter than this is not worth measuring what pickling costs
 
 
-class Judge:
+class Planner:
     """Plans one run; asks the machine once.
 
     Args:
         call: the function.
         options: the caller's.
-        feed: the items; forked workers may inherit them.
-        sent: what workers call, where that is more than the function.
+        source: the items; forked workers may inherit them.
+        spec: what workers call; None where there will be none.
+        facts: what the machine is and what its pools cost; None asks here and now.
 
     Attributes:
         machine: what may be used.
@@ -60,16 +64,16 @@ class Judge:
         self,
         call: Callable[..., Any],
         options: Options,
-        feed: Feed | None = None,
-        sent: Callable[..., Any] | None = None,
+        source: Source | None = None,
+        spec: CallSpec | None = None,
+        *,
+        facts: tuple[Machine, Calibration] | None = None,
     ) -> None:
-        self._call, self._options, self._feed = call, options, feed
-        self._sent = call if sent is None else sent
-        self.machine: Machine = machine.look()
-        self._calibration = calibration.load()
+        self._call, self._options, self._source, self._spec = call, options, source, spec
+        self.machine, self._calibration = facts or (machine.look(), calibration.load())
         self._hazards: tuple[Hazard, ...] | None = None
         # An initializer has to run again; and workers end with the executor that they belong to.
-        self._again = options.initializer is None and feed is not None
+        self._again = options.initializer is None and source is not None
         self._opened: list[Backend] = []
         self._wanted = list(WANTED)
         self.memory: Memory | None = None
@@ -77,32 +81,32 @@ class Judge:
     # Plans ------------------------------------------------------------------------------------------------
 
     def plan(
-        self, sample: Sample, measured: Measured, *, fork: bool, block: Block | None = None
+        self, sample: Sample, sampler: Sampler, *, fork: bool, block: Block | None = None
     ) -> tuple[Plan, Profile]:
         """The plan for what a sample showed, and the profile it rests on.
 
         Args:
             sample: the figures.
-            measured: what else is known of the items.
+            sampler: what else is known of the items.
             fork: whether this is a place to fork from.
             block: what runs right now, if anything.
         """
         profile = profile_of(sample, gil=self.machine.gil)
-        profile, stays = self._with_crossing(profile, measured, block)
-        return self._choose(profile, measured, fork=fork, stays=stays), profile
+        profile, stays = self._with_crossing(profile, sampler, block)
+        return self._choose(profile, sampler, fork=fork, stays=stays), profile
 
-    def replan(self, profile: Profile, measured: Measured, block: Block | None = None) -> Plan:
+    def replan(self, profile: Profile, sampler: Sampler, block: Block | None = None) -> Plan:
         """The plan for a profile that was corrected while the work went on.
 
         Args:
             profile: the corrected one.
-            measured: what else is known of the items.
+            sampler: what else is known of the items.
             block: what runs in the caller's thread right now, if anything.
         """
         stays = ""
         if profile.bytes_in is None:  # nobody thought of sending items anywhere yet
-            profile, stays = self._with_crossing(profile, measured, block)
-        return self._choose(profile, measured, fork=False, stays=stays)
+            profile, stays = self._with_crossing(profile, sampler, block)
+        return self._choose(profile, sampler, fork=False, stays=stays)
 
     def forced(self, remaining: int | None) -> tuple[Plan, Profile]:
         """The plan when the caller named a backend: no sample, the size of tasks follows the work."""
@@ -127,21 +131,21 @@ class Judge:
         name = name_of(self._call)
         return Profile(name, 0, 0.0, 0.0, 0.0, 0.0, kind=kind, remaining=remaining, evidence="not sampled")
 
-    def _choose(self, profile: Profile, measured: Measured, *, fork: bool, stays: str) -> Plan:
+    def _choose(self, profile: Profile, sampler: Sampler, *, fork: bool, stays: str) -> Plan:
         ways = self._forecasts(profile, fork)
         if self._options.backend == "threads":
             ways = (ways[0], replace(ways[1], seconds=min(ways[1].seconds, 0.5 * ways[0].seconds - 1.0)))
         plan = planner.choose(ways, profile)
         if plan.backend != "serial" and self._options.backend != "threads":
-            hazards = self._against(measured)
+            hazards = self._against(sampler)
             stays = stays or self._kept_here()
             ways = planner.refuse(ways, hazards=hazards, daemon=self.machine.daemon, stays=stays)
             plan = planner.choose(ways, profile, hazards)
         return self._adaptive(self._with_budget(plan, profile), profile)
 
-    def _against(self, measured: Measured) -> tuple[Hazard, ...]:
+    def _against(self, sampler: Sampler) -> tuple[Hazard, ...]:
         """What the sample and the code show against other processes, short of what the caller allows."""
-        found = dict.fromkeys(measured.hazards + self.hazards())
+        found = dict.fromkeys(sampler.hazards + self.hazards())
         copies = self._options.writable == "copy"
         return tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
 
@@ -207,17 +211,15 @@ class Judge:
                 self._hazards = find_hazards(self._call)
         return self._hazards
 
-    def _with_crossing(
-        self, profile: Profile, measured: Measured, block: Block | None
-    ) -> tuple[Profile, str]:
+    def _with_crossing(self, profile: Profile, sampler: Sampler, block: Block | None) -> tuple[Profile, str]:
         """The profile with what it costs to send one item, and why that is impossible ("" if it is not)."""
         rest = profile.remaining
         stays_here = profile.kind is WorkKind.IO and not sizing.mixes(profile)
         if stays_here or (rest is not None and rest * profile.wall_s < WORTH_CROSSING_S):
             return profile, ""
-        if measured.last is None:
+        if sampler.last is None:
             return self._with_running(profile, block)
-        args, value = measured.last
+        args, value = sampler.last
         there, back = pickling.crossing(args, load=False), pickling.crossing(value)
         if there is None or back is None:
             return profile, self._stuck(args, "args") if there is None else self._stuck(value, "result")
@@ -231,7 +233,7 @@ class Judge:
         item = block.items[min(len(block.out), len(block.items) - 1)]
         there = pickling.crossing(item, load=False)
         if there is None:
-            star = self._feed is not None and self._feed.star
+            star = self._source is not None and self._source.star
             return profile, self._stuck(unpacked(item, star), "args")
         return replace(profile, bytes_in=there.size, crossing_s=there.seconds), ""
 
@@ -278,11 +280,11 @@ class Judge:
 
     def _inherited(self, profile: Profile | None) -> Any:
         """The input, where sending it would cost more than workers that can be used again are worth."""
-        return self._feed.sequence if self._feed and self._input_bytes(profile) > HEAVY_BYTES else None
+        return self._source.sequence if self._source and self._input_bytes(profile) > HEAVY_BYTES else None
 
     def _input_bytes(self, profile: Profile | None) -> int:
         """About what the whole input weighs, where it lies in memory."""
-        items = self._feed.sequence if self._feed is not None else None
+        items = self._source.sequence if self._source is not None else None
         if not items or type(items) is range:
             return 0
         known = profile.bytes_in if profile is not None else None
@@ -293,16 +295,34 @@ class Judge:
     def open(
         self,
         plan: Plan,
-        deliver: Deliver,
+        scheduler: Scheduler,
+        track: Track,
         *,
         fork: bool,
         eager: bool = False,
         profile: Profile | None = None,
+        loop: Any = None,
+        blocked: Callable[[Any, float], None] = lambda task, seconds: None,
     ) -> Backend:
-        """Make the backend of a plan; `eager` if its workers will be wanted at once."""
+        """Make the backend of a plan; `eager` if its workers will be wanted at once.
+
+        Args:
+            plan: the plan.
+            scheduler: whom its workers ask.
+            track: where its slots are.
+            fork: whether this is a place to fork from.
+            eager: whether its workers will be wanted at once.
+            profile: what it is for.
+            loop: the caller's event loop, for calls of async functions.
+            blocked: told of such calls that kept the loop from all others.
+
+        Raises:
+            OSError: if processes cannot be started.
+            RuntimeError: if threads cannot be started.
+        """
         forks = fork and plan.backend == "processes" and self._may_fork()
         setting = Setting(
-            call=self._sent,
+            spec=self._spec,
             serialise=self._serialised,
             packed=self._packed,
             executor=self._options.backend,
@@ -311,8 +331,10 @@ class Judge:
             eager=eager,
             terms=self._terms(plan),
             conduct=self._conduct(profile) if plan.backend == "processes" else Conduct(),
+            loop=loop,
+            blocked=blocked,
         )
-        backend = registry.open_backend(plan, deliver, setting)
+        backend = registry.open_backend(plan, scheduler, track.add, setting)
         self._opened.append(backend)
         return backend
 
@@ -326,7 +348,6 @@ class Judge:
             strict=self._options.backend == "processes",
             expected_s=profile.wall_s if profile is not None else 0.0,
             state=self._state(),
-            merge=not (self._options.chunksize or self._options.journal or self._options.item_timeout),
             keep=self._again,
             travels=self._again and likeness.travels(self._call),
             starved=self.memory.starved,
@@ -338,32 +359,39 @@ class Judge:
         if not self._again:
             return None
         state = likeness.state_of(self._call)
-        return None if state is None else (type(self._sent).__name__, state)
+        spec = self._spec
+        if state is None or spec is None:
+            return state
+        # Variables of the caller's are the context's own: a worker that knows others must not be used.
+        variables = tuple((variable, id(value)) for variable, value in (spec.context or {}).items())
+        return (spec.capture, spec.star, frozenset(variables), state)
 
-    def _serialised(self, call: Callable[..., Any]) -> bytes:
-        return self._equipped(call, _as_bytes)  # type: ignore[no-any-return]
+    def _serialised(self, spec: CallSpec) -> bytes:
+        return self._equipped(spec, _as_bytes)  # type: ignore[no-any-return]
 
-    def _packed(self, call: Callable[..., Any]) -> Parcel:
+    def _packed(self, spec: CallSpec) -> Parcel:
         from ..backends.parcels import pack
 
-        return self._equipped(call, pack)  # type: ignore[no-any-return]
+        return self._equipped(spec, pack)  # type: ignore[no-any-return]
 
-    def _equipped(self, call: Callable[..., Any], send: Callable[[Any, Any], Any]) -> Any:
+    def _equipped(self, spec: CallSpec, send: Callable[[Any, Any], Any]) -> Any:
         """A function for another process, with what it reads in modules that are imported anew there."""
         from ..backends.outfit import Outfit
         from ..measure.belongings import belongings
         from ..measure.hazards import dump
         from ..unpicklable import Unpicklable
+        from ..worker.context import carried
 
+        spec.values = carried(spec.context, pickling.crosses)
         values = belongings(self._call)
         if values:
             import cloudpickle
 
             try:
-                return send(Outfit(call, values), cloudpickle.dumps)
+                return send(Outfit(spec, values), cloudpickle.dumps)
             except Exception:  # the function, or some of that: then as much as can be sent
                 values = {key: value for key, value in values.items() if pickling.crosses(value)}
-        found = dump(call, lambda call, dumps: send(Outfit(call, values) if values else call, dumps))
+        found = dump(spec, lambda spec, dumps: send(Outfit(spec, values) if values else spec, dumps))
         if isinstance(found, Unpicklable):
             raise TypeError(f"{name_of(self._call)} cannot be sent to another process: {found}")
         return found
@@ -371,8 +399,7 @@ class Judge:
     def learn(self) -> None:
         """Remember what pools cost here."""
         for backend in self._opened:
-            seen = getattr(backend, "costs", None)
-            if seen is not None and (found := seen()):
+            if found := backend.costs():
                 calibration.learn(**found)
 
 

@@ -1,0 +1,251 @@
+"""Tasks for somebody else's `concurrent.futures.Executor`: the caller's own, or loky through joblib.
+
+It is never given more than its quota, so what waits can be had back; and it is given tasks from a flat loop,
+never within a call of the scheduler's: some executors run a call inside `submit`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+
+from ..errors import MissingExtra, WorkerDied
+from ..worker.invoke import CallSpec, Error, Task, TaskResult, is_clean, run_items
+from .native import environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .base import Slot, Tasks
+
+__all__ = ["ExecutorBackend", "capacity", "in_this_process", "loky_executor"]
+
+
+def loky_executor(max_workers: int, cores: int | None = None) -> Executor:
+    """An executor of joblib's loky, ended with the call that made it.
+
+    Args:
+        max_workers: processes.
+        cores: cores that each may keep busy with its native libraries, or None to leave those alone.
+
+    Raises:
+        MissingExtra: if joblib is not installed.
+    """
+    try:
+        from joblib.externals import loky
+    except ImportError as error:
+        raise MissingExtra("backend='joblib' needs joblib: pip install 'autoexec-futures[joblib]'") from error
+    env = None if cores is None else environment(cores)
+    executor: Executor = loky.ProcessPoolExecutor(max_workers=max_workers, env=env)
+    return executor
+
+
+def in_this_process(executor: Executor) -> bool:
+    """Whether an executor is known to run its tasks in threads of this process."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    name = type(executor).__name__
+    return isinstance(executor, ThreadPoolExecutor) and name != "InterpreterPoolExecutor"
+
+
+def capacity(executor: object, otherwise: int) -> int:
+    """Workers of an executor, as far as it tells."""
+    told = getattr(executor, "_max_workers", None)
+    return told if type(told) is int and told > 0 else otherwise
+
+
+class ExecutorBackend:
+    """Runs tasks through an executor.
+
+    Args:
+        tasks: the scheduler.
+        executor: where to.
+        serialise: turns what is called into bytes for executors of other processes; None sends it as it is.
+        owned: whether to shut the executor down at the end.
+        renew: makes another one when this one is broken; it is then owned, too.
+        name: for notes and plans.
+    """
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        executor: Executor,
+        *,
+        serialise: Callable[[CallSpec], bytes] | None = None,
+        owned: bool = False,
+        renew: Callable[[], Executor] | None = None,
+        name: str = "",
+    ) -> None:
+        self.name = name or type(executor).__name__
+        self._tasks, self._executor = tasks, executor
+        self._owned, self._renew = owned or renew is not None, renew
+        self._serialise = serialise
+        self._broken = False
+        self._bytes: dict[int, tuple[CallSpec, bytes]] = {}
+        self._under_way: dict[Future[Any], tuple[Slot, Task]] = {}
+        self._rung: deque[Slot] = deque()
+        self._sending = threading.Lock()
+
+    # Out --------------------------------------------------------------------------------------------------
+
+    def start(self, slot: Slot) -> None:
+        """A slot needs no worker of its own; its ring comes, too."""
+
+    def ring(self, slot: Slot) -> None:
+        """There is an answer for a slot: a task to hand over."""
+        self._rung.append(slot)
+        while self._rung and self._sending.acquire(False):
+            try:
+                self._hand_over_all()
+            finally:
+                self._sending.release()
+
+    def _hand_over_all(self) -> None:
+        while self._rung:
+            slot = self._rung.popleft()
+            answer = self._tasks.collect(slot)
+            if isinstance(answer, Task):
+                self._hand_over(slot, answer)
+            elif answer is not None:
+                self._tasks.gone(slot)
+
+    def _hand_over(self, slot: Slot, task: Task) -> None:
+        if not task.begin():
+            self._end(slot, task, TaskResult([], withdrawn=True))
+            return
+        try:
+            future = self._submit(*self._packed(task))
+        except RuntimeError as error:
+            if not self._owned or isinstance(error, BrokenExecutor):
+                self._fail(slot, task, error)
+                return
+            # The interpreter is about to exit, and loky takes no more work: what is pending is done here.
+            self._end(slot, task, _run(task, "the caller: the interpreter is about to exit"))
+            return
+        except Exception as error:  # its queue cannot take it
+            self._fail(slot, task, error)
+            return
+        self._under_way[future] = slot, task
+        future.add_done_callback(self._done)
+
+    def _submit(self, *call: Any) -> Future[Any]:
+        try:
+            return self._executor.submit(*call)
+        except BrokenExecutor:
+            if self._renew is None:
+                raise
+            self._executor = self._renew()
+            return self._executor.submit(*call)
+
+    def _packed(self, task: Task) -> tuple[Any, ...]:
+        spec = task.spec
+        if self._serialise is None:
+            return run_here, spec, task
+        if id(spec) not in self._bytes:
+            self._bytes[id(spec)] = spec, self._serialise(spec)
+        return run_pickled, self._bytes[id(spec)][1], task.items
+
+    # In ---------------------------------------------------------------------------------------------------
+
+    def _done(self, future: Future[Any]) -> None:
+        found = self._under_way.pop(future, None)
+        if found is None:
+            return
+        slot, task = found
+        if future.cancelled():
+            self._end(slot, task, TaskResult([]))  # taken back: it was never begun
+            return
+        error = future.exception()
+        if error is not None:
+            self._fail(slot, task, self._explained(error, task))
+        else:
+            outcomes, wall, cpu = future.result()
+            now = time.monotonic()
+            clean = is_clean(task.spec, outcomes)
+            self._end(slot, task, TaskResult(outcomes, now - wall, now, cpu, self.name, clean=clean))
+
+    def _end(self, slot: Slot, task: Task, result: TaskResult) -> None:
+        self._tasks.completed(slot, task, result)
+
+    def _fail(self, slot: Slot, task: Task, error: BaseException) -> None:
+        count = len(task.items) if task.spec.capture else 1
+        now = time.monotonic()
+        self._end(slot, task, TaskResult([Error(error) for _ in range(count)], now, now, 0.0, self.name))
+
+    def _explained(self, error: BaseException, task: Task) -> BaseException:
+        if not isinstance(error, BrokenExecutor):
+            return error
+        self._broken = True
+        dead = WorkerDied(
+            f"the workers of {self.name} broke while they held items from index {task.place} on: {error}"
+        )
+        dead.__cause__ = error
+        return dead
+
+    # The end ----------------------------------------------------------------------------------------------
+
+    def recall(self) -> None:
+        """Take back what the executor has not begun."""
+        for future in list(self._under_way):
+            future.cancel()
+
+    def abandon(self, slot: Slot, task: Task) -> None:
+        """Somebody else's worker cannot be given up."""
+
+    def close(self, *, wait: bool = True, kill: bool = False) -> None:
+        """Shut the executor down if it is ours; cancel what has not begun, when ending early.
+
+        Args:
+            wait: until running tasks are done.
+            kill: cancel; a running task of somebody else's executor is not ended.
+        """
+        if kill:
+            self.recall()
+        if self._owned:
+            self._executor.shutdown(wait=wait or self._broken)  # a broken one has nothing to wait for
+        elif wait:
+            for future in list(self._under_way):
+                try:
+                    future.exception()
+                except CancelledError:
+                    continue
+
+    def costs(self) -> dict[str, float]:
+        """Nothing was measured."""
+        return {}
+
+
+def _run(task: Task, where: str) -> TaskResult:
+    began = time.monotonic()
+    outcomes, wall, cpu = run_here(task.spec, task)
+    clean = is_clean(task.spec, outcomes)
+    return TaskResult(outcomes, began, began + wall, cpu, where, clean=clean)
+
+
+def run_here(spec: CallSpec, task: Task) -> tuple[list[Any], float, float]:
+    """In a thread of this process: run the items of a task."""
+    return _timed(spec, task.items, None if task.context is None else task.context)
+
+
+def _timed(spec: CallSpec, items: Sequence[Any], context: Any = None) -> tuple[list[Any], float, float]:
+    outcomes: list[Any] = []
+    cpu, wall = time.thread_time(), time.perf_counter()
+    run_items(spec, items, outcomes, None if context is None else context.copy)
+    return outcomes, time.perf_counter() - wall, time.thread_time() - cpu
+
+
+def run_pickled(data: bytes, items: Sequence[Any]) -> tuple[list[Any], float, float]:
+    """In a worker of another process: load what is called (once per worker) and run the items."""
+    import pickle
+
+    spec = _loaded.get(data)
+    if spec is None:
+        spec = _loaded[data] = pickle.loads(data)
+    return _timed(spec, items)
+
+
+_loaded: dict[bytes, CallSpec] = {}

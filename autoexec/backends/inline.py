@@ -1,0 +1,154 @@
+"""The caller's own thread as a backend: one slot, served by whoever takes results.
+
+It runs blocks of items. What it has done can be seen at any moment from the length of a block's output; what
+it has not begun can be taken away: `recall` exhausts the block's iterator, after which at most the one item
+that was just fetched is still run here. No item is run twice or lost, with or without a GIL, and the loop
+itself pays nothing for it.
+
+Items run inside a generator, which is suspended before anybody sees an error: so the traceback of an error
+ends there, and does not hold on to the frames of whoever takes results.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Sequence
+
+from ..resources import busy_here
+from ..worker.invoke import CallSpec, Error, Task, TaskResult, is_clean, run_items
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .base import Slot
+
+__all__ = ["WHERE", "Block", "InlineBackend"]
+
+WHERE = "the caller's thread"
+
+
+class Block:
+    """Some consecutive items, what came of them so far, and what is still ours to run."""
+
+    __slots__ = (
+        "began",
+        "cpu_before",
+        "cpu_s",
+        "items",
+        "iterator",
+        "limit",
+        "out",
+        "task",
+        "wall_s",
+    )
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.items = task, task.items
+        self.iterator = iter(task.items)
+        self.out: list[Any] = []
+        self.limit: int | None = None  # set by `steal`: only so many of the items are still ours
+        self.cpu_before = time.thread_time()
+        self.wall_s = self.cpu_s = 0.0
+        self.began = time.perf_counter()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended it, if not its last item."""
+        last = self.out[-1] if self.out else None
+        return last.error if type(last) is Error else None
+
+    def steal(self) -> int:
+        """Take away what has not begun; called from another thread, under the backend's lock.
+
+        The iterator is exhausted first. Then at most one item after those in `out` has been fetched, so
+        everything from the next one on is free to be taken: the place of that is returned.
+        """
+        self.iterator.__setstate__(len(self.items))  # type: ignore[attr-defined]
+        self.limit = min(len(self.items), len(self.out) + 1)
+        return self.limit
+
+
+class InlineBackend:
+    """Runs tasks here.
+
+    Args:
+        spec: what to call.
+
+    Attributes:
+        block: what runs at the moment.
+        lock: held while something is taken away from a block.
+    """
+
+    name = "serial"
+
+    def __init__(self, spec: CallSpec) -> None:
+        self._spec = spec
+        self.block: Block | None = None
+        self.lock = threading.Lock()
+        self._calls = self._serve()
+        next(self._calls)
+
+    def _serve(self) -> Generator[None, Block, None]:
+        spec = self._spec
+        while True:
+            block = yield
+            run_items(spec, block.iterator, block.out)
+            del block
+
+    def run(self, task: Task) -> tuple[Block, TaskResult]:
+        """Run a task.
+
+        Raises:
+            BaseException: Ctrl-C and the like, at once; and what ended this thread's last call.
+        """
+        began = time.monotonic()
+        block = self.block = Block(task)
+        busy_here(1)
+        try:
+            self._calls.send(block)
+            if len(block.out) < len(block.items) and block.error is None:
+                self._finish_stolen(block)
+        finally:
+            busy_here(-1)
+            self.block = None
+        block.wall_s = time.perf_counter() - block.began
+        block.cpu_s = time.thread_time() - block.cpu_before
+        if (error := block.error) is not None and not isinstance(error, Exception):
+            raise error
+        clean = is_clean(self._spec, block.out)
+        return block, TaskResult(block.out, began, time.monotonic(), block.cpu_s, WHERE, clean=clean)
+
+    def _finish_stolen(self, block: Block) -> None:
+        with self.lock:  # until the thief is done
+            limit = block.limit if block.limit is not None else len(block.items)
+        rest: Sequence[Any] = block.items[len(block.out) : limit]
+        if len(rest):
+            block.iterator = iter(rest)
+            self._calls.send(block)
+
+    def steal(self) -> tuple[Task, int] | None:
+        """Take away what has not begun of the block that runs: its task, and the first place that is free."""
+        with self.lock:
+            block = self.block
+            return None if block is None else (block.task, block.steal())
+
+    def start(self, slot: Slot) -> None:
+        """The caller's thread is there."""
+
+    def ring(self, slot: Slot) -> None:
+        """The caller asks by itself."""
+
+    def recall(self) -> None:
+        """Whoever changes the plan takes away what has not begun, by `steal`."""
+
+    def abandon(self, slot: Slot, task: Task) -> None:
+        """The caller's thread cannot be given up."""
+
+    def close(self, *, wait: bool = True, kill: bool = False) -> None:
+        """There is nothing to end."""
+
+    def costs(self) -> dict[str, float]:
+        """It costs nothing."""
+        return {}

@@ -1,0 +1,202 @@
+"""Tracks and slots: a backend as one run has opened it, and the places of its workers.
+
+Rule: a slot gets a task when it has asked for one, and is asked for nothing else. A track's own account says
+what it has done; only the scheduler writes here, under its lock.
+"""
+
+from __future__ import annotations
+
+from _thread import allocate_lock
+from collections.abc import Callable
+from enum import Enum
+
+from ..decide import sizing
+from .queues import TaskQueue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..backends.base import Backend
+    from ..records import Plan
+    from ..worker.invoke import Task, TaskResult
+
+__all__ = ["END", "Chunks", "End", "Naming", "Slot", "Track", "TrackState"]
+
+
+class End(Enum):
+    """What a slot is told when there will be no more tasks for it."""
+
+    END = "end"
+
+
+END = End.END
+
+
+class Naming:
+    """What a slot is asked to do first: to find out whom some tasks concern, which runs the user's code."""
+
+    __slots__ = ("names", "queue", "tasks")
+
+    def __init__(self, queue: TaskQueue, tasks: list[Task]) -> None:
+        self.queue, self.tasks = queue, tasks
+        self.names: list[str | BaseException] = []
+
+
+class TrackState(Enum):
+    """The life of a track."""
+
+    PLANNED = "planned"
+    OPENING = "opening"
+    OPEN = "open"
+    DRAINING = "draining"
+    CLOSED = "closed"
+    FAILED = "failed"
+
+
+class Chunks:
+    """How many items the next task of a track has; it follows what items really take.
+
+    Args:
+        plan: the plan that the track carries out.
+        fixed: the caller's `chunksize=`, or None.
+        single: whether tasks have one item each.
+        window: the caller's `buffersize=`, or None.
+        bytes_each: pickled bytes of an item, there and back.
+    """
+
+    __slots__ = ("_at_once", "_bytes", "_fixed", "_window", "size")
+
+    def __init__(
+        self, plan: Plan, fixed: int | None, *, single: bool, window: int | None, bytes_each: int = 0
+    ) -> None:
+        self._at_once, self._window, self._bytes = plan.at_once, window, bytes_each
+        self._fixed = 1 if single else fixed
+        self.size = self._fixed or plan.chunksize
+
+    def next(self, remaining: int | None) -> int:
+        """Items of the next task: smaller ones towards the end, so that workers finish together."""
+        if self._fixed is not None or self.size == 1 or remaining is None:
+            return self.size
+        return max(1, min(self.size, remaining // (2 * self._at_once)))
+
+    def follow(self, item_s: float) -> None:
+        """Items take so many seconds."""
+        if self._fixed is not None or item_s <= 0.0:
+            return
+        if self.size == 1 and item_s > sizing.TASK_S / 10:
+            return
+        wanted = min(sizing.MOST, int(sizing.TASK_S / item_s), 4 * self.size)
+        if self._bytes:
+            wanted = min(wanted, (4 << 20) // self._bytes)
+        if self._window is not None:
+            wanted = min(wanted, self._window // (2 * self._at_once))
+        self.size = max(1, wanted)
+
+
+class Slot:
+    """A worker's place.
+
+    Attributes:
+        track: whose it is.
+        gate: its thread waits here for an answer; None for a slot without a thread of its own.
+        mail: the answer: a task, `END`, something to name, or None as long as there is none.
+        todo: what its thread has to do before it goes on.
+        tasks: the tasks that it has.
+        began: when the last of them was given to it.
+        parked: whether it waits for a task.
+        left: whether nobody waits for what it runs.
+        finished: the task that its thread has run, with its result, on their way to the scheduler.
+        worker: the backend's own.
+    """
+
+    __slots__ = ("began", "finished", "gate", "left", "mail", "parked", "tasks", "todo", "track", "worker")
+
+    def __init__(self, track: Track, *, threaded: bool = True) -> None:
+        self.track = track
+        self.gate: Any = None
+        if threaded:
+            self.gate = allocate_lock()
+            self.gate.acquire()
+        self.mail: Task | End | Naming | None = None
+        self.todo: list[Callable[[], object]] = []
+        self.tasks: dict[int, Task] = {}
+        self.began = 0.0
+        self.parked = self.left = False
+        self.finished: tuple[Task, TaskResult] | None = None
+        self.worker: Any = None
+
+
+class Track:
+    """One backend as opened by one run.
+
+    Args:
+        name: of the backend.
+        queue: where its tasks come from.
+        most: slots at most.
+        chunks: how large its tasks are.
+        elastic: whether the scheduler makes slots as they are needed.
+        threaded: whether each slot has a thread that waits at its gate.
+        ends_late: whether the backend itself ends calls that take longer than `item_timeout=`.
+        bounded: whether the backend itself runs no more calls at once than the plan says.
+
+    Attributes:
+        state: see `TrackState`.
+        backend: the backend, once it is open.
+        slots: its slots.
+        parked: those that wait for a task, the last one first.
+        busy: slots that have a task.
+        allowed: slots that may be busy at present.
+        held: whether it is open, but gets no tasks yet.
+        done: items that have ended here.
+        wall_s: their seconds.
+        cpu_s: and their CPU seconds.
+        error: why it failed.
+        note: told of each task that has ended: items, seconds, CPU seconds. Under the scheduler's lock.
+    """
+
+    __slots__ = (
+        "allowed", "backend", "bounded", "busy", "chunks", "cpu_s", "done", "elastic", "ends_late", "error",
+        "held", "most", "name",
+        "note", "parked", "queue", "slots", "state", "threaded", "wall_s",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        queue: TaskQueue,
+        most: int,
+        chunks: Chunks,
+        *,
+        elastic: bool = False,
+        threaded: bool = True,
+        ends_late: bool = False,
+        bounded: bool = False,
+    ) -> None:
+        self.ends_late, self.bounded = ends_late, bounded
+        self.name, self.queue, self.most, self.chunks = name, queue, most, chunks
+        self.elastic, self.threaded = elastic, threaded
+        self.state = TrackState.PLANNED
+        self.backend: Backend | None = None
+        self.slots: set[Slot] = set()
+        self.parked: list[Slot] = []
+        self.busy, self.allowed, self.held = 0, most, False
+        self.done, self.wall_s, self.cpu_s = 0, 0.0, 0.0
+        self.error: BaseException | None = None
+        self.note: Callable[[int, float, float], object] = lambda items, wall, cpu: None
+
+    def add(self) -> Slot:
+        """One more slot."""
+        slot = Slot(self, threaded=self.threaded)
+        self.slots.add(slot)
+        return slot
+
+    @property
+    def over(self) -> bool:
+        """Whether no slot of it runs anything any more."""
+        return self.state in (TrackState.CLOSED, TrackState.FAILED) or (
+            self.state is TrackState.DRAINING and not self.busy
+        )
+
+    def __repr__(self) -> str:
+        return f"<Track {self.name} {self.state.value}: {self.busy} of {len(self.slots)} slots busy>"

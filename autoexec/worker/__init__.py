@@ -1,0 +1,1 @@
+"""What happens where an item runs: the call itself, and what stands around it."""

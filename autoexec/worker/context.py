@@ -1,0 +1,127 @@
+"""What an item finds around it: its own copy of the context variables, and an initializer that has run.
+
+What surrounds an item on every backend belongs here. What differs between backends (threads, pages, sockets)
+does not.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+from collections.abc import Callable
+from types import BuiltinFunctionType, CodeType
+
+from ..errors import BrokenWorker
+from ..resources import current, here
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .invoke import CallSpec
+
+__all__ = ["carried", "changed", "may_set_variables", "of_call", "prepare", "taken_up"]
+
+# Names in code by which a context variable may be set, by way of a token, another context, or decimal.
+_SETTING = frozenset(("set", "reset", "ContextVar", "copy_context", "localcontext", "setcontext"))
+
+
+def changed(before: contextvars.Context, after: contextvars.Context) -> str:
+    """The name of a context variable that differs between a context and its copy; "" if none does.
+
+    >>> variable = contextvars.ContextVar("level")
+    >>> before = contextvars.copy_context()
+    >>> after = before.copy()
+    >>> _ = after.run(variable.set, 1)
+    >>> changed(before, after), changed(before, before.copy())
+    ('level', '')
+    """
+    for variable in after:
+        if variable not in before or after[variable] is not before[variable]:
+            return variable.name
+    return "" if len(before) == len(after) else "a variable that was reset"
+
+
+def may_set_variables(call: Any) -> bool:
+    """Whether a function's own code names a way to set a context variable.
+
+    What its callees do is not seen: whoever relies on this compares contexts as well.
+    """
+    code = getattr(call, "__code__", None)
+    if type(code) is not CodeType:
+        return type(call) is not BuiltinFunctionType or isinstance(call.__self__, contextvars.ContextVar)
+    return _names_setting(code)
+
+
+def _names_setting(code: CodeType) -> bool:
+    if not _SETTING.isdisjoint(code.co_names):
+        return True
+    return any(_names_setting(const) for const in code.co_consts if type(const) is CodeType)
+
+
+def prepare(spec: CallSpec) -> None:
+    """Run the initializer of a call, if there is one and it has not run in this worker.
+
+    Raises:
+        BrokenWorker: if it raises.
+    """
+    if spec.initializer is None:
+        return
+    made = here().made
+    if spec.token not in made:
+        try:
+            spec.initializer(*spec.initargs)
+        except Exception as error:
+            name = getattr(spec.initializer, "__qualname__", spec.initializer)
+            raise BrokenWorker(
+                f"the initializer {name} raised {type(error).__qualname__}: {error}"
+            ) from error
+        made[spec.token] = None
+
+
+def of_call(context: contextvars.Context) -> contextvars.Context:
+    """A copy of a call's own context, in which this worker's objects are found."""
+    own = context.copy()
+    own.run(current.set, current.get())
+    return own
+
+
+def carried(
+    context: contextvars.Context | None, crosses: Callable[[Any], bool]
+) -> dict[tuple[str, str], Any]:
+    """What of a context can go to a fresh interpreter: by module and name, where a variable has such a name.
+
+    Args:
+        context: the caller's, at the call.
+        crosses: says of a value whether it can be pickled.
+    """
+    found: dict[tuple[str, str], Any] = {}
+    for variable, value in (context or {}).items():
+        home = _home(variable)
+        if home is not None and crosses(value):
+            found[home] = value
+    return found
+
+
+def _home(variable: contextvars.ContextVar[Any]) -> tuple[str, str] | None:
+    """The module and the name there by which a variable can be found in another process."""
+    name = variable.name
+    for module_name, module in list(sys.modules.items()):
+        if not module_name.startswith("autoexec") and getattr(module, "__dict__", {}).get(name) is variable:
+            return module_name, name
+    return None
+
+
+def taken_up(values: dict[tuple[str, str], Any]) -> contextvars.Context:
+    """A context with values from another process; a variable that is not to be found here is left out."""
+    from importlib import import_module
+
+    context = contextvars.copy_context()
+    for (module, name), value in values.items():
+        try:
+            variable = getattr(import_module(module), name)
+        except Exception:
+            continue
+        if isinstance(variable, contextvars.ContextVar):
+            context.run(variable.set, value)
+    return context

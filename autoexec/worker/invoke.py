@@ -1,0 +1,303 @@
+"""The call: the one place where a user's function is called, on every backend and from every door.
+
+Rule 1: whoever runs items runs them by `run_items`, `run_task` or `run_async`. Rule 2: each item runs in a
+copy of the context of its call, so that what it sets reaches neither the next one nor the caller. Rule 3:
+what an item raises becomes a value here; nobody below has to catch anything.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+
+from ..errors import BrokenWorker
+from .context import changed, of_call, prepare, taken_up
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class Outcomes(Protocol):
+        """Takes what becomes of each item, in order."""
+
+        def append(self, outcome: Any, /) -> object: ...
+
+
+__all__ = ["CallSpec", "Error", "Task", "TaskResult", "is_clean", "run_async", "run_items", "run_task"]
+
+
+class Error:
+    """An item's error as a value, standing in its place among outcomes."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from .remote_errors import portable, restored
+
+        return restored, (Error, *portable(self.error))
+
+    def __repr__(self) -> str:
+        return f"Error({self.error!r})"
+
+
+class CallSpec:
+    """What a run calls, and how; made once for a run.
+
+    Attributes:
+        call: the function.
+        star: whether items are argument tuples.
+        capture: whether an item's error is a value among others; else it ends its task.
+        initializer: called with `initargs` once in every worker before its first item, or None.
+        initargs: its arguments.
+        token: by what a worker remembers that it ran.
+        context: the caller's context variables at the call, or None where each worker has its own.
+        together: whether the items of a task may share one copy of the context, because nothing in code and
+            sample sets a variable; compared after the task, and unset by the first that does.
+        sets: the name of a context variable that an item was seen to set, or "".
+        values: in a fresh worker what its caller's context variables had, by module and name.
+    """
+
+    __slots__ = (
+        "call", "capture", "context", "initargs", "initializer", "sets", "star", "together", "token",
+        "values",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        call: Callable[..., Any],
+        *,
+        star: bool = False,
+        capture: bool = False,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        token: str = "",
+        context: contextvars.Context | None = None,
+    ) -> None:
+        self.call, self.star, self.capture = call, star, capture
+        self.initializer, self.initargs = initializer, initargs
+        self.token = token or (_token() if initializer is not None else "")
+        self.context, self.together, self.sets = context, False, ""
+        self.values: dict[tuple[str, str], Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        own = (self.call, self.star, self.capture, self.initializer, self.initargs, self.token, self.values)
+        return _arrived, own
+
+    def in_worker(self) -> contextvars.Context:
+        """The same in a worker, which has objects of its own."""
+        assert self.context is not None
+        return of_call(self.context)
+
+    def fresh_context(self) -> contextvars.Context:
+        """A context of its own for an item."""
+        return contextvars.copy_context() if self.context is None else self.context.copy()
+
+
+def _arrived(
+    call: Callable[..., Any],
+    star: bool,
+    capture: bool,
+    initializer: Callable[..., object] | None,
+    initargs: tuple[Any, ...],
+    token: str,
+    values: dict[tuple[str, str], Any],
+) -> CallSpec:
+    """A spec in another process."""
+    spec = CallSpec(call, star=star, capture=capture, initializer=initializer, initargs=initargs, token=token)
+    spec.values = values
+    if values:
+        spec.context = taken_up(values)
+    return spec
+
+
+def _token() -> str:
+    import uuid
+
+    return uuid.uuid4().hex
+
+
+class Task:
+    """Items that one worker runs one after the other.
+
+    Attributes:
+        serial: its number, as given out; another one at each try.
+        spec: what to call.
+        place: of its first item, in the order in which the input was pulled.
+        items: the items; argument tuples if `spec.star`.
+        attempt: how often its only item has begun, or 0.
+        group: whose limits hold for it, or None.
+        future: for whom it runs, if not for a map.
+        context: the context of its own call, or None for that of its spec.
+        since: when its only item was begun first, by `time.monotonic`.
+        notes: what became of earlier tries.
+        ticket: what the limits of its group know it by.
+        route: which backends may run it: those that serve this route.
+        asked: whether `begin` was asked already.
+        alone: whether it must not go together with others: it was cut out of a larger one.
+    """
+
+    __slots__ = (
+        "alone",
+        "asked", "attempt", "context", "future", "group", "items", "notes", "place", "route", "serial",
+        "since", "spec", "ticket",
+    )  # fmt: skip
+
+    def __init__(self, spec: CallSpec, place: int, items: Sequence[Any]) -> None:
+        self.spec, self.place, self.items = spec, place, items
+        self.serial = self.attempt = 0
+        self.group: Any = None
+        self.future: Any = None
+        self.context: contextvars.Context | None = None
+        self.since = 0.0
+        self.notes: list[str] = []
+        self.ticket: Any = None
+        self.route: Any = None
+        self.asked = self.alone = False
+
+    def begin(self) -> bool:
+        """Whether anybody still wants it; asked by the worker that takes it."""
+        if self.future is None or self.asked:
+            return True
+        self.asked = True
+        return bool(self.future.set_running_or_notify_cancel())
+
+    def __repr__(self) -> str:
+        return f"<Task {self.serial}: {len(self.items)} from {self.place}>"
+
+
+class TaskResult:
+    """What became of a task.
+
+    Attributes:
+        outcomes: what became of its first items: values, or `Error`s. Items behind these have not begun.
+        began: when it began, by `time.monotonic`.
+        ended: when it ended.
+        cpu_s: CPU seconds of the worker's thread.
+        worker: the worker, for notes ("process 4711").
+        clean: whether there is no `Error` among the outcomes, as far as that is known.
+        split: whether what is left of it has to go item by item.
+        withdrawn: whether nobody wanted it any more: nothing of it was begun.
+    """
+
+    __slots__ = ("began", "clean", "cpu_s", "ended", "outcomes", "split", "withdrawn", "worker")
+
+    def __init__(
+        self,
+        outcomes: list[Any],
+        began: float = 0.0,
+        ended: float = 0.0,
+        cpu_s: float = 0.0,
+        worker: str = "",
+        *,
+        clean: bool = False,
+        split: bool = False,
+        withdrawn: bool = False,
+    ) -> None:
+        self.outcomes, self.began, self.ended, self.cpu_s, self.worker = (
+            outcomes, began, ended, cpu_s, worker,
+        )  # fmt: skip
+        self.clean, self.split, self.withdrawn = clean, split, withdrawn
+
+
+def run_items(
+    spec: CallSpec,
+    items: Iterable[Any],
+    outcomes: Outcomes,
+    fresh: Callable[[], contextvars.Context] | None = None,
+) -> None:
+    """Call the function for each item; what becomes of it goes to `outcomes`.
+
+    It ends with the items, or with an error: any where `spec.capture` is False, else one that is more than
+    the item's own affair (`SystemExit`, `KeyboardInterrupt`, an initializer that failed).
+
+    Args:
+        spec: what to call.
+        items: from where the items are taken one by one, just before they are run.
+        outcomes: a list, or what stands for one.
+        fresh: makes the context of an item; None for the spec's own.
+    """
+    fresh = spec.fresh_context if fresh is None else fresh
+    try:
+        prepare(spec)
+    except BaseException as error:
+        outcomes.append(Error(error))
+        return
+    if spec.together:
+        context = fresh()
+        before = context.copy()
+        context.run(_call_each, spec, items, outcomes, None)
+        if name := changed(before, context):
+            spec.together, spec.sets = False, name
+    else:
+        _call_each(spec, items, outcomes, fresh)
+
+
+def _call_each(
+    spec: CallSpec,
+    items: Iterable[Any],
+    outcomes: Outcomes,
+    fresh: Callable[[], contextvars.Context] | None,
+) -> None:
+    iterator, add = iter(items), outcomes.append
+    while True:
+        try:
+            _call_all(spec.call, spec.star, iterator, add, fresh)
+            return
+        except BaseException as error:
+            add(Error(error))
+            if not spec.capture or not isinstance(error, Exception) or isinstance(error, BrokenWorker):
+                return
+
+
+def _call_all(
+    call: Callable[..., Any],
+    star: bool,
+    items: Iterator[Any],
+    add: Callable[[Any], object],
+    fresh: Callable[[], contextvars.Context] | None,
+) -> None:
+    """The four loops: for single arguments or tuples, in one context for all or one for each."""
+    if fresh is not None:
+        if star:
+            for item in items:
+                add(fresh().run(call, *item))
+        else:
+            for item in items:
+                add(fresh().run(call, item))
+    elif star:
+        for item in items:
+            add(call(*item))
+    else:
+        for item in items:
+            add(call(item))
+
+
+def run_task(spec: CallSpec, task: Task, worker: str) -> TaskResult:
+    """Run the items of a task in this thread, each in a copy of the thread's own context."""
+    if not task.begin():
+        return TaskResult([], worker=worker, withdrawn=True)
+    outcomes: list[Any] = []
+    fresh = contextvars.copy_context if task.context is None else partial(of_call, task.context)
+    cpu, began = time.thread_time(), time.monotonic()
+    run_items(spec, task.items, outcomes, fresh)
+    ended = time.monotonic()
+    return TaskResult(
+        outcomes, began, ended, time.thread_time() - cpu, worker, clean=is_clean(spec, outcomes)
+    )
+
+
+def is_clean(spec: CallSpec, outcomes: Sequence[Any]) -> bool:
+    """Whether there is no `Error` among outcomes; without `spec.capture` only the last can be one."""
+    if not spec.capture:
+        return not outcomes or type(outcomes[-1]) is not Error
+    return not any(type(outcome) is Error for outcome in outcomes)
+
+
+def run_async(spec: CallSpec, item: Any) -> Any:
+    """Call an async function for an item: what is to be awaited."""
+    return spec.call(*item) if spec.star else spec.call(item)
