@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from .api import check_function, resolved
 from .checks import is_async
-from .engine.router import Call, Router
+from .engine.submit import Submissions
 from .errors import OptionError
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ class Executor(BaseExecutor):
             options = {"max_workers": workers, **options}
         self._options = resolved(options)
         _check(self._options)
-        self._router = Router(self._options, _open_routers.discard)
-        self._lock = threading.Lock()
+        self._submissions = Submissions(self._options, _open.discard)
+        self._lock = threading.RLock()  # a finalizer may submit, too
         self._shut_down = False
         self._given: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
-        _open_routers.add(self._router)
-        weakref.finalize(self, _let_go, self._router).atexit = False
+        _open.add(self._submissions)
+        weakref.finalize(self, _let_go, self._submissions).atexit = False
 
     @overload
     def submit(
@@ -78,18 +78,23 @@ class Executor(BaseExecutor):
             OptionError: if `fn` is not callable, or async where the executor has a `backend`.
         """
         check_function(fn, self._options)
-        return self._submit(Call(fn, args, kwargs))
+        return self._submit(fn, args, kwargs)
 
-    def _submit(self, call: Call) -> Future[Any]:
+    def _submit(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        about: Callable[..., Any] | None = None,
+    ) -> Future[Any]:
         with self._lock:
             if self._shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
             if isinstance(self._options.backend, BaseExecutor):  # the caller's own: its future says it best
-                future = self._options.backend.submit(call.func, *call.args, **call.kwargs)
+                future = self._options.backend.submit(fn, *args, **kwargs)
                 self._given.add(future)
                 return future
-            self._router.submit(call)
-        return call.future
+            return self._submissions.submit(fn, args, kwargs, about)
 
     def map(
         self,
@@ -123,7 +128,7 @@ class Executor(BaseExecutor):
             tasks: Iterator[Future[Any]] = (self.submit(fn, *row) for row in rows)
             return _results(tasks, deadline, buffersize)
         chunks = iter(lambda: list(islice(rows, chunksize)), [])
-        tasks = (self._submit(Call(_run_chunk, (fn, chunk), {}, about=fn)) for chunk in chunks)
+        tasks = (self._submit(_run_chunk, (fn, chunk), {}, fn) for chunk in chunks)
         return (value for values in _results(tasks, deadline, buffersize) for value in values)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -136,30 +141,30 @@ class Executor(BaseExecutor):
         with self._lock:
             first, self._shut_down = not self._shut_down, True
         if cancel_futures:
-            self._router.cancel()
+            self._submissions.cancel()
             for future in list(self._given):
                 future.cancel()
         if wait:
             wait_for(list(self._given))
         if first or wait:
-            self._router.close(wait=wait)
+            self._submissions.close(wait=wait)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the block when all calls are done; Ctrl-C cancels them and ends worker processes."""
         if error is not None and not isinstance(error, Exception):
-            self._router.kill()
+            self._submissions.kill()
         try:
             self.shutdown()
         except BaseException:
-            self._router.kill()
+            self._submissions.kill()
             raise
 
     @property
     def plans(self) -> dict[str, Plan]:
         """Where the functions learned so far are sent, and why, by their names."""
-        return self._router.describe()
+        return self._submissions.describe()
 
     def __repr__(self) -> str:
         plans = ", ".join(f"{name}: {plan.backend}" for name, plan in self.plans.items())
@@ -209,12 +214,12 @@ def _outcome(future: Future[R], deadline: float | None) -> R:
         raise
 
 
-_open_routers: set[Router] = set()
+_open: set[Submissions] = set()
 
 
-def _let_go(router: Router) -> None:
+def _let_go(submissions: Submissions) -> None:
     """The executor is gone; its pending work is not."""
-    router.close(wait=False)
+    submissions.close(wait=False)
 
 
 @atexit.register
@@ -224,7 +229,7 @@ def _finish_all() -> None:
     After Ctrl-C worker processes are ended instead: they do not hear of it themselves.
     """
     ended_by = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
-    for router in list(_open_routers):
+    for submissions in list(_open):
         if isinstance(ended_by, KeyboardInterrupt):
-            router.kill()
-        router.close(wait=True)
+            submissions.kill()
+        submissions.close(wait=True)

@@ -72,7 +72,7 @@ class _Blocks:
         self._given: list[Iterator[Any]] = []
 
     def __iter__(self) -> Iterator[Any]:
-        return self  # type: ignore[return-value]
+        return self
 
     def __next__(self) -> Iterator[Any]:
         me = get_ident()

@@ -94,11 +94,16 @@ class InlineBackend:
         spec = self._spec
         while True:
             block = yield
-            run_items(spec, block.iterator, block.out)
+            own = block.task.context
+            run_items(spec, block.iterator, block.out, None if own is None else own.copy)
             del block
 
-    def run(self, task: Task) -> tuple[Block, TaskResult]:
+    def run(self, task: Task, *, raises: bool = True) -> tuple[Block, TaskResult]:
         """Run a task.
+
+        Args:
+            task: the task.
+            raises: whether Ctrl-C and the like are raised here; else they belong to the item.
 
         Raises:
             BaseException: Ctrl-C and the like, at once; and what ended this thread's last call.
@@ -115,7 +120,7 @@ class InlineBackend:
             self.block = None
         block.wall_s = time.perf_counter() - block.began
         block.cpu_s = time.thread_time() - block.cpu_before
-        if (error := block.error) is not None and not isinstance(error, Exception):
+        if raises and (error := block.error) is not None and not isinstance(error, Exception):
             raise error
         clean = is_clean(self._spec, block.out)
         return block, TaskResult(block.out, began, time.monotonic(), block.cpu_s, WHERE, clean=clean)

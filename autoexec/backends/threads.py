@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from ..resources import Crew, Scope, current
-from ..worker.invoke import Task, run_task
+from ..worker.invoke import Task, run_task, serving
 from .native import limited
 
 TYPE_CHECKING = False
@@ -80,6 +80,7 @@ class ThreadBackend:
         thread = slot.worker = threading.current_thread()
         scope = Scope(crew=self._crew)
         current.set(scope)
+        serving.tasks = self._tasks
         try:
             if self._limit_here is not None:
                 self._limit_here()

@@ -649,8 +649,6 @@ class Run:
         """Before results are handed over: keep workers busy meanwhile, and see whether the plan holds."""
         if self.state in (State.POOLED, State.HELPING):
             self._refill(0)
-        if self.state is State.INLINE:
-            self._check_deadline()
 
     def _settle_plan(self) -> None:
         """The input ended while it was sampled."""
@@ -777,9 +775,12 @@ class Run:
         self.monitor.expected_s = item * self._size
 
     def _check_deadline(self) -> None:
-        if self._deadline is not None and self._clock() > self._deadline and self.source.remaining() != 0:
-            raise TimeoutError("the results were not complete within timeout=")
-        if self._deadline is not None and self._clock() > self._deadline and not self.scheduler.window.due:
+        """Results that are there already are delivered, however late.
+
+        Raises:
+            TimeoutError: if the time is over.
+        """
+        if self._deadline is not None and self._clock() > self._deadline:
             raise TimeoutError("the results were not complete within timeout=")
 
     # The end ----------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from ..errors import AutoexecError, BrokenWorker, ItemTimeout, WorkerDied, add_n
 from ..records import spell
 from ..worker.invoke import CallSpec, Error, Task, TaskResult
 from .queues import Line, TaskQueue, part
-from .tracks import END, Naming, Slot, Track, TrackState
+from .tracks import DONE, END, Naming, Slot, Track, TrackState
 from .verdict import OK, Try, judge
 from .window import Failed, Window
 
@@ -72,6 +72,7 @@ class Scheduler:
         error: what ended the run, or None.
         closing: whether nothing more begins.
         states: what the run has passed through, for the error that should never be seen.
+        on_failed: told, without the lock, of a track that has no workers.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Scheduler:
         self.error: BaseException | None = None
         self.closing = False
         self.states: list[str] = []
+        self.on_failed: Callable[[Track], object] | None = None
         self._most = math.inf if most is None else most
         self._keep, self._ends_at_error, self._item_timeout = keep, ends_at_error, item_timeout
         self._clock, self._timer = clock, timer
@@ -116,7 +118,7 @@ class Scheduler:
         self._bell.acquire()
         self._wants = self._news = self._finishing = False
         self._timer_at = math.inf
-        self._idle_since: float | None = None
+        self._forward: dict[int, TaskQueue] = {}  # where calls for a queue that was given up go
 
     # The lock ---------------------------------------------------------------------------------------------
 
@@ -208,28 +210,37 @@ class Scheduler:
         self._post(self._done, slot, task, result, self._judged(slot, task, result), ask)
         return None if slot.gate is None else self._answer(slot)
 
-    def exchange(self, slot: Slot) -> Task | End | None:
+    def exchange(self, slot: Slot, *, idle: bool = False) -> Task | End | None:
         """What `slot.finished` says became of its task, for the next one (or `END`).
 
         Nothing here holds on to the finished task while the slot waits.
+
+        Args:
+            slot: the one that has finished.
+            idle: whether it is told `END` when there is nothing to do now.
         """
         assert slot.finished is not None
         (task, result), slot.finished = slot.finished, None
         self._post(self._done, slot, task, result, self._judged(slot, task, result), True)
         del task, result
+        if idle:
+            self._post(self._leaving, slot)
         return self._answer(slot)
 
     def _answer(self, slot: Slot, timeout: float | None = None) -> Task | End | None:
-        while True:
-            if slot.gate is not None and not slot.gate.acquire(timeout=-1 if timeout is None else timeout):
-                return None
-            mail, slot.mail = slot.mail, None
+        """What a slot is told; None after the time. What it has to do meanwhile is done here."""
+        while slot.gate.acquire(timeout=-1 if timeout is None else timeout):
+            mail = slot.mail
+            if mail is not None:
+                slot.mail = None  # not before there is one: it may come at this very moment
             while slot.todo:
                 slot.todo.pop(0)()
-            if not isinstance(mail, Naming):
+            if isinstance(mail, Naming):
+                self._name(mail)
+                self._post(self._named, slot, mail)
+            elif mail is not None:
                 return mail
-            self._name(mail)
-            self._post(self._named, slot, mail)
+        return None
 
     def collect(self, slot: Slot) -> Task | End | None:
         """The answer that a slot without a thread was rung for."""
@@ -309,9 +320,88 @@ class Scheduler:
         """A call of an executor; from any thread, signal handlers and finalizers included."""
         self._post(self._on_put, task, queue)
 
-    def cancelled(self, task: Task, queue: TaskQueue) -> None:
-        """Nobody wants a call any more."""
-        self._post(self._on_cancelled, task, queue)
+    def cancelled(self, task: Task) -> bool:
+        """Nobody wants a call any more; whether it was still waiting, as far as that is known at once."""
+        gone: list[bool] = []
+        self._post(self._on_cancelled, task, gone)
+        return bool(gone)
+
+    def waiting(self, queue: TaskQueue | None = None) -> list[Task]:
+        """The calls that wait, or that are to run again."""
+
+        def step(_: float) -> list[Task]:
+            queues = self.queues if queue is None else [queue]
+            found = [task for each in queues for task in each.waiting()]
+            return found + [task for _, _, task, where in self._retries if queue in (None, where)]
+
+        return self._locked(step)  # type: ignore[no-any-return]
+
+    def left(self, track: Track) -> list[Task]:
+        """The tasks that the slots of a track have; nobody waits for them any more."""
+
+        def step(_: float) -> list[Task]:
+            found = [task for task, slot in self._out.values() if slot.track is track]
+            for task in found:
+                slot = self._out.pop(task.serial)[1]
+                del slot.tasks[task.serial]
+                slot.left = True
+                if not slot.tasks:
+                    self._free_one(track)
+                self._left += len(task.items)
+            return found
+
+        return self._locked(step)  # type: ignore[no-any-return]
+
+    def take_over(self, slot: Slot, task: Task) -> bool:
+        """Give a task that waits to a slot that nobody else knows; False if it does not wait any more."""
+
+        def step(now: float) -> bool:
+            if not any(queue.drop(task) for queue in self.queues):
+                return False
+            slot.track.queue = next(iter(self.queues))
+            if task.group is not None:
+                task.group.users -= 1
+                task.group = None
+            self._give_to(slot, task, now)
+            return True
+
+        return bool(self._locked(step))
+
+    def move(self, source: TaskQueue, target: TaskQueue) -> None:
+        """The calls of one queue wait in another one from now on."""
+
+        def step(_: float) -> None:
+            tasks = sorted(source.waiting(), key=lambda task: task.place)
+            source.clear()
+            self._forward[id(source)] = target
+            for task in tasks:
+                name = task.group.group.name if task.group is not None else ""
+                self._requeue(task, target, name)
+
+        self._locked(step)
+
+    def _requeue(self, task: Task, queue: TaskQueue, name: str) -> None:
+        if queue not in self.queues:
+            self.queues.append(queue)
+        task.group = None
+        if queue.limits is not None:
+            self._enqueue(queue, task, name)
+        else:
+            queue.put(task)
+
+    def enlarge(self, track: Track, more: int) -> None:
+        """A track may have so many more slots."""
+
+        def step(_: float) -> None:
+            track.most += more
+            track.allowed += more
+
+        self._locked(step)
+
+    def join(self) -> None:
+        """Wait until all calls that were put are done; `close(finish=True)` comes first."""
+        while not self._locked(lambda _: self._ready_to_end()):
+            self._bell.acquire(timeout=0.25)
 
     def close(self, *, finish: bool = False) -> None:
         """Nothing more begins, or with `finish` nothing more than what is there already."""
@@ -386,8 +476,6 @@ class Scheduler:
         """What became of a task in the caller's own thread."""
         tries = self._judged(slot, task, result)
         self._locked(lambda now: self._done(now, slot, task, result, tries, False))
-        while slot.todo:
-            slot.todo.pop(0)()
 
     def stock(self, items: list[Any]) -> None:
         """Items that the consumer has pulled from its iterator."""
@@ -507,8 +595,14 @@ class Scheduler:
             found = self._pick(track, now, naming=False)
         if isinstance(found, Task):
             self._give_to(slot, found, now)
-            slot.mail = found
-        slot.gate.release()
+        self._tell(slot, found if isinstance(found, Task) else DONE)
+
+    def _leaving(self, now: float, slot: Slot) -> None:
+        """A slot does not wait for a task that is not there."""
+        if slot.parked:
+            slot.track.parked.remove(slot)
+            slot.track.slots.discard(slot)
+            self._tell(slot, END)
 
     def _plenty(self, track: Track) -> bool:
         """Whether so much waits that no other slot would miss a task."""
@@ -531,11 +625,11 @@ class Scheduler:
         self._busy -= not track.bounded
         track.busy -= 1
 
-    def _tell(self, slot: Slot, mail: Task | End | Naming | None) -> None:
+    def _tell(self, slot: Slot, mail: Task | End | Naming) -> None:
         slot.parked = False
         slot.mail = mail
         if slot.gate is not None:
-            slot.gate.release()
+            _open_gate(slot)
         else:
             assert slot.track.backend is not None
             self._acts.append(partial(slot.track.backend.ring, slot))
@@ -560,10 +654,15 @@ class Scheduler:
                 track.cpu_s += result.cpu_s
                 track.note(count, wall, result.cpu_s)
             self._settle(now, slot, task, result, tries)
+        if slot.gate is None:
+            self._acts += slot.todo  # nobody waits at its gate to do it
+            slot.todo.clear()
         if ask:
             self._park(slot)
-        elif slot.gate is not None and slot.track.threaded:
-            slot.gate.release()
+            if slot.todo:
+                _open_gate(slot)  # it has something to do, with or without a task
+        elif slot.gate is not None:
+            self._tell(slot, DONE)
 
     def _settle(self, now: float, slot: Slot, task: Task, result: TaskResult, tries: list[Try]) -> None:
         """Each item of a task into the table where it belongs now."""
@@ -896,6 +995,8 @@ class Scheduler:
         self._dismiss(track)
         self._take_back(now, track)
         self._news = True
+        if self.on_failed is not None:
+            self._acts.append(partial(self.on_failed, track))
 
     def _take_back(self, now: float, track: Track) -> None:
         for slot in track.slots:
@@ -993,10 +1094,7 @@ class Scheduler:
         assert track.backend is not None
         track.backend.abandon(slot, task)
         tries = self._judged(slot, task, result)
-        todo = Slot(track, threaded=False)
-        self._post(self._settle_late, todo, task, result, tries)
-        while todo.todo:
-            todo.todo.pop(0)()
+        self._post(self._settle_late, Slot(track, threaded=False), task, result, tries)
 
     def _settle_late(self, now: float, slot: Slot, task: Task, result: TaskResult, tries: list[Try]) -> None:
         self._settle(now, slot, task, result, tries)
@@ -1008,17 +1106,24 @@ class Scheduler:
     def _on_put(self, now: float, task: Task, queue: TaskQueue) -> None:
         self._put += 1
         task.place = self._put
-        if queue not in self.queues:
-            self.queues.append(queue)
-        if queue.limits is not None:
-            self._enqueue(queue, task, task.group or "")
-        else:
-            queue.put(task)
+        self._requeue(task, self._forward.get(id(queue), queue), task.group or "")
 
-    def _on_cancelled(self, now: float, task: Task, queue: TaskQueue) -> None:
-        if queue.drop(task):
-            self._withdrawn += 1
-            self._leave(queue, task.group)
+    def _on_cancelled(self, now: float, task: Task, gone: list[bool]) -> None:
+        for queue in self.queues:
+            if queue.drop(task):
+                self._withdrawn += 1
+                self._leave(queue, task.group)
+                gone.append(True)
+                return
+
+    def _ready_to_end(self) -> bool:
+        if self._open() and self.error is None:
+            self._bell.acquire(False)
+            self._wants = True
+            return False
+        for track in self.tracks:
+            self._drain(track)
+        return True
 
     # The end ----------------------------------------------------------------------------------------------
 
@@ -1059,6 +1164,8 @@ class Scheduler:
     def _something(self) -> bool:
         """Whether a consumer that waits has something to do."""
         if self.window.due or self.error is not None or self._finished():
+            return True
+        if self._finishing and not self._open():
             return True
         source = self.source
         if source is None or source.ended or source.at_hand:
@@ -1107,6 +1214,12 @@ class Scheduler:
             f"results were lost, which must not happen: {told}; states: {', '.join(self.states)}; "
             "please report this with the script"
         )
+
+
+def _open_gate(slot: Slot) -> None:
+    """There is something for the thread of a slot, which may not even have come for the last thing yet."""
+    if slot.gate.locked():
+        slot.gate.release()
 
 
 def fatal(error: BaseException) -> bool:

@@ -21,16 +21,20 @@ if TYPE_CHECKING:
     from ..records import Plan
     from ..worker.invoke import Task, TaskResult
 
-__all__ = ["END", "Chunks", "End", "Naming", "Slot", "Track", "TrackState"]
+__all__ = ["DONE", "END", "Chunks", "End", "Naming", "Slot", "Track", "TrackState"]
 
 
 class End(Enum):
-    """What a slot is told when there will be no more tasks for it."""
+    """What a slot is told instead of a task.
+
+    END: there will be no more. DONE: what it has said was heard, and there is nothing else now.
+    """
 
     END = "end"
+    DONE = "done"
 
 
-END = End.END
+END, DONE = End.END, End.DONE
 
 
 class Naming:
@@ -99,8 +103,9 @@ class Slot:
 
     Attributes:
         track: whose it is.
-        gate: its thread waits here for an answer; None for a slot without a thread of its own.
-        mail: the answer: a task, `END`, something to name, or None as long as there is none.
+        gate: open when there is something new in `mail` or `todo`, where its thread waits; None for a slot
+            without a thread of its own.
+        mail: the answer: a task, `END` or `DONE`, something to name, or None as long as there is none.
         todo: what its thread has to do before it goes on.
         tasks: the tasks that it has.
         began: when the last of them was given to it.

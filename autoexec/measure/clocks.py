@@ -68,6 +68,11 @@ class ThreadClock:
         return frozenset(str(child.pid).encode() for child in psutil.Process().children())
 
 
+def asleep(thread: threading.Thread) -> bool:
+    """Whether a thread is waiting for something right now, as far as the system tells."""
+    return thread.native_id is not None and not _runs(thread.native_id)
+
+
 def children_cpu() -> float:
     """CPU seconds of all children that have ended and were waited for."""
     try:

@@ -8,6 +8,7 @@ what an item raises becomes a value here; nobody below has to catch anything.
 from __future__ import annotations
 
 import contextvars
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -25,7 +26,32 @@ if TYPE_CHECKING:
         def append(self, outcome: Any, /) -> object: ...
 
 
-__all__ = ["CallSpec", "Error", "Task", "TaskResult", "is_clean", "run_async", "run_items", "run_task"]
+__all__ = [
+    "CallSpec",
+    "Error",
+    "Task",
+    "TaskResult",
+    "is_clean",
+    "run_async",
+    "run_items",
+    "run_task",
+    "serving",
+]
+
+
+class _Serving(threading.local):
+    """Whose worker a thread is.
+
+    Attributes:
+        tasks: the scheduler that it asks for tasks, or None.
+        depth: calls that it runs while it waits for them, one inside the other.
+    """
+
+    tasks: Any = None
+    depth = 0
+
+
+serving = _Serving()
 
 
 class Error:

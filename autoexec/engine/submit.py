@@ -1,0 +1,619 @@
+"""Behind the executor: learn each function from its first calls, send the rest where they belong.
+
+    submit ─► the function's first calls: a slot that is watched ─► planned ─► the route of that plan
+          └─► later calls: that route at once
+
+One scheduler serves all routes, so `max_workers=` holds over all of them. A route is a queue with the track
+whose slots serve it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from types import CodeType, MethodType
+
+from ..backends.inline import InlineBackend
+from ..backends.registry import shape_of
+from ..checks import is_async
+from ..decide import sizing
+from ..errors import WorkerDied
+from ..frozen import replace
+from ..records import Plan, Profile, WorkKind
+from ..resources import close_here
+from ..worker.invoke import CallSpec, Task, TaskResult, run_task, serving
+from . import forks
+from .limits import Limits
+from .monitor import Monitor, Seen
+from .planning import Planner
+from .queues import TaskQueue
+from .sampling import Sampler, name_of
+from .scheduler import Scheduler
+from .tracks import Chunks, Slot, Track, TrackState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..options import Options
+
+__all__ = ["CallFuture", "Submissions", "apply"]
+
+LEARN_S = 0.020  # seconds of a function's calls to watch before it is routed
+LEARN_CALLS = 256  # calls after which even a tiny function is known
+POOL = 64  # threads for calls that neither wait nor gain: they may wait for each other
+LEAST_S = 50e-6  # seconds of a call below which the number of threads is no matter of cores
+KNOWN = 1024  # functions that are remembered
+DEEP = 40  # calls that wait for calls in one thread, one inside the other
+STUCK_S = 0.1  # seconds between two looks whether all threads sleep while calls wait
+MORE = 8  # threads that are added then
+
+
+def apply(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call `func`; by name in every worker, so that only its arguments travel."""
+    return func(*args, **kwargs)
+
+
+class CallFuture(Future["Any"]):
+    """The future of a call. A worker that waits for it runs the call itself, if nobody has begun it."""
+
+    def __init__(self, submissions: Submissions) -> None:
+        super().__init__()
+        self.submissions: Submissions | None = submissions
+        self.task: Task | None = None
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The call's result; see `concurrent.futures.Future.result`."""
+        self._help()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the call raised; see `concurrent.futures.Future.exception`."""
+        self._help()
+        return super().exception(timeout)
+
+    def cancel(self) -> bool:
+        """Cancel the call if it has not begun; see `concurrent.futures.Future.cancel`."""
+        cancelled = super().cancel()
+        task, submissions = self.task, self.submissions
+        if cancelled and task is not None and submissions is not None:
+            submissions.scheduler.cancelled(task)
+            self.task = None
+        return cancelled
+
+    def _help(self) -> None:
+        task, submissions = self.task, self.submissions
+        if task is not None and submissions is not None and not self.done():
+            submissions.help(task)
+
+    def set_result(self, result: Any) -> None:
+        """The call has ended; nothing of it is kept but its result."""
+        self.task = self.submissions = None
+        super().set_result(result)
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """The call has failed."""
+        self.task = self.submissions = None
+        super().set_exception(exception)
+
+
+class Route:
+    """A queue, and the track whose slots serve it.
+
+    Attributes:
+        plan: what its track carries out.
+        queue: where its calls wait.
+        track: its track.
+    """
+
+    __slots__ = ("plan", "queue", "track")
+
+    def __init__(self, plan: Plan, queue: TaskQueue, track: Track) -> None:
+        self.plan, self.queue, self.track = plan, queue, track
+
+
+class Submissions:
+    """The calls of one executor.
+
+    Args:
+        options: the executor's.
+        closed: told when all work is done and the workers are gone.
+
+    Attributes:
+        scheduler: the tables.
+        limits: what holds for single calls of all functions, where the options ask for attention; else None.
+    """
+
+    def __init__(
+        self, options: Options, closed: Callable[[Submissions], None] = lambda submissions: None
+    ) -> None:
+        self.options, self._closed = options, closed
+        self._closer: threading.Thread | None = None
+        self._cancelling = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Nothing is there: at the beginning, and in a process that was forked."""
+        options = self.options
+        self._generation = forks.generation()
+        self._lock = threading.RLock()
+        self._functions: dict[Hashable, Known] = {}
+        self._routes: dict[Hashable, Route] = {}
+        self._spec = CallSpec(apply, star=True, initializer=options.initializer, initargs=options.initargs)
+        self._planner = Planner(apply, options, None, self._spec)
+        self._monitor = Monitor(None, lambda seen: False, lambda: 1.0, self._tick, self._crashed)
+        self.scheduler = Scheduler(
+            None,
+            None,
+            most=options.max_workers,
+            ends_at_error=False,
+            item_timeout=options.item_timeout,
+            timer=self._monitor.wake_at,
+        )
+        self.scheduler.on_failed = self._failed
+        self.limits = Limits(options) if options.attended else None  # shared by all functions: so are rates
+        self._helping = Track("helping", TaskQueue(), 0, _single(), threaded=False, bounded=True)
+        self._stuck_at = 0.0
+
+    # Submitting -------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        about: Callable[..., Any] | None = None,
+    ) -> Future[Any]:
+        """Take a call.
+
+        Args:
+            func: what to call.
+            args: its arguments.
+            kwargs: its keyword arguments.
+            about: the user's own function, inside what carries it.
+
+        Raises:
+            RuntimeError: if no worker can be had for it.
+        """
+        if self._generation != forks.generation():
+            self._begin_anew()
+        future = CallFuture(self)
+        task = Task(self._spec, 0, [(func, args, kwargs)])
+        task.future, task.context = future, contextvars.copy_context()
+        future.task = task
+        about = about or func
+        with self._lock:
+            route = self._route_of(about, task)
+        self._put(route, task)
+        return future
+
+    def _route_of(self, about: Callable[..., Any], task: Task) -> Route:
+        backend = self.options.backend
+        if is_async(about):
+            task.spec = self._async_spec()
+            return self._route(self._planner.direct(None, "asyncio")[0], about)
+        if self.options.item_timeout is not None and backend != "processes":
+            return self._route(self._planner.direct(None)[0], about)
+        if backend != "auto":
+            plan, _ = self._planner.forced(None)
+            return self._route(plan, about)
+        known = self._known(about)
+        if known.plan is None:
+            return known.route
+        return self._route(known.plan_for(about), about)
+
+    def _async_spec(self) -> CallSpec:
+        return self._spec
+
+    def _known(self, about: Callable[..., Any]) -> Known:
+        key = identity(about)
+        known = self._functions.get(key)
+        if known is None:
+            if len(self._functions) >= KNOWN:
+                decided = next((k for k, v in self._functions.items() if v.plan is not None), None)
+                self._functions.pop(decided, None)
+            known = self._functions[key] = Known(about, self)
+        return known
+
+    def _put(self, route: Route, task: Task) -> None:
+        if self._cancelling and task.future.cancel():
+            return
+        queue = route.queue
+        if queue.limits is not None:
+            try:
+                task.group = queue.limits.name_of(task.items[0][1], True)
+            except Exception as error:
+                task.future.set_exception(error)
+                return
+        self.scheduler.put(task, queue)
+        if route.track.state is TrackState.FAILED and not self._reroute(route, task):
+            raise RuntimeError(str(route.track.error)) from route.track.error
+        if queue.items:
+            self._look_soon()
+
+    def _reroute(self, route: Route, task: Task) -> bool:
+        """Another way for a call whose route has failed; False if there is none."""
+        if not self.scheduler.cancelled(task):
+            return True  # somebody has it already
+        with self._lock:
+            self._routes = {key: other for key, other in self._routes.items() if other is not route}
+            self._functions = {
+                key: known for key, known in self._functions.items() if known.route is not route
+            }
+        if route.plan.backend in ("threads", "serial") or self.options.backend != "auto":
+            return False
+        task.group = None
+        self._put(self._route(self._in_process(route.plan), apply), task)
+        return True
+
+    @staticmethod
+    def _in_process(plan: Plan) -> Plan:
+        words = f"no {plan.backend} can be started here; {plan.reason}"
+        return replace(plan, backend="threads", reason=words)
+
+    def _failed(self, track: Track) -> None:
+        """A route has lost all its workers, or never had any: its calls go another way."""
+        route = next((each for each in self._routes.values() if each.track is track), None)
+        if route is None:
+            return
+        for task in self.scheduler.waiting(route.queue):
+            try:
+                self._reroute(route, task)
+            except RuntimeError as error:
+                task.future.set_exception(error)
+
+    def _route(self, plan: Plan, func: Callable[..., Any]) -> Route:
+        if plan.backend == "serial":
+            plan = replace(plan, backend="threads", max_workers=1)
+        key: Hashable = plan.backend
+        if plan.adaptive and self.limits is None:
+            key = plan.backend, identity(func)  # what is learned of one function's other side is its own
+        elif plan.backend == "threads":
+            key = plan.backend, plan.max_workers
+        with self._lock:
+            route = self._routes.get(key)
+            if route is None:
+                try:
+                    route = self._open(plan, func)
+                except RuntimeError:  # no new threads at interpreter shutdown: one of ours may do for all
+                    route = self._open(replace(plan, backend="threads"), func)
+                self._routes[key] = route
+        return route
+
+    def _open(self, plan: Plan, func: Callable[..., Any]) -> Route:
+        limits = self.limits
+        if plan.adaptive:
+            limits = limits or Limits(self.options, gil=self._planner.machine.gil)
+            shared = limits
+            self.scheduler.tell_limits(lambda: shared.adapt(plan.max_workers, None, None, 0.0))
+        queue = TaskQueue(limits)
+        shape = shape_of(plan)
+        chunks = Chunks(plan, None, single=True, window=None)
+        track = Track(
+            plan.backend, queue, shape.most, chunks,
+            elastic=shape.elastic, threaded=shape.threaded, ends_late=shape.ends_late, bounded=shape.bounded,
+        )  # fmt: skip
+
+        def blocked(task: Task, seconds: float) -> None:
+            words = limits.blocked(name_of(func), seconds) if limits is not None else None
+            if words:
+                import logging
+
+                logging.getLogger("autoexec").warning("%s", words)
+
+        track.state = TrackState.OPENING
+        self.scheduler.change(opens=[track])
+        try:
+            track.backend = self._planner.open(plan, self.scheduler, track, fork=False, blocked=blocked)
+        except BaseException as error:
+            self.scheduler.not_opened(track, error)
+            raise
+        self.scheduler.opened(track)
+        return Route(plan, queue, track)
+
+    # Calls that wait for calls ----------------------------------------------------------------------------
+
+    def help(self, task: Task) -> None:
+        """Run a call that nobody has begun in this thread, if this is a worker that waits for it."""
+        if serving.tasks is not self.scheduler or serving.depth >= DEEP:
+            return
+        slot = Slot(self._helping, threaded=False)
+        if not self.scheduler.take_over(slot, task):
+            return
+        serving.depth += 1
+        try:
+            result = run_task(task.spec, task, "a worker that waited for it")
+        finally:
+            serving.depth -= 1
+        self.scheduler.completed(slot, task, result, ask=False)
+
+    def _look_soon(self) -> None:
+        """Look after a while whether all threads sleep while calls wait: they may wait for these."""
+        if self.options.max_workers is None and not self._stuck_at:
+            self._stuck_at = time.monotonic() + STUCK_S
+            self._monitor.wake_at(self._stuck_at)
+
+    def _tick(self) -> float:
+        due = self.scheduler.tick()
+        if self._stuck_at and time.monotonic() >= self._stuck_at:
+            self._stuck_at = 0.0
+            with self._lock:
+                routes = list(self._routes.values())
+            waiting = False
+            for route in routes:
+                if route.queue.items and route.plan.backend == "threads":
+                    waiting = True
+                    self._grow_if_asleep(route.track)
+            if waiting:
+                self._look_soon()
+                due = min(due, self._stuck_at)
+        return due
+
+    def _grow_if_asleep(self, track: Track) -> None:
+        from ..measure.clocks import asleep
+
+        threads = [slot.worker for slot in list(track.slots) if slot.tasks]
+        if len(threads) >= track.most and all(thread is not None and asleep(thread) for thread in threads):
+            self.scheduler.enlarge(track, MORE)
+
+    def _crashed(self, error: BaseException) -> None:
+        self.scheduler.crashed(error)
+
+    # Ending -----------------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """Cancel every call that has not begun."""
+        self._cancelling = True
+        for task in self.scheduler.waiting():
+            task.future.cancel()
+
+    def kill(self) -> None:
+        """Cancel every call that has not begun, and end worker processes with what they run."""
+        self.cancel()
+        route = self._routes.get("processes")
+        if route is None or route.track.backend is None:
+            return
+        route.track.backend.close(kill=True)
+        for task in self.scheduler.left(route.track):
+            if not task.future.done():
+                task.future.set_exception(
+                    WorkerDied("its worker was ended, since the program was interrupted")
+                )
+
+    def close(self, *, wait: bool) -> None:
+        """Finish what was submitted and end the workers.
+
+        Args:
+            wait: until that has happened; else it happens in the background.
+        """
+        if self._generation != forks.generation():
+            return
+        if not wait:
+            self._closer = threading.Thread(target=self._finish, name="autoexec-closer", daemon=True)
+            try:
+                self._closer.start()
+            except RuntimeError:  # no new threads at interpreter shutdown
+                self._closer = None
+                self._finish()
+        elif self._closer is not None:
+            self._closer.join()
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        self.scheduler.close(finish=True)
+        self.scheduler.join()
+        for track in list(self.scheduler.tracks):
+            if track.backend is not None:
+                track.backend.close()
+        self._monitor.dismiss()
+        self._monitor.stop()
+        self._closed(self)
+
+    def describe(self) -> dict[str, Plan]:
+        """What was decided so far, by function name."""
+        with self._lock:
+            known = list(self._functions.values())
+        return {each.name: each.plan for each in known if each.plan is not None}
+
+
+class Known:
+    """What is known of a function; as long as that is nothing, its calls run in a slot that is watched.
+
+    Attributes:
+        plan: where the function's calls go, or None while that is open.
+        profile: what one call costs, or None.
+        route: where its first calls go.
+    """
+
+    name = "learning"
+
+    def __init__(self, func: Callable[..., Any], submissions: Submissions) -> None:
+        self.name = name_of(func)
+        self.plan: Plan | None = None
+        self.profile: Profile | None = None
+        self._func, self._submissions = func, submissions
+        self._planner: Planner | None = None
+        self._sampler = Sampler(func, lambda item: (item[1], item[2]))
+        self._inline = InlineBackend(submissions._spec)
+        self._lock = threading.Lock()
+        self._monitor: Monitor | None = None
+        queue = TaskQueue(submissions.limits)
+        track = Track("learning", queue, 1, _single(), elastic=True)
+        track.backend = self
+        self.route = Route(Plan("threads"), queue, track)
+        submissions.scheduler.change(opens=[track])
+        submissions.scheduler.opened(track)
+
+    # A backend of one thread ------------------------------------------------------------------------------
+
+    def start(self, slot: Any) -> None:
+        """Start the thread that is watched.
+
+        Raises:
+            RuntimeError: if it cannot be had.
+        """
+        thread = threading.Thread(target=self._work, args=(slot,), name="autoexec-learner", daemon=True)
+        slot.worker = thread
+        thread.start()
+
+    def ring(self, slot: Any) -> None:
+        """Its thread waits at its gate."""
+
+    def recall(self) -> None:
+        """Nothing is given to it ahead."""
+
+    def abandon(self, slot: Any, task: Task) -> None:
+        """A thread cannot be ended."""
+
+    def close(self, *, wait: bool = True, kill: bool = False) -> None:
+        """Wait until the thread is gone."""
+        for slot in list(self.route.track.slots):
+            thread = slot.worker
+            if wait and thread is not None and thread is not threading.current_thread():
+                thread.join()
+
+    def costs(self) -> dict[str, float]:
+        """Nothing was measured."""
+        return {}
+
+    def _work(self, slot: Slot) -> None:
+        scheduler = self._submissions.scheduler
+        serving.tasks = scheduler
+        monitor = self._monitor = Monitor(
+            self._inline, self._early, lambda: 1.0, lambda: scheduler.tick(), scheduler.crashed
+        )
+        monitor.measure()
+        try:
+            self._serve(slot, monitor)
+        except BaseException as error:
+            scheduler.crashed(error)
+        finally:
+            monitor.stop()
+            close_here()
+            scheduler.gone(slot)
+
+    def _serve(self, slot: Slot, monitor: Monitor) -> None:
+        scheduler = self._submissions.scheduler
+        task: Any = scheduler.next(slot)
+        while isinstance(task, Task):
+            self._run(slot, task, monitor)
+            task = None
+            task = scheduler.exchange(slot, idle=True)
+
+    def _run(self, slot: Slot, task: Task, monitor: Monitor) -> None:
+        if not task.begin():
+            slot.finished = task, TaskResult([], withdrawn=True)
+            return
+        block, result = self._inline.run(task, raises=False)
+        self._sampler.add(block)
+        slot.finished = task, result
+        del block, result
+        if self.plan is None and (self._sampler.total_s > LEARN_S or self._sampler.items >= LEARN_CALLS):
+            self._decide(monitor)
+
+    # Deciding ---------------------------------------------------------------------------------------------
+
+    @property
+    def planner(self) -> Planner:
+        """Plans this function's calls."""
+        if self._planner is None:
+            self._planner = Planner(self._func, self._submissions.options)
+        return self._planner
+
+    def _early(self, seen: Seen) -> bool:
+        if self._sampler.importing() and not seen.waiting and seen.running_s < 0.5:
+            return False
+        monitor = self._monitor
+        assert monitor is not None
+        with self._sampler.own_imports():
+            return self._decide(monitor, seen)
+
+    def _decide(self, monitor: Monitor, seen: Seen | None = None) -> bool:
+        sample = self._sampler.sample(monitor, None, seen)
+        plan, profile = self.planner.plan(sample, self._sampler, fork=False)
+        if seen is None and self.route.queue.items and monitor.unproven(plan, profile):
+            return False
+        if plan.backend == "threads" or all(hazard.threads_ok for hazard in plan.hazards):
+            # Nobody waits for an executor's call in the caller's thread: even what gains nothing has to
+            # run somewhere, and calls that wait for each other must be able to.
+            plan = self._in_threads(plan, profile) if plan.backend in ("serial", "threads") else plan
+        with self._lock:
+            if self.plan is None:
+                self.plan, self.profile = plan, profile
+                self._hand_over(plan)
+        return True
+
+    def _hand_over(self, plan: Plan) -> None:
+        """The calls that wait go where the plan says, and no other one comes here."""
+        submissions = self._submissions
+        route = submissions._route(plan, self._func)
+        submissions.scheduler.move(self.route.queue, route.queue)
+        submissions.scheduler.change(drains=[self.route.track])
+
+    def _in_threads(self, plan: Plan, profile: Profile) -> Plan:
+        workers = self._submissions.options.max_workers
+        machine = self.planner.machine
+        if profile.kind in (WorkKind.IO, WorkKind.MIXED):
+            cap = sizing.io_cap(machine, workers)
+            return replace(plan, backend="threads", max_workers=cap, adaptive=True)
+        if workers is None:
+            computes = profile.kind is not WorkKind.TINY and profile.items > 1
+            computes = computes and profile.wall_s > 20 * LEAST_S
+            workers = sizing.cpu_workers(machine, None) if computes else POOL
+        return replace(plan, backend="threads", max_workers=workers)
+
+    def plan_for(self, func: Callable[..., Any]) -> Plan:
+        """The plan for `func`: one of the same code may hold other objects than the one that was learned."""
+        plan = self.plan
+        assert plan is not None
+        if plan.backend not in ("processes", "joblib") or func is self._func or _holds_nothing(func):
+            return plan
+        hazards = Planner(func, self._submissions.options).hazards()
+        if not hazards:
+            return plan
+        stays = replace(plan, hazards=hazards, reason=f"stays in this process: {hazards[0]}")
+        if any(not hazard.threads_ok for hazard in hazards):
+            return replace(stays, backend="serial", max_workers=1)
+        return replace(stays, backend="threads")
+
+
+def identity(func: Callable[..., Any]) -> Hashable:
+    """What makes two callables the same function: its code, else its type and name."""
+    if type(func) is MethodType:
+        func = func.__func__
+    if type(func).__name__ == "partial" and callable(inner := getattr(func, "func", None)):
+        return identity(inner)
+    code = _own(func, "__code__")
+    if isinstance(code, CodeType):
+        return id(code), code
+    call = getattr(type(func), "__call__", None)
+    code = getattr(call, "__code__", None)
+    if isinstance(code, CodeType):
+        return type(func), code
+    name = _own(func, "__qualname__")
+    return type(func), name if isinstance(name, str) else ""
+
+
+def _own(thing: object, name: str) -> object:
+    """An attribute that is really there, not one that `__getattr__` makes up."""
+    try:
+        return object.__getattribute__(thing, name)
+    except AttributeError:
+        return None
+
+
+def _holds_nothing(func: Callable[..., Any]) -> bool:
+    """Whether the code says all there is to say of a function: no captured objects, no `self`."""
+    return (
+        isinstance(_own(func, "__code__"), CodeType)
+        and not getattr(func, "__closure__", None)
+        and _own(func, "__self__") is None
+    )
+
+
+def _single() -> Chunks:
+    return Chunks(Plan("threads"), None, single=True, window=None)
