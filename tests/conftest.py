@@ -60,7 +60,7 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("AUTOEXEC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         calibration.forget()
         # What a crowded test run makes pools cost must not decide the plans of the tests that follow.
-        patch.setattr("autoexec.engine.judge.Judge.learn", lambda judge: None)
+        patch.setattr("autoexec.engine.planning.Planner.learn", lambda planner: None)
         if find_spec("tqdm"):
             from tqdm import tqdm
 
