@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .concurrency import Controller
+
 __all__ = ["Base", "Cohort", "Cohorts", "Ticket"]
 
 FEWEST = 3  # calls that a cohort must keep when others have failed
@@ -14,11 +18,12 @@ QUICKER = 0.6  # the share that is awaited: no straggler holds up the judgment, 
 TRUNCATED = 0.65  # standard deviation of the quicker 60 % of a normal sample, in units of the whole
 SURE = 1.8 * 1.25  # standard errors that pass for noise, times what a mean of 60 % is less exact than of all
 REMEMBERED = 96.0  # calls that the base and the spread remember
+SHORTEST_S = 1e-6  # of a latency: there is no logarithm of nothing
 FLOOR_S = 0.001  # seconds by which calls in threads vary together: the client's own CPU, its scheduler
 UNSURE, DOUBTED = 0.15, 4.0  # sigma assumed before anything is known, worth so many calls
 UNSETTLED = 8.0  # a spread that rests on so many calls may as well be twice as large
 STALE = 10  # times overdue, a cohort no longer keeps the next one from beginning
-LATE = 1.4  # latencies, and a standard deviation more, by which half a cohort should have ended
+LATE = 1.4  # latencies, and a standard deviation more, by which half a cohort has usually ended
 
 
 class Cohort:
@@ -33,13 +38,9 @@ class Cohort:
         self.quick = math.ceil(QUICKER * size)
         self.void = False  # whether nobody waits for its judgment any more
 
-    def late(self, now: float, due_s: float) -> bool:
-        """Whether half of the calls still run when they should have ended."""
-        return now - self.begun > due_s and 2 * self.ended < self.started
-
     def answered(self, latency_s: float) -> bool:
         """One of its calls was answered; whether the cohort is ripe to be judged."""
-        value = math.log(latency_s)
+        value = math.log(max(latency_s, SHORTEST_S))
         self.ended += 1
         self.total += value
         self.squares += value * value
@@ -57,6 +58,7 @@ class Ticket:
     """One call in flight, and what was known when it began.
 
     Attributes:
+        controller: who let it begin.
         begun: when.
         in_flight: calls in flight, this one included.
         serial: its number, from 1.
@@ -65,13 +67,16 @@ class Ticket:
         cohort: the cohort it is in, or None.
     """
 
-    __slots__ = ("accepted", "begun", "cohort", "ended", "in_flight", "serial")
+    # Filled in by the controller: an `__init__` would cost as much as all the rest that a call costs there.
+    __slots__ = ("accepted", "begun", "cohort", "controller", "ended", "in_flight", "serial")
 
-    def __init__(
-        self, begun: float, in_flight: int, serial: int, ended: int, accepted: int, cohort: Cohort | None
-    ) -> None:
-        self.begun, self.in_flight, self.serial = begun, in_flight, serial
-        self.ended, self.accepted, self.cohort = ended, accepted, cohort
+    controller: Controller
+    begun: float
+    in_flight: int
+    serial: int
+    ended: int
+    accepted: int
+    cohort: Cohort | None
 
 
 class Base:
@@ -116,14 +121,19 @@ class Base:
 
 
 class Cohorts:
-    """The cohorts that are awaited: in the opening all calls are in one, later one cohort runs at a time."""
+    """The cohorts that are awaited: in the opening all calls are in one, later one cohort runs at a time.
 
-    __slots__ = ("_awaited", "_base", "_filling")
+    Attributes:
+        due: calls that begin earlier are in no cohort, and need not ask.
+    """
+
+    __slots__ = ("_awaited", "_base", "_filling", "due")
 
     def __init__(self, base: Base) -> None:
         self._base = base
         self._awaited: list[Cohort] = []
         self._filling: Cohort | None = None
+        self.due = -math.inf
 
     def join(self, now: float, area: float, in_flight: int, limit: int, opening: bool) -> Cohort | None:
         """A call begins, the last of so many in flight: the cohort that it is in, if any.
@@ -132,17 +142,22 @@ class Cohorts:
         """
         cohort = self._filling
         if cohort is None:
-            if not opening:  # only at the full limit: what begins narrower or wider is judged by neither
-                if not 0.9 * limit - 1 <= in_flight <= limit:
-                    return None
-                if self._awaited and now - self._awaited[-1].begun < STALE * self._base.due_s:
-                    return None
+            if not opening and not self._open(now, in_flight, limit):
+                return None
             cohort = self._filling = Cohort(self._base.cohort_size(in_flight), now, area, opening)
             self._awaited.append(cohort)
         cohort.started += 1
         if cohort.started >= cohort.size:
             self._filling = None
         return cohort
+
+    def _open(self, now: float, in_flight: int, limit: int) -> bool:
+        """Whether a cohort may begin: only at the full limit, as others are judged by neither number."""
+        if self._awaited:
+            self.due = self._awaited[-1].begun + STALE * self._base.due_s
+            if now < self.due:
+                return False
+        return 0.9 * limit - 1 <= in_flight <= limit
 
     def leave(self, cohort: Cohort) -> bool:
         """A call that failed or was refused leaves its cohort; whether that is ripe to be judged now."""
@@ -158,6 +173,7 @@ class Cohorts:
         self._awaited.remove(cohort)
         if cohort is self._filling:
             self._filling = None
+        self.due = -math.inf
 
     def void(self) -> None:
         """The limit has moved at once: no call under way says anything about the new one."""
@@ -165,7 +181,4 @@ class Cohorts:
             cohort.void = True
         self._awaited.clear()
         self._filling = None
-
-    def late(self, now: float) -> bool:
-        """Whether the oldest cohort is late."""
-        return bool(self._awaited) and self._awaited[0].late(now, self._base.due_s)
+        self.due = -math.inf

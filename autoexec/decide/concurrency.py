@@ -7,7 +7,7 @@ there are refusals, which are not latency, the GIL, and runs that end before an 
 1. **Opening by the clock** (`opening`): a few calls at once, more by the clock until the fourth good answer
    or, when a latency is known, for one latency. Up to 64 items go nearly at once.
 2. **Opening by answers** (`judging`): each good answer lets out its successor and a part of a call more, so
-   that a queue slows growth by itself; none is added while a cohort is late.
+   that a queue slows growth by itself.
 3. **Cohorts** (`cohorts`): calls that begin together are judged together, by the mean log latency of their
    quicker 60 %, against the noise that their spread explains; in the opening all calls, later some.
 4. **Free or queueing** (`judging`): cohorts as quick as the base let the number grow; slower ones give the
@@ -40,6 +40,8 @@ from .opening import STEP_S, UNKNOWN_S, Opening
 from .refusals import Refusals
 
 __all__ = ["Controller", "Ticket"]
+
+REFUSED, ERROR = Ending.REFUSED, Ending.ERROR  # members of an enum are slow to look up
 
 ENOUGH = 4  # good answers that stop the opening's clock: one may be lucky
 MEMORY = 1 / 32  # weight of one call in the mean latency, which only spreads starts after a pause
@@ -75,77 +77,116 @@ class Controller:
     """
 
     __slots__ = (
-        "_answers", "_area", "_cap", "_cohorts", "_ended", "_first", "_items", "_judge", "_last",
-        "_mean", "_now", "_opening", "_refusals", "_refused", "_serial", "_slowest", "_until", "_whole",
-        "gil", "in_flight",
+        "_answers", "_begins", "_bounded", "_cap", "_cohorts", "_ended", "_first", "_gil_most", "_items",
+        "_judge", "_last", "_mean", "_now", "_opening", "_refusals", "_refused", "_serial", "_slowest",
+        "_timed", "_until", "_whole", "gil", "in_flight",
     )  # fmt: skip
 
     def __init__(
-        self, cap: int, *, items: int | None = None, latency_s: float | None = None, held_s: float = 0.0
+        self,
+        cap: int,
+        *,
+        items: int | None = None,
+        latency_s: float | None = None,
+        held_s: float = 0.0,
+        gil: GilBound | None = None,
     ) -> None:
         self._cap, self._items = max(1, cap), items
         self.in_flight = 0
-        self.gil = GilBound()
+        self.gil = GilBound() if gil is None else gil
         self._opening: Opening | None = Opening(self._cap, items, latency_s)
         self._judge = Judge(self._cap, self._opening.width(0.0))
         self._refusals = Refusals()
         self._answers = self._serial = self._ended = self._refused = 0
         self._first: float | None = None
         self._slowest = 0.0  # seconds of the slowest of the first answers
-        self._area = self._last = self._mean = 0.0  # the area is that under `in_flight` over time
+        self._begins = 0.0  # when the calls in flight began, summed: n x now less this is the area under n
+        self._last = self._mean = 0.0
         self._now = self._until = -math.inf
+        self._timed = True  # whether the limit may change with time alone
         self._cohorts = Cohorts(self._judge.base)
-        self._whole = 0  # the limit without pause, pace and clock
-        if latency_s is not None:
+        if latency_s is not None and held_s:
             self.gil.note(latency_s, held_s)
         self._settle()
 
     def started(self, now: float) -> Ticket:
         """One more call is in flight."""
-        if self._first is None:
-            self._first = self._last = now
-        if not self.in_flight and now - self._last > self._mean / 2:
-            self._cohorts.void()  # there was a lull: what comes now did not begin with what came before
-        self._area += self.in_flight * (now - self._last)
-        self._last = now
+        if not self.in_flight:
+            self._resumed(now)
+        self._begins += now
         self.in_flight += 1
         self._serial += 1
-        accepted = self._serial - self._refused
-        self._refusals.started(now, accepted)
-        cohort = self._cohorts.join(now, self._area, self.in_flight, self._whole, self._judge.opening)
-        return Ticket(now, self.in_flight, self._serial, self._ended, accepted, cohort)
+        ticket = Ticket()
+        ticket.controller, ticket.begun = self, now
+        ticket.in_flight, ticket.serial, ticket.ended = self.in_flight, self._serial, self._ended
+        ticket.accepted = self._serial - self._refused
+        if now >= self._refusals.due:
+            self._refusals.started(now, ticket.accepted)
+        ticket.cohort = self._cohort(now) if now >= self._cohorts.due else None
+        return ticket
 
-    def ended(self, ticket: Ticket, now: float, ending: Ending, *, held_s: float = 0.0) -> None:
-        """A call has ended; `held_s`: GIL seconds that it took.
+    def _resumed(self, now: float) -> None:
+        """A call begins alone: after a lull it did not begin with what came before."""
+        if self._first is None:
+            self._first = now
+        elif now - self._last > self._mean / 2:
+            self._cohorts.void()
+
+    def _cohort(self, now: float) -> Cohort | None:
+        return self._cohorts.join(now, self._area(now), self.in_flight, self._whole, self._judge.opening)
+
+    def _area(self, now: float) -> float:
+        """The area under the number in flight over time, up to a constant."""
+        return self.in_flight * now - self._begins
+
+    def ended(self, ticket: Ticket, now: float, ending: Ending, *, held_s: float | None = 0.0) -> None:
+        """A call has ended; `held_s`: GIL seconds that it took, or None where that is not watched.
 
         A timeout counts as an answer that took so long. Other errors say nothing about latency.
         """
-        self._area += self.in_flight * (now - self._last)
-        self._last = now
         used = self.in_flight >= self._whole - 1
+        self._begins -= now
         self.in_flight -= 1
-        cohort = None if ticket.cohort is None or ticket.cohort.void else ticket.cohort
-        if cohort is not None and ending in (Ending.REFUSED, Ending.ERROR) and self._cohorts.leave(cohort):
-            self._judged(cohort, now)
-        if ending is Ending.REFUSED:
-            self._refuse(ticket)
-            return
-        self._ended += 1
-        bounded = self._judge.number > self._whole + SLACK
-        self._refusals.ended(ticket, full=used, bounded=bounded)
-        if ending is Ending.ERROR:
-            self._settle()
-            return
-        latency = max(now - ticket.begun, 1e-6)
-        self.gil.note(latency, held_s, now)
-        self._mean += (latency - self._mean) * max(MEMORY, 1 / self._ended)
+        if not self.in_flight:
+            self._last = now
+        if ending is REFUSED:
+            self._refuse(ticket, now)
+        elif ending is ERROR:
+            self._accepted(ticket, used)
+            self._left(ticket, now)
+        else:
+            self._answered(ticket, now, used, held_s)
+
+    def _answered(self, ticket: Ticket, now: float, used: bool, held_s: float | None) -> None:
+        """A call was answered. Most of what its answer could change, it does not: look before asking."""
+        bounded, judge, gil, cohort = self._bounded, self._judge, self.gil, ticket.cohort
+        self._accepted(ticket, used)
+        latency = now - ticket.begun
+        self._mean += (latency - self._mean) * (MEMORY if self._ended * MEMORY > 1 else 1 / self._ended)
+        if held_s is not None:
+            gil.note(latency, held_s, now)
+        moved = gil.most != self._gil_most
         if self._opening is not None:
-            self._answered(self._opening, now, latency)
-        if used and not bounded:
-            self._judge.answered(self._judge.opening and self._cohorts.late(now))
-        if cohort is not None and cohort.answered(latency):
+            self._look_at_clock(self._opening, now, latency)
+        if used and not bounded and (judge.opening or judge.number < judge.goal):
+            judge.answered()
+            moved = True
+        if cohort is not None and not cohort.void and cohort.answered(latency):
             self._judged(cohort, now)
-        self._settle()
+            moved = True
+        if moved:
+            self._settle()
+
+    def _accepted(self, ticket: Ticket, used: bool) -> None:
+        """A call has ended and was not refused."""
+        self._ended += 1
+        refusals = self._refusals
+        if ticket.in_flight < refusals.least or self._ended >= refusals.turn_ends:
+            refusals.proving(ticket.in_flight, self._ended)
+        if refusals.known:
+            refusals.ended(ticket, full=used, bounded=self._bounded)
+            self._timed = True
+            self._settle()
 
     def profiled(self, latency_s: float, held_s: float) -> None:
         """The item that was profiled in the caller's thread has ended: its latency, learned late.
@@ -161,23 +202,31 @@ class Controller:
     def pause(self, until: float) -> None:
         """Start nothing until then: a `Retry-After` is obeyed."""
         self._until = max(self._until, until)
+        self._timed = True
 
     def limit(self, now: float) -> int:
         """How many calls may be in flight now."""
+        return self._limit_by_clock(now) if self._timed else self._whole
+
+    def _limit_by_clock(self, now: float) -> int:
         self._now = now
         if self._opening is not None:
             self._widen(self._opening, now)
         if now < self._until:
             return 0
         whole = self._whole
-        if now < self._until + self._spread:
+        spread = now < self._until + self._spread
+        if spread:
             whole = min(whole, 1 + int(whole * (now - self._until) / self._spread))
         if now < self._refusals.ready:
             return min(whole, self.in_flight)
+        self._timed = spread or self._opening is not None or bool(self._refusals.rate.refused)
         return whole
 
     def next_change(self, now: float) -> float | None:
         """When to ask again although no call begins or ends; None if only that can change the limit."""
+        if not self._timed:
+            return None
         if now < self._until:
             return self._until
         changes = []
@@ -197,7 +246,7 @@ class Controller:
         judge, refusals, gil = self._judge, self._refusals, self.gil.limit()
         if self._now < self._until:
             return f"paused for {spell(self._until - self._now)} by Retry-After"
-        if self._last < refusals.ready and self.in_flight < self._whole:
+        if self._now < refusals.ready and self.in_flight < self._whole:
             return f"refused above {refusals.rate.refused:.0f} calls per second"
         if gil < min(judge.number, refusals.roof.value, self._cap):
             return f"the GIL: calls hold it {self.gil.share:.0%} of their time".replace("%", " %")
@@ -217,20 +266,22 @@ class Controller:
     def _settle(self) -> None:
         """The limit follows from the number and its bounds."""
         judge = self._judge
-        bound = min(self._refusals.roof.value, self.gil.limit(), self._cap)
+        bound = min(self._refusals.roof.value, self.gil.most, self._cap)
         if judge.number > bound + SLACK and (judge.opening or judge.number > 2 * bound + SLACK):
             judge.settle(bound + SLACK + 1)
         self._whole = max(1, int(min(judge.number, bound)))
+        self._bounded = judge.number > self._whole + SLACK
+        self._gil_most = self.gil.most
 
     def _widen(self, opening: Opening, now: float) -> None:
         """Let the opening's clock widen the limit."""
-        if self._first is not None and self._judge.opening and self._judge.number <= self._whole + SLACK:
+        if self._first is not None and self._judge.opening and not self._bounded:
             width = opening.width(now - self._first)
             if width > self._judge.number:
                 self._judge.number = width
                 self._settle()
 
-    def _answered(self, opening: Opening, now: float, latency: float) -> None:
+    def _look_at_clock(self, opening: Opening, now: float, latency: float) -> None:
         """Good answers stop the opening's clock, except in runs so short that it has let all out."""
         self._widen(opening, now)
         self._answers += 1
@@ -242,17 +293,26 @@ class Controller:
         elif not self._judge.opening:
             self._opening = None
 
-    def _refuse(self, ticket: Ticket) -> None:
+    def _refuse(self, ticket: Ticket, now: float) -> None:
         self._refused += 1
-        if self._refusals.refused(ticket, self._serial):
+        self._timed = True
+        self._left(ticket, now)
+        if self._refusals.refused(ticket, self._serial, self._ended):
             self._judge.cut(ticket.in_flight / 2, come_back=self._refusals.outage)
             self._opening = None
             self._cohorts.void()
-            self._settle()
+        self._settle()
+
+    def _left(self, ticket: Ticket, now: float) -> None:
+        """A call leaves its cohort, as it says nothing about latency."""
+        cohort = ticket.cohort
+        if cohort is not None and not cohort.void and self._cohorts.leave(cohort):
+            self._judged(cohort, now)
+        self._settle()
 
     def _judged(self, cohort: Cohort, now: float) -> None:
         """Enough of a cohort has ended: let it be judged."""
-        level = (self._area - cohort.area) / max(1e-9, now - cohort.begun)
+        level = (self._area(now) - cohort.area) / max(1e-9, now - cohort.begun)
         self._cohorts.drop(cohort)
         if self._judge.judge(cohort, level, now):
             self._cohorts.void()

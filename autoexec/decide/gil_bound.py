@@ -20,6 +20,9 @@ class GilBound:
     network). While the GIL is busy the waits contain that queue, so they may lower the bound but not raise
     it. One bound may serve several controllers, as all their calls want the same GIL.
 
+    Attributes:
+        most: what `limit` gives.
+
     >>> bound = GilBound()
     >>> bound.note(0.020, 0.010)
     >>> bound.limit()
@@ -27,14 +30,14 @@ class GilBound:
     """
 
     __slots__ = (
-        "_all_held", "_began", "_blocks", "_calls", "_held", "_known", "_limit", "_sum_held", "_sum_wait",
-        "_wait",
+        "_all_held", "_began", "_blocks", "_calls", "_held", "_known", "_sum_held", "_sum_wait", "_wait",
+        "most",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._held = self._wait = 0.0
         self._known = False  # whether a wait was seen that contains no queue
-        self._limit = float("inf")
+        self.most = float("inf")
         self._blocks = 0
         self._fresh(None)
 
@@ -47,27 +50,31 @@ class GilBound:
 
         Without `now` the call counts as one that nobody kept from the GIL, as the profiled item is.
         """
-        wait = latency_s - held_s if latency_s > held_s else 0.0
-        if now is None:
-            self._learn(wait, held_s, known=True)
-            return
-        if self._began is None:
-            self._fresh(now)
-            if not self._held:
-                self._learn(wait, held_s, known=False)
+        began = self._began
+        if now is None or began is None:
+            self._note_first(max(0.0, latency_s - held_s), held_s, now)
             return
         self._all_held += held_s
-        if now - latency_s < self._began:  # it may have waited in a crowd that is no longer let in
+        if now - latency_s < began:  # it may have waited in a crowd that is no longer let in
             return
         self._sum_held += held_s
-        self._sum_wait += wait
+        if latency_s > held_s:
+            self._sum_wait += latency_s - held_s
         self._calls += 1
         if self._calls >= BLOCK:
-            self._judge(now, self._began)
+            self._judge(now, began)
+
+    def _note_first(self, wait: float, held: float, now: float | None) -> None:
+        if now is None:
+            self._learn(wait, held, known=True)
+            return
+        self._fresh(now)
+        if not self._held:
+            self._learn(wait, held, known=False)
 
     def limit(self) -> float:
         """The most calls at once; infinite while they hold the GIL no longer than any call in a thread."""
-        return self._limit
+        return self.most
 
     @property
     def share(self) -> float:
@@ -91,4 +98,4 @@ class GilBound:
     def _learn(self, wait: float, held: float, *, known: bool) -> None:
         self._wait, self._known = wait, known
         self._held += (MEMORY if self._held else 1.0) * (held - self._held)
-        self._limit = float("inf") if self._held <= NOISE_S else MORE + SPARE * self._wait / self._held
+        self.most = float("inf") if self._held <= NOISE_S else MORE + SPARE * self._wait / self._held

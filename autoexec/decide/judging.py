@@ -13,7 +13,7 @@ CROWDED = 64  # ... below and above this number: most limits on connections lie 
 TOLERATED = 0.02  # a rise of latency that nobody would call a queue
 DOUBTFUL = 2.2  # a rise of up to so many times the noise needs a second cohort to be believed
 ABOVE, MORE = 1.05, 1.2  # share of the capacity, and calls, in flight: a service just full shows no queue
-STEPS = (1.10, 1.20, 1.40, 1.80, 2.0)  # growth while nothing queues: most limits are stable, so careful first
+STEP = 1.4  # growth while nothing queues; 1.2 finds lost capacity late, 2.0 overruns what degrades
 NEAR = 1.5  # up to so many times the known capacity growth is by `ABOVE` and `MORE` only
 SHY, CALM, CALM_MOST = 0.9, 2, 16  # after a queue, cohorts spent at this share of the number that queued, ...
 AGAIN = 1.25  # ... twice as many if it queues again within 25 % of that number
@@ -34,22 +34,8 @@ class Judge:
     """
 
     __slots__ = (
-        "_back",
-        "_calm",
-        "_calm_for",
-        "_doubted",
-        "_look_after",
-        "_over",
-        "_patience",
-        "_queues",
-        "_step",
-        "_then",
-        "base",
-        "cap",
-        "capacity",
-        "goal",
-        "number",
-        "opening",
+        "_back", "_calm", "_calm_for", "_doubted", "_look_after", "_over", "_patience", "_queues", "_then",
+        "base", "cap", "capacity", "goal", "number", "opening",
     )  # fmt: skip
 
     def __init__(self, cap: int, number: float) -> None:
@@ -58,18 +44,18 @@ class Judge:
         self.opening = True
         self.capacity = 0.0
         self._over = 0.0  # the number that queued last
-        self._calm = self._step = self._queues = self._look_after = 0
+        self._calm = self._queues = self._look_after = 0
         self._patience = PATIENCE
         self._calm_for = CALM
         self._doubted: float | None = None  # when a rise was seen that may be chance
         self._then: tuple[float, float, float] | None = None  # level, value and number before a squeeze
         self._back = 0.0  # the number to come back to after a look
 
-    def answered(self, late: bool) -> None:
-        """A call that was needed has ended well; `late`: a cohort of the opening is late."""
+    def answered(self) -> None:
+        """A call that was needed has ended well."""
         if not self.opening:
             self.number = min(self.goal, self.number + 1.0)
-        elif not late and self._doubted is None:
+        elif self._doubted is None:
             growth = GROWTH if self.number < CROWDED else GROWTH_CROWDED
             self.number = min(self.cap, self.number + growth)
             if self.number >= self.cap:
@@ -142,14 +128,12 @@ class Judge:
             return
         if near:
             self.goal = ABOVE * self.number + MORE
-            self._step = 0
             self._calm += 1
             if self._calm <= self._calm_for:
                 self.goal = min(self.goal, max(self.number, SHY * self._over))
         else:
             self.capacity = 0.0
-            self.goal = STEPS[self._step] * self.number + MORE
-            self._step = min(self._step + 1, len(STEPS) - 1)
+            self.goal = STEP * self.number + MORE
         self.goal = min(self.goal, self.cap)
 
     def _queue(self, value: float, level: float, rise: float, in_opening: bool) -> None:
@@ -159,7 +143,7 @@ class Judge:
             self._then = level, value, self.number
         then = self._then
         self._queues += 1
-        self._step = self._calm = 0
+        self._calm = 0
         again = self._over / AGAIN < level < self._over * AGAIN
         self._calm_for = min(CALM_MOST, 2 * self._calm_for) if again else CALM
         self._over = level
@@ -182,7 +166,7 @@ class Judge:
         self.settle(max(self.number, BACK * self._then[2]))
 
     def _consider_a_look(self, value: float) -> bool:
-        """Now and then, try fewer: the base may be wrong."""
+        """Now and then, try fewer: a base learned in a queue of our own would keep that queue for ever."""
         self._look_after += 1
         patient = self._queues < self._patience
         if self.opening or (patient and self._look_after < LOOK_EVERY):

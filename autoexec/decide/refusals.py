@@ -68,21 +68,28 @@ class Limit:
 class _Burst:
     """All calls that began from the first refused one until its refusal arrived; they teach once."""
 
-    __slots__ = ("accepted", "ended", "first", "last", "per_second", "refused", "roof_before", "running")
+    __slots__ = (
+        "accepted", "ended", "ended_before", "first", "last", "per_second", "refused", "roof_before",
+        "running",
+    )  # fmt: skip
 
     def __init__(self, first: Ticket, last: int, per_second: float, roof_before: float) -> None:
-        self.first, self.last, self.per_second, self.roof_before = first, last, per_second, roof_before
+        self.first, self.ended_before = first.serial, first.ended
+        self.last, self.per_second, self.roof_before = last, per_second, roof_before
         self.running = last - first.serial
         self.accepted = self.ended = 0
         self.refused = 1
 
 
 class Refusals:
-    """Remembers what was refused: told of every start and end, it keeps the limits that follow.
+    """Remembers what was refused, and keeps the limits that follow.
 
     A number that had been accepted for long and is refused now was not the reason: then it is the rate.
     It is the rate, too, when calls ended during a burst and yet nobody got in. A number once refused is
     never taken for a rate.
+
+    Most calls are not refused, and need not be told here: their user looks at `due`, `least`, `turn_ends` and
+    `known` first.
 
     Attributes:
         roof: most calls at once.
@@ -90,31 +97,47 @@ class Refusals:
         ready: when the next call may begin to keep the rate.
         cut_at: the last call that had begun when the number was last cut, or -1.
         outage: whether the last burst only said that nothing gets in.
+        due: `started` is to be told of calls from then on.
+        least: smallest number of the turn that is being proved; `proving` is to be told of a smaller one, ...
+        turn_ends: ... and when so many calls have ended.
+        known: whether anything was refused so far; `ended` is to be told of calls from then on.
     """
 
     __slots__ = (
-        "_accepted", "_burst", "_least", "_proved", "_slices", "_turn", "cut_at", "outage", "rate", "ready",
-        "roof",
+        "_burst", "_ended_at_cut", "_proved", "_slices", "_turn_began",
+        "cut_at", "due", "known", "least", "outage", "rate", "ready", "roof", "turn_ends",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.roof, self.rate = Limit(UNDER_ROOF), Limit(UNDER_RATE)
-        self.ready = -NEVER
+        self.ready = self.due = -NEVER
         self.cut_at = -1
-        self.outage = False
+        self.outage = self.known = False
+        self.least = self.turn_ends = NEVER
         self._burst: _Burst | None = None
-        self._accepted = self._turn = 0
+        self._ended_at_cut = self._turn_began = 0
         self._proved = 0.0  # the number accepted for long
-        self._least = NEVER  # smallest number of the turn that is being proved
-        self._slices: deque[tuple[float, int]] = deque(maxlen=SLICES)
+        self._slices: deque[tuple[float, int]] | None = None
 
     def started(self, now: float, accepted: int) -> None:
         """A call begins, the `accepted`-th that was not refused, as far as is known."""
         slices = self._slices
-        if not slices or now - slices[-1][0] >= SLICE_S:
+        if slices is None:  # most hosts of many see few calls, and no second one
+            slices = self._slices = deque(maxlen=SLICES)
+        if not slices or now >= slices[-1][0] + SLICE_S:
             slices.append((now, accepted))
         if self.rate.refused:
             self.ready = max(self.ready, now - CATCH_UP_S) + 1 / self.rate.value
+        else:
+            self.due = slices[-1][0] + SLICE_S
+
+    def proving(self, in_flight: int, ended: int) -> None:
+        """A call that was the last of `in_flight` when it began is the `ended`-th that was not refused."""
+        self.least = min(self.least, in_flight)
+        self.turn_ends = self._turn_began + PROVED * self.least
+        if ended >= self.turn_ends:
+            self._proved = max(self._proved, self.least)
+            self._turn_began, self.least, self.turn_ends = ended, NEVER, NEVER
 
     def ended(self, ticket: Ticket, *, full: bool, bounded: bool) -> None:
         """A call was not refused.
@@ -128,24 +151,20 @@ class Refusals:
             self.roof.used()
         elif self.rate.refused and not full:
             self.rate.used()
-        self._accepted += 1
-        self._turn += 1
-        self._least = min(self._least, ticket.in_flight)
-        if self._turn >= PROVED * self._least:
-            self._proved = max(self._proved, self._least)
-            self._turn, self._least = 0, NEVER
         if self._burst is not None and ticket.serial <= self._burst.last:
             self._settle(self._burst, ticket, refused=False)
 
-    def refused(self, ticket: Ticket, last: int) -> bool:
-        """A call was refused when the `last`-th had begun; whether a burst begins with it."""
+    def refused(self, ticket: Ticket, last: int, ended: int) -> bool:
+        """A call was refused when the `last`-th had begun and `ended` others were not; is it a new burst?"""
+        self.known = True
         if ticket.serial <= self.cut_at:
             if self._burst is not None:
                 self._settle(self._burst, ticket, refused=True)
             return False
         # Nobody else in flight, or hardly anyone let in since the last burst: that is no limit of ours.
-        self.outage = ticket.in_flight == 1 or (self.cut_at >= 0 and self._accepted < ticket.in_flight)
-        self.cut_at, self._accepted = last, 0
+        hardly = self.cut_at >= 0 and ended - self._ended_at_cut < ticket.in_flight
+        self.outage = ticket.in_flight == 1 or hardly
+        self.cut_at, self._ended_at_cut = last, ended
         if not self.outage:
             self._burst = _Burst(ticket, last, self._per_second(ticket), self.roof.value)
             young = not self._slices or self._slices[0][0] > ticket.begun - 1.0
@@ -157,16 +176,20 @@ class Refusals:
         if number > self._proved * SAME or known or per_second < 1.0:
             self.roof.refuse(number)
         elif not young:  # of a run that is less than a second old, nobody knows what it takes per second
-            self.rate.refuse(per_second)
+            self._pace(per_second)
+
+    def _pace(self, per_second: float) -> None:
+        self.rate.refuse(per_second)
+        self.due = -NEVER
 
     def _settle(self, burst: _Burst, ticket: Ticket, *, refused: bool) -> None:
         """One more call of the burst has ended; after the last it is clear what the reason was."""
-        if ticket.serial < burst.first.serial:
+        if ticket.serial < burst.first:
             return
         burst.running -= 1
         if refused:
             burst.refused += 1
-            burst.ended = max(burst.ended, ticket.ended - burst.first.ended)
+            burst.ended = max(burst.ended, ticket.ended - burst.ended_before)
         else:
             burst.accepted += 1
         if burst.running > 0:
@@ -175,11 +198,11 @@ class Refusals:
         nobody_got_in = burst.accepted == 0 and burst.refused > 1 and burst.ended > 0
         if nobody_got_in and self.roof.value < burst.roof_before and burst.per_second >= 1.0:
             self.roof.forget(burst.roof_before)
-            self.rate.refuse(burst.per_second)
+            self._pace(burst.per_second)
 
     def _per_second(self, ticket: Ticket) -> float:
         """Calls accepted within the second before the refused one began."""
-        for when, count in self._slices:
+        for when, count in self._slices or ():
             if when > ticket.begun - 1.0:
                 return float(max(0, ticket.accepted - count))
         return 0.0
