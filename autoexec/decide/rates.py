@@ -99,9 +99,12 @@ class Gate:
     """Lets calls begin at a rate. Pure: the time is handed in. Not thread-safe: its caller holds a lock.
 
     In any interval at most `limit + burst` calls begin.
+
+    Attributes:
+        full_at: from when on it is as if no call had begun yet.
     """
 
-    __slots__ = ("_algorithm", "_rates", "_state")
+    __slots__ = ("_algorithm", "_per_call_s", "_rates", "_state", "full_at")
 
     def __init__(self, rate: Rate) -> None:
         """Open the gate for the rate.
@@ -121,6 +124,8 @@ class Gate:
         self._rates = [Limit(rate.limit, rate.interval_ms * 1000, rate.burst)]
         self._algorithm = GCRA()
         self._state = self._algorithm.initial(self._rates)
+        self._per_call_s = rate.interval_ms / 1000 / rate.limit
+        self.full_at = -math.inf
 
     def wait_s(self, now: float) -> float:
         """0.0 if a call may begin now, which counts it; else the seconds until one may, which counts nothing.
@@ -131,5 +136,6 @@ class Gate:
         tick = round(now * 1e6)
         self._state, decision = self._algorithm.step(self._rates, self._state, tick, 1)
         if decision.allowed:
+            self.full_at = max(self.full_at, now) + self._per_call_s
             return 0.0
         return max(1e-6, (tick + (decision.retry_after_ms or 0)) / 1e6 - now)
