@@ -42,7 +42,6 @@ from .refusals import Refusals
 __all__ = ["Controller", "Ticket"]
 
 REFUSED, ERROR = Ending.REFUSED, Ending.ERROR  # members of an enum are slow to look up
-
 ENOUGH = 4  # good answers that stop the opening's clock: one may be lucky
 MEMORY = 1 / 32  # weight of one call in the mean latency, which only spreads starts after a pause
 SLACK = 2.0  # the number may exceed the bounds by so much: what is not in use must not grow unseen
@@ -58,11 +57,12 @@ class Controller:
         cap: most calls at once.
         items: calls there will be, or None if unknown.
         latency_s: seconds of one call if one was profiled, or None if that is not known yet.
-        held_s: GIL seconds of that call.
+        held_s: GIL seconds of that call, or 0.0 if that is not known.
+        gil: a bound that other controllers' calls are subject to as well; None makes one of its own.
 
     Attributes:
         in_flight: calls in flight.
-        gil: the bound that this controller's calls put on themselves.
+        gil: the bound that the calls put on themselves by holding the GIL.
 
     >>> controller = Controller(256, items=60, latency_s=0.1)
     >>> controller.limit(0.0)
@@ -100,7 +100,7 @@ class Controller:
         self._answers = self._serial = self._ended = self._refused = 0
         self._first: float | None = None
         self._slowest = 0.0  # seconds of the slowest of the first answers
-        self._begins = 0.0  # when the calls in flight began, summed: n x now less this is the area under n
+        self._begins = 0.0  # of the calls in flight, summed: n x now less this is the area under n
         self._last = self._mean = 0.0
         self._now = self._until = -math.inf
         self._timed = True  # whether the limit may change with time alone
@@ -127,6 +127,7 @@ class Controller:
 
     def _resumed(self, now: float) -> None:
         """A call begins alone: after a lull it did not begin with what came before."""
+        self._begins = 0.0  # as it is, but for rounding
         if self._first is None:
             self._first = now
         elif now - self._last > self._mean / 2:
@@ -144,28 +145,26 @@ class Controller:
 
         A timeout counts as an answer that took so long. Other errors say nothing about latency.
         """
-        used = self.in_flight >= self._whole - 1
-        self._begins -= now
+        # Most of what the end of a call could change, it does not: look here, rather than ask elsewhere.
+        refusals, judge, cohort = self._refusals, self._judge, ticket.cohort
+        used, bounded = self.in_flight >= self._whole - 1, self._bounded
         self.in_flight -= 1
-        if not self.in_flight:
-            self._last = now
+        self._begins -= now
+        self._last = now
         if ending is REFUSED:
             self._refuse(ticket, now)
-        elif ending is ERROR:
-            self._accepted(ticket, used)
+            return
+        self._ended = ended = self._ended + 1
+        if refusals.known or ended >= refusals.turn_ends or ticket.in_flight < refusals.least:
+            self._let_in(ticket, used)
+        if ending is ERROR:
             self._left(ticket, now)
-        else:
-            self._answered(ticket, now, used, held_s)
-
-    def _answered(self, ticket: Ticket, now: float, used: bool, held_s: float | None) -> None:
-        """A call was answered. Most of what its answer could change, it does not: look before asking."""
-        bounded, judge, gil, cohort = self._bounded, self._judge, self.gil, ticket.cohort
-        self._accepted(ticket, used)
+            return
         latency = now - ticket.begun
-        self._mean += (latency - self._mean) * (MEMORY if self._ended * MEMORY > 1 else 1 / self._ended)
+        self._mean += (latency - self._mean) * (MEMORY if ended * MEMORY > 1 else 1 / ended)
         if held_s is not None:
-            gil.note(latency, held_s, now)
-        moved = gil.most != self._gil_most
+            self.gil.note(latency, held_s, now)
+        moved = self.gil.most != self._gil_most
         if self._opening is not None:
             self._look_at_clock(self._opening, now, latency)
         if used and not bounded and (judge.opening or judge.number < judge.goal):
@@ -177,15 +176,14 @@ class Controller:
         if moved:
             self._settle()
 
-    def _accepted(self, ticket: Ticket, used: bool) -> None:
-        """A call has ended and was not refused."""
-        self._ended += 1
+    def _let_in(self, ticket: Ticket, used: bool) -> None:
+        """A call has ended that was not refused."""
         refusals = self._refusals
         if ticket.in_flight < refusals.least or self._ended >= refusals.turn_ends:
             refusals.proving(ticket.in_flight, self._ended)
         if refusals.known:
             refusals.ended(ticket, full=used, bounded=self._bounded)
-            self._timed = True
+            self._timed = self._timed or bool(refusals.rate.refused)
             self._settle()
 
     def profiled(self, latency_s: float, held_s: float) -> None:

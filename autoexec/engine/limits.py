@@ -16,10 +16,10 @@ from ..decide.gil_bound import GilBound
 from ..decide.hosts import key_function, plain_host
 from ..errors import WorkerDied
 from ..records import Ending, spell
+from .verdict import Response
 from .group import Group
 from .host_counts import HostTable
 from .metrics import Metrics, kind_of
-from .verdict import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Limits:
         self._idle: dict[str, Group] = {}  # the last ones, in the order in which they became so
         self._obeyed: list[tuple[float, str]] = []  # others that stay until then
         self._hosts = HostTable()
-        self._now = -inf  # when a call last began or ended
+        self._now = -inf  # when a call last ended
         self._cap = 0  # calls at once over all groups; 0: no matter of ours
         self._items: int | None = None
         self._latency_s: float | None = None
@@ -125,7 +125,8 @@ class Limits:
 
     def _drop(self, group: Group) -> None:
         until = group.obeyed_until()
-        group.look(self._now)
+        if group.limiter is not None:
+            group.look(self._now)
         if until <= self._now:
             del self._groups[group.name]
             self._hosts.merge_rare(self._groups)

@@ -43,10 +43,13 @@ class Histogram:
         """One more call took so long."""
         if seconds > self._most:  # noqa: PLR1730 (half the time of `max`, for every call)
             self._most = seconds
+        if seconds < SHORTEST_S:
+            self._buckets[0] += 1
+            return
         try:
             self._buckets[int(log(seconds) / GROWTH - FIRST)] += 1
-        except (ValueError, IndexError):  # no time at all, or more than anybody has
-            self._buckets[0 if seconds < 1 else -1] += 1
+        except (IndexError, OverflowError):  # more than anybody has
+            self._buckets[-1] += 1
 
     def shares(self) -> tuple[tuple[float, float], ...]:
         """The seconds that 50, 90, 99 and 100 % of the calls stayed below."""

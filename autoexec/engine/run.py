@@ -599,18 +599,19 @@ class Run:
             TimeoutError: if the deadline passes.
             BaseException: what ended the run, Ctrl-C included.
         """
-        if self._pending:
-            return self._pending.popleft()
         try:
             while not self._pending:
                 self._pending += self.sink.parts(self._next_outcomes())
         except StopIteration:
-            self.finish(early=False)
+            self.finish(early=self._interrupted)
             raise
         except BaseException:
             self.finish(early=True)
             raise
-        return self._pending.popleft()
+        found = self._pending.popleft()
+        if isinstance(found, BaseException):
+            self.finish(early=True)
+        return found
 
     def _next_outcomes(self) -> list[Any]:
         if self._ended or self._interrupted:

@@ -349,6 +349,27 @@ def test_a_bound_met_in_a_crowd_comes_down() -> None:
     assert bound.limit() < 10
 
 
+def test_one_gil_bounds_several_controllers() -> None:
+    """What the calls of one hold of it narrows the other, which learns of it with its next answer."""
+    bound = GilBound()
+    one, other = (Controller(256, latency_s=0.02, gil=bound) for _ in range(2))
+    waiting = other.started(0.0)
+    for step in range(64):
+        one.ended(one.started(step * 0.02), step * 0.02 + 0.02, OK, held_s=0.01)
+    assert one.limit(2.0) == 3
+    other.ended(waiting, 2.0, OK)
+    assert other.limit(2.0) == 3
+    assert other.gil is bound and other.reason.startswith("the GIL")
+
+
+def test_a_gil_that_is_not_watched_bounds_nothing() -> None:
+    """Without one there is nothing to learn from what calls hold."""
+    controller = Controller(256, latency_s=0.02)
+    for step in range(64):
+        controller.ended(controller.started(step * 0.02), step * 0.02 + 0.02, OK, held_s=None)
+    assert controller.gil.most == float("inf")
+
+
 # -- always -----------------------------------------------------------------------------------------------
 
 EVENTS = st.lists(

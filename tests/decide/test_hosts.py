@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoexec.decide.hosts import host_of, key_function
+from autoexec.decide.hosts import host_of, key_function, plain_host
 from autoexec.errors import OptionError
 
 
@@ -167,6 +167,70 @@ def test_any_text(item: object) -> None:
     host = host_of(item)
     assert isinstance(host, str)
     assert not any(mark in host for mark in "/@?#")
+
+
+# The short way ------------------------------------------------------------------------------------------
+
+SCHEMES = st.sampled_from(["http", "https", "ws", "wss", "ftp", "s3", "HTTP", " https", "ht\ttp", "+", ""])
+NAMES = st.sampled_from(["a", "a.org", "A-b.Org", "a_b", "a.", "..", "", "[::1]", "[::1", "ä.org", "a%2eb"])
+PORTS = st.sampled_from(["", ":", ":80", ":443", ":0080", ":8000", ":65535", ":65536", ":1:2", ":x", ":٣"])
+USERS = st.sampled_from(["", "", "me@", "me:secret@", "m@e@", "@"])
+TAILS = st.sampled_from(
+    ["", "/", "/v?q=http://b.org/", "?q=/x", "#x", "\\x", "\n", "/\n", " ", "//b.org", "/]"]
+)
+URLS = st.tuples(SCHEMES, st.just("://"), USERS, NAMES, PORTS, TAILS).map("".join)
+
+
+def split(text: str) -> str:
+    """The host in a text as the standard library sees it."""
+    scheme, mark, _ = text[:40].partition("://")
+    if not mark or not scheme.strip().translate({ord(sign): None for sign in "+-."}).isalnum():
+        return ""
+    try:
+        parts = urlsplit(text.strip())
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        return ""
+    own = {"http": 80, "https": 443, "ws": 80, "wss": 443, "ftp": 21}.get(parts.scheme)
+    shown = f"[{host}]" if ":" in host else host
+    return shown if not host or port in (None, own) else f"{shown}:{port}"
+
+
+@given(st.one_of(URLS, st.text("htps:/[]@.:%1a?#\\\t "), st.text().map("http://{}".format), st.text()))
+def test_the_short_way_finds_the_same_host(text: str) -> None:
+    """Text of any form has the host that `urlsplit` finds in it, as bytes and as the first argument, too."""
+    host = split(text)
+    assert host_of(text) == plain_host(text) == plain_host((text, 1)) == plain_host([text]) == host
+    if text.isascii():
+        assert host_of(text.encode()) == plain_host(text.encode()) == host
+
+
+class Shown(str):
+    """Text of a class of the caller's."""
+
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    ("item", "host"),
+    [
+        *((item, "") for item in (None, True, 3, 2.5, 1j, b"", "x", (), [], {}, {1}, range(3), (None, "x"))),
+        *(
+            (item, "")
+            for item in ([3, "http://a.org"], (("http://a.org",),), "http://[::1/", ["http://a:x/"])
+        ),
+        *((item, "a.org") for item in ("http://a.org/", b"http://a.org/", ("https://a.org", 2))),
+        *(
+            (item, None)
+            for item in (object(), (object(),), Shown("x"), [Shown("x")], urlsplit("http://a.org"))
+        ),
+    ],
+    ids=shown,
+)
+def test_what_can_be_told_without_running_their_code(item: object, host: str | None) -> None:
+    """Built-in items, and nothing that a class of theirs may have made its own; it never raises."""
+    assert plain_host(item) == host
+    assert host is None or host_of(item) == host
 
 
 # per= --------------------------------------------------------------------------------------------------

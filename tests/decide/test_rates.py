@@ -136,6 +136,17 @@ def test_asking_in_vain_counts_nothing() -> None:
     assert gate.wait_s(7.1) == 0.0
 
 
+def test_a_gate_knows_when_it_is_as_new() -> None:
+    """From then on the whole burst may begin again."""
+    gate = Gate(Rate.of("10/s", burst=3))
+    assert gate.full_at <= 0.0
+    for _ in range(4):
+        gate.wait_s(50.0)
+    assert gate.full_at == pytest.approx(50.3)
+    later = gate.full_at + 0.001
+    assert [gate.wait_s(later) for _ in range(4)] == [0.0] * 3 + [pytest.approx(0.1)]
+
+
 RATES = st.builds(
     Rate,
     limit=st.integers(1, 5000),
