@@ -267,7 +267,7 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(machine, "look", look)
     # How many modules the tests before this one have imported must not decide, either.
-    monkeypatch.setattr("autoexec.engine.judge.MODULE_S", 0.0)
+    monkeypatch.setattr("autoexec.engine.planning.MODULE_S", 0.0)
 
 
 def _fork_pool() -> Executor:

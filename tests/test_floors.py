@@ -209,7 +209,7 @@ def test_a_wrong_import_is_found(name: str, source: str) -> None:
         (PLANNER, "from .. import errors, role"),
         (PLANNER, "import math, autoexec.records"),
         (PLANNER, '"""\n>>> import autoexec\n"""'),
-        ("autoexec.engine.judge", "from ..backends import registry\nfrom ..decide import costs"),
+        ("autoexec.engine.planning", "from ..backends import registry\nfrom ..decide import costs"),
         ("autoexec.api", "from .engine.run import Run\nfrom .results import Results"),
         ("autoexec.decorator", "from . import api\nfrom .executor import Executor"),
         ("autoexec.demo.run", "import autoexec"),

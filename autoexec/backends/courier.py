@@ -137,7 +137,7 @@ class Courier:
             else:
                 task = self._backend.next_task(self._slot, self._seat)
             if task is None:
-                return bool(self._sent)
+                return bool(self._sent) and not self._backend.killed
             if task.begin():
                 self._send(Sent(task))
             else:

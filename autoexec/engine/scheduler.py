@@ -586,8 +586,9 @@ class Scheduler:
     # Events, under the lock -------------------------------------------------------------------------------
 
     def _asked(self, now: float, slot: Slot) -> None:
-        if not slot.tasks:
-            self._park(slot)
+        if slot.tasks and not self.closing:
+            self._crash(AutoexecError(f"a worker of {slot.track.name} has lost {len(slot.tasks)} tasks"))
+        self._park(slot)
 
     def _asked_ahead(self, now: float, slot: Slot) -> None:
         track, found = slot.track, None

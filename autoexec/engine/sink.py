@@ -49,8 +49,8 @@ class Sink:
 
     def parts(self, outcomes: list[Any]) -> list[list[Any] | BaseException]:
         """A block as the caller wishes it: lists of results, and errors that are to be raised between them."""
-        self._show(len(outcomes))
         if not any(type(outcome) is Failed for outcome in outcomes):
+            self._show(len(outcomes))
             self.delivered += len(outcomes)
             return [outcomes]
         parts: list[list[Any] | BaseException] = [[]]
@@ -63,6 +63,8 @@ class Sink:
                 parts += [error, []]
             elif self._options.on_error == "return":
                 parts[-1].append(error)  # type: ignore[union-attr]
+        ends = sum(not isinstance(part, list) for part in parts)
+        self._show(len(outcomes) - ends)
         self.delivered += sum(len(part) for part in parts if isinstance(part, list))
         return [part for part in parts if not isinstance(part, list) or part]
 
