@@ -27,6 +27,7 @@ __all__ = ["Pool"]
 
 RAMP = 16  # calls sent out at first when the only evidence is that one call waits
 TEND_S = 0.05  # seconds between two looks while the caller's thread is inside an item
+PULLED = 4096  # items of a task of an input that has to be pulled: it is not read too far ahead
 WEIGH_AFTER, WEIGHED = 64, 32  # results between two that are weighed, and how many of these count
 
 
@@ -54,7 +55,10 @@ class Pool:
         alone = options.journal is not None or plan.threads > 1
         single = plan.adaptive or (alone and options.chunksize is None)
         heavy = (profile.bytes_in or 0) + (profile.bytes_out or 0)
-        chunks = Chunks(plan, options.chunksize, single=single, window=options.buffersize, bytes_each=heavy)
+        most = sizing.MOST if run.source.sequence is not None else PULLED
+        chunks = Chunks(
+            plan, options.chunksize, single=single, window=options.buffersize, bytes_each=heavy, most=most
+        )
         self.track = Track(
             plan.backend,
             run.scheduler.queue,

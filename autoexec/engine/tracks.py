@@ -67,13 +67,22 @@ class Chunks:
         single: whether tasks have one item each.
         window: the caller's `buffersize=`, or None.
         bytes_each: pickled bytes of an item, there and back.
+        most: items of a task at most.
     """
 
-    __slots__ = ("_at_once", "_bytes", "_fixed", "_window", "size")
+    __slots__ = ("_at_once", "_bytes", "_fixed", "_most", "_window", "size")
 
     def __init__(
-        self, plan: Plan, fixed: int | None, *, single: bool, window: int | None, bytes_each: int = 0
+        self,
+        plan: Plan,
+        fixed: int | None,
+        *,
+        single: bool,
+        window: int | None,
+        bytes_each: int = 0,
+        most: int = sizing.MOST,
     ) -> None:
+        self._most = most
         self._at_once, self._window, self._bytes = plan.at_once, window, bytes_each
         self._fixed = 1 if single else fixed
         self.size = self._fixed or plan.chunksize
@@ -90,7 +99,7 @@ class Chunks:
             return
         if self.size == 1 and item_s > sizing.TASK_S / 10:
             return
-        wanted = min(sizing.MOST, int(sizing.TASK_S / item_s), 4 * self.size)
+        wanted = min(self._most, int(sizing.TASK_S / item_s), 4 * self.size)
         if self._bytes:
             wanted = min(wanted, (4 << 20) // self._bytes)
         if self._window is not None:
