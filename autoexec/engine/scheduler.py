@@ -195,9 +195,12 @@ class Scheduler:
             slot: the one that asks.
             timeout: seconds to wait; it goes on waiting at the next call.
         """
-        if slot.mail is None and not slot.parked:
+        if not slot.asking and slot.mail is None:
+            slot.asking = True  # its event may not have been worked off when the time is over
             self._post(self._asked, slot)
-        return self._answer(slot, timeout)
+        found = self._answer(slot, timeout)
+        slot.asking = found is None
+        return found
 
     def ahead(self, slot: Slot) -> Task | None:
         """One more task for a slot that has one already, if one may begin now."""
@@ -763,7 +766,9 @@ class Scheduler:
         place = task.place + at
         notes = problem.notes if problem is not None else task.notes
         if queue.limits is not None:
-            queue.limits.failed(outcome.error, task.group.group.name if task.group is not None else "")
+            kind = problem.kind if problem is not None else ""
+            name = task.group.group.name if task.group is not None else ""
+            queue.limits.failed(kind or type(outcome.error).__qualname__, name)
         if self._ends_at_error or fatal(outcome.error):
             self._below = min(self._below, place if self.window.ordered else -1)
             if self.source is not None and self.source.scattered:

@@ -511,7 +511,7 @@ class Known:
         block, result = self._inline.run(task, raises=False)
         self._sampler.add(block)
         slot.finished = task, result
-        del block, result
+        del task, block, result
         if self.plan is None and (self._sampler.total_s > LEARN_S or self._sampler.items >= LEARN_CALLS):
             self._decide(monitor)
 

@@ -119,12 +119,25 @@ class Slot:
         tasks: the tasks that it has.
         began: when the last of them was given to it.
         parked: whether it waits for a task.
+        asking: whether its thread has asked for a task, and has no answer yet.
         left: whether nobody waits for what it runs.
         finished: the task that its thread has run, with its result, on their way to the scheduler.
         worker: the backend's own.
     """
 
-    __slots__ = ("began", "finished", "gate", "left", "mail", "parked", "tasks", "todo", "track", "worker")
+    __slots__ = (
+        "asking",
+        "began",
+        "finished",
+        "gate",
+        "left",
+        "mail",
+        "parked",
+        "tasks",
+        "todo",
+        "track",
+        "worker",
+    )
 
     def __init__(self, track: Track, *, threaded: bool = True) -> None:
         self.track = track
@@ -136,7 +149,7 @@ class Slot:
         self.todo: list[Callable[[], object]] = []
         self.tasks: dict[int, Task] = {}
         self.began = 0.0
-        self.parked = self.left = False
+        self.parked = self.asking = self.left = False
         self.finished: tuple[Task, TaskResult] | None = None
         self.worker: Any = None
 

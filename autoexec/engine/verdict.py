@@ -13,6 +13,7 @@ from ..decide.retries import attempt_note
 from ..errors import BrokenWorker
 from ..records import Ending
 from ..worker.invoke import Error, Task, TaskResult
+from .metrics import kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,14 +36,16 @@ class Try:
         answer: what it says of the other side.
         error: why it may run again, or None if all went well.
         delay_s: seconds until it should, or None: it should not.
+        kind: what people would count the error under.
         notes: what became of all tries so far, once that is known.
     """
 
-    __slots__ = ("answer", "at", "delay_s", "error", "notes")
+    __slots__ = ("answer", "at", "delay_s", "error", "kind", "notes")
 
     def __init__(self, at: int, answer: Answer, error: BaseException | None, delay_s: float | None) -> None:
         self.at, self.answer, self.error, self.delay_s = at, answer, error, delay_s
         self.notes: list[str] = []
+        self.kind = ""
 
     def note(self, attempt: int, result: TaskResult) -> str:
         """One line about a try that failed."""
@@ -78,6 +81,15 @@ def _judged(limits: Limits, task: Task, at: int, outcome: object, now: float) ->
         if not answer.transient:
             return Try(at, answer, None, None)
         error = Response(f"answer {answer.status}")
-    single = len(task.items) == 1
-    count = task.attempt if single else 1
-    return Try(at, answer, error, limits.delay(count, task.since, error, answer, now))
+    count = task.attempt if len(task.items) == 1 else 1
+    tried = Try(at, answer, error, limits.delay(count, task.since, error, answer, now))
+    if type(outcome) is Error:
+        tried.kind = _kind_of(error)
+    return tried
+
+
+def _kind_of(error: BaseException) -> str:
+    try:
+        return kind_of(error)
+    except Exception:  # a property of it raises
+        return type(error).__qualname__

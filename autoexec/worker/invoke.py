@@ -261,6 +261,11 @@ def run_items(
             spec.together, spec.sets = False, name
     else:
         _call_each(spec, items, outcomes, fresh)
+    items = outcomes = ()  # type: ignore[assignment]
+
+
+# The traceback of an error holds on to the frames of whoever called the function, and through their variables
+# to items and outcomes, the error itself among them: a cycle. So these functions leave none behind.
 
 
 def _call_each(
@@ -269,15 +274,16 @@ def _call_each(
     outcomes: Outcomes,
     fresh: Callable[[], contextvars.Context] | None,
 ) -> None:
-    iterator, add = iter(items), outcomes.append
-    while True:
+    iterator, add, going = iter(items), outcomes.append, True
+    while going:
+        going = False
         try:
             _call_all(spec.call, spec.star, iterator, add, fresh)
-            return
         except BaseException as error:
             add(Error(error))
-            if not spec.capture or not isinstance(error, Exception) or isinstance(error, BrokenWorker):
-                return
+            own = isinstance(error, Exception) and not isinstance(error, BrokenWorker)
+            going = own and spec.capture
+    del items, outcomes, iterator, add
 
 
 def _call_all(
@@ -288,19 +294,23 @@ def _call_all(
     fresh: Callable[[], contextvars.Context] | None,
 ) -> None:
     """The four loops: for single arguments or tuples, in one context for all or one for each."""
-    if fresh is not None:
-        if star:
+    item: Any = None
+    try:
+        if fresh is not None:
+            if star:
+                for item in items:
+                    add(fresh().run(call, *item))
+            else:
+                for item in items:
+                    add(fresh().run(call, item))
+        elif star:
             for item in items:
-                add(fresh().run(call, *item))
+                add(call(*item))
         else:
             for item in items:
-                add(fresh().run(call, item))
-    elif star:
-        for item in items:
-            add(call(*item))
-    else:
-        for item in items:
-            add(call(item))
+                add(call(item))
+    finally:
+        del items, add, item
 
 
 def run_task(spec: CallSpec, task: Task, worker: str) -> TaskResult:
@@ -311,10 +321,10 @@ def run_task(spec: CallSpec, task: Task, worker: str) -> TaskResult:
     fresh = contextvars.copy_context if task.context is None else partial(of_call, task.context)
     cpu, began = time.thread_time(), time.monotonic()
     run_items(spec, task.items, outcomes, fresh)
-    ended = time.monotonic()
-    return TaskResult(
-        outcomes, began, ended, time.thread_time() - cpu, worker, clean=is_clean(spec, outcomes)
-    )
+    cpu, ended = time.thread_time() - cpu, time.monotonic()
+    results = [TaskResult(outcomes, began, ended, cpu, worker, clean=is_clean(spec, outcomes))]
+    del task, outcomes
+    return results.pop()
 
 
 def is_clean(spec: CallSpec, outcomes: Sequence[Any]) -> bool:
