@@ -179,7 +179,10 @@ class Monitor:
             return
         self.dismiss()
         if thread is not threading.current_thread():
-            thread.join()
+            try:
+                thread.join()
+            except RuntimeError:  # Ctrl-C came before it was heard of: it ends as soon as it begins
+                return
         self._thread = None
         self._measuring.clear()
         self._guarding = self._tending = False

@@ -346,7 +346,12 @@ class Run:
     def _decide(self) -> None:
         """Decide in the caller's thread, between two items."""
         sample = self.sampler.sample(self.monitor, self._remaining())
-        plan, profile = self.planner.plan(sample, self.sampler, fork=True)
+        try:
+            plan, profile = self.planner.plan(sample, self.sampler, fork=True)
+        except OSError as error:  # the machine cannot even be asked: no file can be opened
+            words = f"stays in the caller's thread, as nothing can be opened here ({error})"
+            self._stay(words, sample.remaining)
+            return
         if self._unsure(plan, profile):
             return
         with self._lock:
@@ -399,7 +404,10 @@ class Run:
             with self.sampler.own_imports():
                 sample = self.sampler.sample(self.monitor, self._rest_of_block(), seen)
                 block = self._inline.block
-                plan, profile = self.planner.plan(sample, self.sampler, fork=False, block=block)
+                try:
+                    plan, profile = self.planner.plan(sample, self.sampler, fork=False, block=block)
+                except OSError:  # the machine cannot even be asked now: between two items it is tried again
+                    return False
             spinning = profile.kind is WorkKind.PARALLEL and seen.running_s < BUDGET_S
             if plan.backend == "serial" or spinning or self._better_forked(plan, seen):
                 return False
@@ -517,7 +525,10 @@ class Run:
         if self.is_async:
             return None
         with self.sampler.own_imports():
-            plan = self.planner.replan(profile, self.sampler, self._inline.block)
+            try:
+                plan = self.planner.replan(profile, self.sampler, self._inline.block)
+            except OSError:  # the machine cannot even be asked: what works goes on
+                return None
         old = self.plan
         if old is None or plan.backend == old.backend:
             return None

@@ -63,9 +63,12 @@ class ThreadClock:
                     return frozenset(file.read().split())
             except OSError:  # a kernel without that file
                 pass
-        import psutil
+        try:
+            import psutil
 
-        return frozenset(str(child.pid).encode() for child in psutil.Process().children())
+            return frozenset(str(child.pid).encode() for child in psutil.Process().children())
+        except OSError:  # no descriptor is left to ask with
+            return frozenset()
 
 
 def asleep(thread: threading.Thread) -> bool:
