@@ -19,6 +19,7 @@ from .api import check_function, resolved
 from .checks import is_async
 from .engine.submit import Submissions
 from .errors import OptionError
+from .worker.invoke import CallSpec, Error, run_items
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -184,7 +185,12 @@ def _check(options: Options) -> None:
 
 
 def _run_chunk(fn: Callable[..., R], rows: list[tuple[Any, ...]]) -> list[R]:
-    return [fn(*row) for row in rows]
+    """In a worker: the results of some rows, or the error of the first that fails."""
+    outcomes: list[Any] = []
+    run_items(CallSpec(fn, star=True), rows, outcomes)
+    if outcomes and isinstance(outcomes[-1], Error):
+        raise outcomes[-1].error
+    return outcomes
 
 
 def _results(tasks: Iterator[Future[R]], deadline: float | None, buffersize: int | None) -> Iterator[R]:

@@ -11,11 +11,13 @@ ends there, and does not hold on to the frames of whoever takes results.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Generator, Sequence
 
 from ..resources import busy_here
+from ..worker.context import changed
 from ..worker.invoke import CallSpec, Error, Task, TaskResult, is_clean, run_items
 
 TYPE_CHECKING = False
@@ -78,6 +80,7 @@ class InlineBackend:
 
     Attributes:
         block: what runs at the moment.
+        sampling: whether to see if items set context variables; `spec.sets` then says so.
         lock: held while something is taken away from a block.
     """
 
@@ -86,6 +89,8 @@ class InlineBackend:
     def __init__(self, spec: CallSpec) -> None:
         self._spec = spec
         self.block: Block | None = None
+        self.sampling = False
+        self._contexts: list[contextvars.Context] = []
         self.lock = threading.Lock()
         self._calls = self._serve()
         next(self._calls)
@@ -95,8 +100,20 @@ class InlineBackend:
         while True:
             block = yield
             own = block.task.context
-            run_items(spec, block.iterator, block.out, None if own is None else own.copy)
+            fresh = own.copy if own is not None else self._watched if self.sampling else None
+            run_items(spec, block.iterator, block.out, fresh)
             del block
+
+    def _watched(self) -> contextvars.Context:
+        """A context for an item, to be looked at afterwards."""
+        self._contexts.append(self._spec.fresh_context())
+        return self._contexts[-1]
+
+    def _look_at_contexts(self) -> None:
+        contexts, self._contexts = self._contexts, []
+        before = self._spec.context
+        if before is not None and not self._spec.sets:
+            self._spec.sets = next(filter(None, (changed(before, after) for after in contexts)), "")
 
     def run(self, task: Task, *, raises: bool = True) -> tuple[Block, TaskResult]:
         """Run a task.
@@ -120,6 +137,8 @@ class InlineBackend:
             self.block = None
         block.wall_s = time.perf_counter() - block.began
         block.cpu_s = time.thread_time() - block.cpu_before
+        if self._contexts:
+            self._look_at_contexts()
         if raises and (error := block.error) is not None and not isinstance(error, Exception):
             raise error
         clean = is_clean(self._spec, block.out)

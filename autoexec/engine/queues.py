@@ -266,19 +266,27 @@ class TaskQueue:
 
     def drop(self, task: Task) -> bool:
         """Take away one task; False if it does not wait here."""
-        for at, (_, _, other) in enumerate(self._heap):
-            if other is task:
-                self._heap[at] = self._heap[-1]
-                self._heap.pop()
-                heapq.heapify(self._heap)
-                break
-        else:
-            line = task.group
-            if line is None or task not in line.tasks:
+        line: Line | None = task.group
+        if line is not None:
+            if self._lines.get(line.group.name) is not line or task not in line.tasks:
                 return False
             line.tasks.remove(task)
+        elif task in self._raw:
+            self._raw.remove(task)
+        elif not self._drop_from_heap(task):
+            return False
         self.items -= len(task.items)
         return True
+
+    def _drop_from_heap(self, task: Task) -> bool:
+        heap = self._heap
+        for at, (_, _, other) in enumerate(heap):
+            if other is task:
+                heap[at] = heap[-1]
+                heap.pop()
+                heapq.heapify(heap)
+                return True
+        return False
 
     def clear(self) -> int:
         """Forget all that waits; how many items that were."""

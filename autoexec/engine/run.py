@@ -269,6 +269,7 @@ class Run:
 
     def _start_sampling(self) -> None:
         self._size = 1
+        self._inline.sampling = True
         self.sampler.restart()
         self.monitor.measure()
 
@@ -383,6 +384,7 @@ class Run:
 
     def _share_contexts(self) -> None:
         """Let the items of a block share a context, where neither code nor sample sets a variable."""
+        self._inline.sampling = False
         if not self.spec.sets and not may_set_variables(self.call):
             self.spec.together = True
 
@@ -831,6 +833,7 @@ class Run:
         if first and self._planner is not None:
             self._remember(self._planner, early)
         self._pending.clear()
+        self.source.let_go()
         close_here()
         if self._keep is not None:
             self._keep.close()

@@ -147,6 +147,11 @@ class Source:
             return None
         return max(len(self._stock), self._length - self.position)
 
+    def let_go(self) -> None:
+        """Nothing more will be wanted: neither the input nor what was pulled of it is held any longer."""
+        self.sequence, self._iterator, self.ended = None, iter(()), True
+        self._stock.clear()
+
     def end_at(self, place: int) -> None:
         """What comes from `place` on need not be handed out any more."""
 

@@ -344,7 +344,7 @@ class Submissions:
                 routes = list(self._routes.values())
             waiting = False
             for route in routes:
-                if route.queue.items and route.plan.backend == "threads":
+                if route.queue.items and route.plan.backend == "threads" and route.plan.max_workers > 1:
                     waiting = True
                     self._grow_if_asleep(route.track)
             if waiting:
