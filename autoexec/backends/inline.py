@@ -5,8 +5,8 @@ it has not begun can be taken away: `recall` exhausts the block's iterator, afte
 that was just fetched is still run here. No item is run twice or lost, with or without a GIL, and the loop
 itself pays nothing for it.
 
-Items run inside a generator, which is suspended before anybody sees an error: so the traceback of an error
-ends there, and does not hold on to the frames of whoever takes results.
+Items run inside a generator (`Apart`), which is suspended before anybody sees an error: so the traceback of an
+error ends there, and does not hold on to the frames of whoever takes results.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
 from ..resources import busy_here
 from ..worker.context import changed
-from ..worker.invoke import CallSpec, Error, Task, TaskResult, is_clean, run_items
+from ..worker.invoke import Apart, CallSpec, Error, Task, TaskResult, is_clean, run_items
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class InlineBackend:
         spec: what to call.
 
     Attributes:
+        apart: what the caller's thread calls the user's code by.
         block: what runs at the moment.
         sampling: whether to see if items set context variables; `spec.sets` then says so.
         lock: held while something is taken away from a block.
@@ -92,17 +93,12 @@ class InlineBackend:
         self.sampling = False
         self._contexts: list[contextvars.Context] = []
         self.lock = threading.Lock()
-        self._calls = self._serve()
-        next(self._calls)
+        self.apart = Apart()
 
-    def _serve(self) -> Generator[None, Block, None]:
-        spec = self._spec
-        while True:
-            block = yield
-            own = block.task.context
-            fresh = own.copy if own is not None else self._watched if self.sampling else None
-            run_items(spec, block.iterator, block.out, fresh)
-            del block
+    def _run(self, block: Block) -> None:
+        own = block.task.context
+        fresh = own.copy if own is not None else self._watched if self.sampling else None
+        self.apart(run_items, self._spec, block.iterator, block.out, fresh)
 
     def _watched(self) -> contextvars.Context:
         """A context for an item, to be looked at afterwards."""
@@ -129,7 +125,7 @@ class InlineBackend:
         block = self.block = Block(task)
         busy_here(1)
         try:
-            self._calls.send(block)
+            self._run(block)
             if len(block.out) < len(block.items) and block.error is None:
                 self._finish_stolen(block)
         finally:
@@ -150,7 +146,7 @@ class InlineBackend:
         rest: Sequence[Any] = block.items[len(block.out) : limit]
         if len(rest):
             block.iterator = iter(rest)
-            self._calls.send(block)
+            self._run(block)
 
     def steal(self) -> tuple[Task, int] | None:
         """Take away what has not begun of the block that runs: its task, and the first place that is free."""

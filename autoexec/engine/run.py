@@ -184,6 +184,7 @@ class Run:
             clock=clock,
             timer=self.monitor.wake_at,
         )
+        self.scheduler.apart = self._inline.apart
         self._here = Track("serial", self.scheduler.queue, 1, _no_chunks(), threaded=False)
         self._here.backend = self._inline
         self._slot = self._here.add()
@@ -757,7 +758,7 @@ class Run:
                 count = min(count, least - source.at_hand)
             if count <= 0:
                 return got
-            items = source.pull(min(count, self._batch()))
+            items = self._inline.apart(source.pull, min(count, self._batch()))
             if items:
                 got = True
                 self.scheduler.stock(items)

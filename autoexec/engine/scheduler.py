@@ -73,6 +73,7 @@ class Scheduler:
         closing: whether nothing more begins.
         states: what the run has passed through, for the error that should never be seen.
         on_failed: told, without the lock, of a track that has no workers.
+        apart: what the caller's own thread calls the user's code by.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Scheduler:
         self.closing = False
         self.states: list[str] = []
         self.on_failed: Callable[[Track], object] | None = None
+        self.apart: Callable[..., Any] = lambda call, *args: call(*args)
         self._most = math.inf if most is None else most
         self._keep, self._ends_at_error, self._item_timeout = keep, ends_at_error, item_timeout
         self._clock, self._timer = clock, timer
@@ -272,6 +274,7 @@ class Scheduler:
                 naming.names.append(error)
             else:
                 naming.names.append(name)
+        del naming, limits  # see `run_items`: an error must not hold on to itself
 
     def _judged(self, slot: Slot, task: Task, result: TaskResult) -> list[Try]:
         limits = slot.track.queue.limits
@@ -471,13 +474,13 @@ class Scheduler:
             found: Task | Naming | None = self._locked(step)
             if not isinstance(found, Naming):
                 return found
-            self._name(found)
+            self.apart(self._name, found)
             naming = found
             self._locked(lambda now: self._enqueue_named(now, naming))  # noqa: B023
 
     def completed_here(self, slot: Slot, task: Task, result: TaskResult) -> None:
         """What became of a task in the caller's own thread."""
-        tries = self._judged(slot, task, result)
+        tries = self.apart(self._judged, slot, task, result)
         self._locked(lambda now: self._done(now, slot, task, result, tries, False))
 
     def stock(self, items: list[Any]) -> None:

@@ -66,6 +66,7 @@ def judge(limits: Limits, task: Task, result: TaskResult, now: float) -> list[Tr
         except Exception as raised:
             result.outcomes[at] = Error(raised)
             tries.append(Try(at, OK, None, None))
+    del task, result  # see `run_items`: an error must not hold on to itself
     return tries
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 
 from ..errors import BrokenWorker
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "Apart",
     "CallSpec",
     "Error",
     "Task",
@@ -52,6 +53,44 @@ class _Serving(threading.local):
 
 
 serving = _Serving()
+
+
+class Apart:
+    """Calls the user's code in a frame that leads nowhere.
+
+    The traceback of an error holds on to the frame that called, and to those above it: in the caller's own
+    thread they lead to whoever takes the results, and so to the results. The frame of a generator that is
+    suspended has none above it. One call at a time; not for calls within a call.
+    """
+
+    __slots__ = ("_frame",)
+
+    def __init__(self) -> None:
+        self._frame = self._calls()
+        next(self._frame)
+
+    @staticmethod
+    def _calls() -> Generator[Any, tuple[Callable[..., Any], tuple[Any, ...]], None]:
+        found: Any = None
+        while True:
+            call, args = yield found
+            found = None
+            try:
+                found = call(*args)
+            except BaseException as error:
+                found = Error(error)
+            del call, args
+
+    def __call__(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Call a function.
+
+        Raises:
+            BaseException: what it raised.
+        """
+        found = self._frame.send((call, args))
+        if type(found) is Error:
+            raise found.error
+        return found
 
 
 class Error:
