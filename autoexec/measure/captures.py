@@ -7,6 +7,8 @@ import sys
 from functools import cache, partial
 from types import BuiltinMethodType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 
+from ..introspect import attributes, isa
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -124,11 +126,6 @@ _MUTABLE_BASES = {"MutableMapping", "MutableSequence", "MutableSet"}
 _FIRST = 64
 
 
-def isa(obj: object, kinds: type | tuple[type, ...]) -> bool:
-    """`isinstance` that never asks the object itself, whose `__class__` may be a trap."""
-    return issubclass(type(obj), kinds)
-
-
 @cache
 def is_stdlib(filename: str) -> bool:
     """Whether code from this file belongs to the standard library (or to autoexec itself).
@@ -195,15 +192,6 @@ def is_mutable(obj: object) -> bool:
         if module.startswith(_MUTABLE_MODULES) or top_package(base) == "pandas":
             return True
     return False
-
-
-def attributes(obj: object) -> dict[str, Any]:
-    """The instance dictionary of `obj`, or an empty one."""
-    try:
-        found = object.__getattribute__(obj, "__dict__")
-    except Exception:
-        return {}
-    return found if isa(found, dict) else {}
 
 
 def peek(obj: Any, name: str) -> tuple[Any, bool]:
