@@ -76,7 +76,7 @@ def _pieces(obj: Any) -> Iterator[Piece]:
     write = _WRITERS.get((author.__module__, author.__qualname__)) or _generated(author)
     if write is not None:
         return write(obj)
-    if author.__module__.partition(".")[0] in _ARRAYS:
+    if str(author.__module__).partition(".")[0] in _ARRAYS:
         return _array(obj)
     return iter((repr(obj),))
 

@@ -28,6 +28,7 @@ __all__ = [
     "CO_COROUTINE",
     "MAIN",
     "attributes",
+    "bare",
     "flags",
     "importable",
     "isa",
@@ -106,6 +107,16 @@ def name_of(func: object) -> str:
     return next((name for name in names if isa(name, str)), type(func).__qualname__)
 
 
+def bare(func: Any) -> Any:
+    """The function inside one of our own wrappers, whose calls call it and nothing else; or `func` itself."""
+    while str(type(func).__module__).partition(".")[0] == __package__:
+        inner = attributes(func).get("__wrapped__")
+        if inner is None:
+            break
+        func = inner
+    return func
+
+
 def named(obj: object) -> bool:
     """Whether this very object is found under its own name in its module, in this process."""
     module, path = static_attribute(obj, "__module__"), static_attribute(obj, "__qualname__")
@@ -175,9 +186,10 @@ def _called(func: Any) -> Any:
         return func.__func__
     if isa(func, partial):
         return static_attribute(func, "func")
+    if (inner := bare(func)) is not func:
+        return inner
     call, wrapped = _in_classes(type(func).__mro__, "__call__"), static_attribute(func, "__wrapped__")
-    ours = type(func).__module__.partition(".")[0] == __package__
-    if wrapped is not None and (ours or isa(call, WrapperDescriptorType)):  # functools.lru_cache and its kin
+    if wrapped is not None and isa(call, WrapperDescriptorType):  # functools.lru_cache and its kin
         return wrapped
     if isa(call, (staticmethod, classmethod)):
         return call.__func__

@@ -15,7 +15,7 @@ import pytest
 
 import autoexec
 from autoexec.checks import is_async
-from autoexec.introspect import importable, isa, name_of, named, static_attribute
+from autoexec.introspect import bare, importable, isa, name_of, named, static_attribute
 from autoexec.measure.glance import harmless
 
 LIMIT = 3
@@ -66,6 +66,12 @@ async def fetch(url: Any) -> Any:
 async def stream(url: Any) -> Any:
     """An async generator function."""
     yield url
+
+
+@autoexec.parallel
+def helped(item: Any) -> Any:
+    """A decorated helper."""
+    return item
 
 
 def plain(item: Any) -> Any:
@@ -174,6 +180,13 @@ def test_names(place: int) -> None:
     assert name_of(func) == name
 
 
+def test_what_is_inside_our_own_wrappers() -> None:
+    """Several layers of them, and none of anybody else's."""
+    assert bare(autoexec.parallel(autoexec.parallel(plain))) is plain
+    for func in (plain, functools.lru_cache(plain), Synchronous(fetch), Answering(), Refusing()):
+        assert bare(func) is func
+
+
 def test_what_is_found_under_its_name() -> None:
     """This very object, in this process; and in a fresh one, unless it stands in the script."""
     script = types.ModuleType("__main__")
@@ -271,6 +284,7 @@ def test_a_mock_is_not_what_it_says_that_it_is() -> None:
     """A function that calls a mocked constant has something to hide: what the mock remembers."""
     fake = mock.MagicMock(spec=int)
     assert harmless(lambda x: x + LIMIT) and not harmless(lambda x: fake(x))
+    assert harmless(lambda x: helped(x)) and not harmless(autoexec.parallel([].append))
 
 
 def test_the_calls_of_a_mock_are_counted_here() -> None:

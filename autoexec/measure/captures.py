@@ -7,7 +7,7 @@ import sys
 from functools import cache, partial
 from types import BuiltinMethodType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 
-from ..introspect import attributes, isa
+from ..introspect import attributes, bare, isa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -292,10 +292,10 @@ def layers(func: Any) -> tuple[Any, list[tuple[Any, ...]], dict[str, Any]]:
 
 
 def _callable_core(func: Any) -> tuple[Any, list[tuple[Any, ...]]] | None:
+    if (inner := bare(func)) is not func:
+        return inner, []
     wrapped = attributes(func).get("__wrapped__")
     if callable(wrapped) and not isa(peek(type(func), "__call__")[0], FunctionType):
         return wrapped, []  # functools.lru_cache and its kin in C
-    if callable(wrapped) and type(func).__module__.partition(".")[0] == "autoexec":
-        return wrapped, []
     call, _ = peek(type(func), "__call__")
     return (call, [("self", func)]) if isa(call, FunctionType) else None

@@ -11,7 +11,7 @@ import sys
 from opcode import opmap
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
-from ..introspect import isa
+from ..introspect import bare, isa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def harmless(func: Any, depth: int = DEPTH) -> bool:
     >>> harmless(lambda x: seen.append(x))
     False
     """
+    func = bare(func)
     if isa(func, BuiltinFunctionType):
         return isa(func.__self__, (ModuleType, type(None)))
     if type(func) is not FunctionType or depth == 0:
@@ -69,7 +70,7 @@ def _named(func: FunctionType, code: CodeType) -> list[Any]:
 
 
 def _plain(value: Any, depth: int) -> bool:
-    if isa(value, FunctionType):
+    if isa(value := bare(value), FunctionType):
         return _library(value) or harmless(value, depth - 1)
     return isa(value, _PLAIN)
 
