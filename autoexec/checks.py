@@ -75,7 +75,7 @@ def _seconds(name: str, value: object) -> float | None:
 
 
 def _some_seconds(name: str, value: object) -> float | None:
-    if _number(name, value, "a number of seconds") == 0:
+    if _number(name, value, "a number of seconds") <= 0:
         raise OptionError(f"{name} must be more than 0 seconds, got {shown(value)}; None waits for ever")
     return _seconds(name, value)
 
