@@ -26,6 +26,7 @@ NO_WORDS = "an item whose repr raises"
 DEEPEST = 8  # levels of nesting that are written
 LONGEST = 500  # characters of a string, and digits of a number, that are written
 FEW = 16  # elements of an array that is written out
+_SHORT = frozenset((float, bool, complex, type(None)))
 # Whatever of theirs has a shape holds more than anybody wants to read.
 _ARRAYS = (
     "numpy",
@@ -49,10 +50,18 @@ def brief(item: object, most: int) -> str:
     ("{'id': 7, 'rows': [1, 2]}", '[0, 1, 2, 3, 4, 5...')
     """
     try:
-        text = _written(item, most)
+        text = repr(item) if _is_short(item, most) else _written(item, most)
     except Exception:  # a `__repr__` of theirs
         return NO_WORDS
     return text if len(text) <= most else text[: max(0, most - 3)] + "..."
+
+
+def _is_short(item: Any, most: int) -> bool:
+    """Whether it needs no second look, as most items do not."""
+    kind = type(item)
+    if kind is str or kind is bytes:
+        return len(item) <= most
+    return kind in _SHORT or (kind is int and item.bit_length() < 64)
 
 
 def _written(item: object, most: int) -> str:

@@ -133,7 +133,8 @@ class Executor(BaseExecutor):
             OptionError: if an argument cannot be meant.
             RuntimeError: after `shutdown`.
         """
-        resolved({"timeout": timeout, "chunksize": chunksize, "buffersize": buffersize})
+        wish = resolved({"timeout": timeout, "chunksize": chunksize, "buffersize": buffersize})
+        timeout, chunksize, buffersize = wish.timeout, wish.chunksize or 1, wish.buffersize
         check_function(fn, self._options)
         if not iterables:
             raise OptionError("no items: give at least one iterable after the function")

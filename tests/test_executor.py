@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import math
 import os
 import threading
 import time
@@ -411,6 +412,15 @@ def test_options_that_a_callers_own_executor_would_not_obey(options: dict[str, A
     """It runs the calls as it was told to by its maker."""
     with ThreadPoolExecutor(1) as pool, pytest.raises(autoexec.OptionError, match="an executor of yours"):
         autoexec.Executor(backend=pool, **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"timeout": math.inf}, {"chunksize": 10**19}, {"buffersize": 10**19}], ids=str
+)
+def test_numbers_without_end_for_map(options: dict[str, Any]) -> None:
+    """No limit, all at once, everything: `map` takes them as `autoexec.map` does."""
+    with autoexec.Executor(2) as executor:
+        assert list(executor.map(abs, range(20), **options)) == list(range(20))
 
 
 def test_async_functions_run_in_an_event_loop() -> None:
