@@ -6,7 +6,8 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 
 from . import options as _options
 from .checks import is_async
-from .errors import OptionError
+from .errors import OptionError, shown
+from .introspect import static_attribute
 from .options import Options
 from .results import Results
 
@@ -198,18 +199,18 @@ def check_function(func: object, options: Options | None = None) -> None:
     """
     if not callable(func):
         raise OptionError(
-            f"the function must be callable, not {func!r}; the function comes first, the items after it"
+            f"the function must be callable, not {shown(func)}; the function comes first, the items after it"
         )
     if is_async(func) and options is not None and options.backend != "auto":
-        raise OptionError(f"{func!r} is async: its calls run in an event loop; leave backend= out")
+        raise OptionError(f"{shown(func)} is async: its calls run in an event loop; leave backend= out")
 
 
 def check_items(iterables: tuple[Iterable[Any], ...]) -> tuple[Iterable[Any], ...]:
     if not iterables:
         raise OptionError("no items: give at least one iterable after the function")
     for iterable in iterables:
-        if not hasattr(iterable, "__iter__") and not hasattr(iterable, "__getitem__"):
-            raise OptionError(f"the items must be iterable, not {iterable!r}")
+        if all(static_attribute(type(iterable), way) is None for way in ("__iter__", "__getitem__")):
+            raise OptionError(f"the items must be iterable, not {shown(iterable)}")
     return iterables
 
 
@@ -249,8 +250,8 @@ def _check_measurable(func: object) -> None:
     check_function(func)
     if is_async(func):
         raise OptionError(
-            f"{func!r} is async: there is nothing to choose, its calls run in an event loop, as many at once "
-            "as the other side bears; results.stats() tells how it went"
+            f"{shown(func)} is async: there is nothing to choose, its calls run in an event loop, as many at "
+            "once as the other side bears; results.stats() tells how it went"
         )
 
 

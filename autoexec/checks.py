@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from collections.abc import Callable
 
-from .errors import MissingExtra, OptionError
+from .errors import MissingExtra, OptionError, shown
+from .introspect import CO_ASYNC_GENERATOR, CO_COROUTINE, flags, isa, static_attribute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["BACKENDS", "CHECKS", "check_retry_on", "from_n_jobs", "is_async", "need"]
 
 BACKENDS = ("auto", "serial", "threads", "processes", "joblib")
+MANY = (1 << 31) - 1  # more workers, or items, than anybody has: beyond it only arithmetic fails
+FOREVER_S = 1e9  # 30 years; the waits of the standard library end at some 300
 ON_ERROR = ("raise", "return", "skip")
 CODECS = ("pickle", "json")
 WRITABLE = ("copy",)
@@ -25,52 +29,63 @@ def _at_least_one(name: str, value: object) -> int:
 
 
 def _whole(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool):
-        raise OptionError(f"{name} must be a whole number, not {value!r}")
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        raise OptionError(f"{name} must be a whole number, not {value!r}") from None
+    number = _index(name, value)
     if number < least:
-        raise OptionError(f"{name} must be at least {least}, not {number}")
-    return number
+        raise OptionError(f"{name} must be at least {least}, not {shown(number)}")
+    return min(number, MANY)
+
+
+def _index(name: str, value: Any) -> int:
+    """Whatever counts as a whole number, numpy's included, as an int."""
+    number: Any = None if _is_truth(value) else value
+    try:
+        return int(operator.index(number))
+    except Exception:  # of whatever kind: it may be an `__index__` of theirs
+        raise OptionError(f"{name} must be a whole number, not {shown(value)}") from None
+
+
+def _is_truth(value: object) -> bool:
+    return type(value).__name__ in ("bool", "bool_")  # numpy's, too
 
 
 def from_n_jobs(value: object, cores: Callable[[], int]) -> int:
     """Workers in joblib's way of counting: -1 is all usable cores, -2 all but one."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise OptionError(f"n_jobs must be a whole number, not {value!r}")
-    number = operator.index(value)
+    number = _index("n_jobs", value)
     if number == 0:
         raise OptionError("n_jobs must not be 0; -1 means all usable cores")
     return number if number > 0 else max(1, cores() + 1 + number)
 
 
-def _number(name: str, value: object, what: str) -> float:
+def _number(name: str, value: Any, what: str) -> float:
+    counts = any(static_attribute(type(value), way) is not None for way in ("__float__", "__index__"))
     try:
-        return float("no" if isinstance(value, (str, bytes, bool)) else value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        raise OptionError(f"{name} must be {what}, not {value!r}") from None
+        number = float(value) if counts and not _is_truth(value) else math.nan  # text would do for `float`
+    except Exception:  # of whatever kind: it may be a `__float__` of theirs
+        number = math.nan
+    if math.isnan(number):
+        raise OptionError(f"{name} must be {what}, not {shown(value)}")
+    return number
 
 
-def _seconds(name: str, value: object) -> float:
+def _seconds(name: str, value: object) -> float | None:
     seconds = _number(name, value, "a number of seconds")
-    if not seconds >= 0:
-        raise OptionError(f"{name} must not be negative, got {value!r}; None waits for ever")
-    return seconds
+    if seconds < 0:
+        raise OptionError(f"{name} must not be negative, got {shown(value)}; None waits for ever")
+    return seconds if seconds < FOREVER_S else None
 
 
-def _some_seconds(name: str, value: object) -> float:
-    seconds = _number(name, value, "a number of seconds")
-    if not seconds > 0:
-        raise OptionError(f"{name} must be more than 0 seconds, got {value!r}; None waits for ever")
-    return seconds
+def _some_seconds(name: str, value: object) -> float | None:
+    if _number(name, value, "a number of seconds") <= 0:
+        raise OptionError(f"{name} must be more than 0 seconds, got {shown(value)}; None waits for ever")
+    return _seconds(name, value)
 
 
 def _share(name: str, value: object) -> float:
     share = _number(name, value, "a number, 0 or more")
-    if not share >= 0:
-        raise OptionError(f"{name} must not be negative, got {value!r}; 0 allows only the first few retries")
+    if share < 0:
+        raise OptionError(
+            f"{name} must not be negative, got {shown(value)}; 0 allows only the first few retries"
+        )
     return share
 
 
@@ -78,7 +93,7 @@ def _backend(_: str, value: object) -> object:
     if isinstance(value, str):
         if value not in BACKENDS:
             raise OptionError(
-                f"unknown backend {value!r}; choose from {', '.join(BACKENDS)}, or pass a "
+                f"unknown backend {shown(value)}; choose from {', '.join(BACKENDS)}, or pass a "
                 "concurrent.futures.Executor"
             )
         if value == "joblib":
@@ -88,15 +103,16 @@ def _backend(_: str, value: object) -> object:
 
     if not isinstance(value, Executor):
         raise OptionError(
-            f"backend must be one of {', '.join(BACKENDS)} or a concurrent.futures.Executor, not {value!r}"
+            f"backend must be one of {', '.join(BACKENDS)} or a concurrent.futures.Executor, "
+            f"not {shown(value)}"
         )
     return value
 
 
 def _one_of(names: tuple[str, ...]) -> Callable[[str, object], object]:
     def check(name: str, value: object) -> object:
-        if value not in names:
-            raise OptionError(f"{name} must be {' or '.join(map(repr, names))}, not {value!r}")
+        if not isinstance(value, str) or value not in names:
+            raise OptionError(f"{name} must be {' or '.join(map(repr, names))}, not {shown(value)}")
         return value
 
     return check
@@ -104,13 +120,15 @@ def _one_of(names: tuple[str, ...]) -> Callable[[str, object], object]:
 
 def _callable(name: str, value: object) -> object:
     if not callable(value):
-        raise OptionError(f"{name} must be callable, not {value!r}")
+        raise OptionError(f"{name} must be callable, not {shown(value)}")
     return value
 
 
 def _size(name: str, value: object) -> object:
     if is_async(_callable(name, value)):
-        raise OptionError(f"{name} must be an ordinary function of the item, not {value!r}: nobody awaits it")
+        raise OptionError(
+            f"{name} must be an ordinary function of the item, not {shown(value)}: nobody awaits it"
+        )
     return value
 
 
@@ -125,7 +143,7 @@ def _initializer(name: str, value: object) -> object:
 def _per(_: str, value: object) -> object:
     if not callable(value) and not (isinstance(value, str) and value):
         raise OptionError(
-            f"per must be a function of the item or the name of one of its attributes, not {value!r}"
+            f"per must be a function of the item or the name of one of its attributes, not {shown(value)}"
         )
     return value
 
@@ -136,7 +154,7 @@ def _rate(_: str, value: object) -> object:
 
 
 def _retries(name: str, value: object) -> object:
-    if not (hasattr(value, "stop") and hasattr(value, "wait")):  # a tenacity policy has both
+    if any(static_attribute(value, part) is None for part in ("stop", "wait")):  # a tenacity policy has both
         value = _whole(name, value, 0)
     if value != 0:
         need("tenacity", "retries=", "io")
@@ -150,41 +168,43 @@ def check_retry_on(value: Any) -> Any:
         OptionError: if it is none of these.
     """
     kinds = value if isinstance(value, tuple) else (value,)
-    if kinds and all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+    if kinds and all(isa(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         return value
     if isinstance(value, (type, tuple)) or not callable(value):
         raise OptionError(
-            f"retry_on must be an exception class, a tuple of them, or a function of the error, not {value!r}"
+            "retry_on must be an exception class, a tuple of them, or a function of the error, "
+            f"not {shown(value)}"
         )
     return value
 
 
-def _path(name: str, value: object) -> str:
+def _path(name: str, value: Any) -> str:
     try:
-        path = os.fspath(value)  # type: ignore[call-overload]
-    except TypeError:
-        raise OptionError(f"{name} must be the path of a file, not {value!r}") from None
-    return os.fsdecode(path)
+        path = os.fsdecode(value)
+    except Exception:
+        path = "\0"
+    if "\0" in path:
+        raise OptionError(f"{name} must be the path of a file, not {shown(value)}")
+    return path
 
 
 def _tuple(name: str, value: object) -> object:
     try:
         return tuple(value)  # type: ignore[arg-type]
     except TypeError:
-        raise OptionError(f"{name} must be a tuple of arguments, not {value!r}") from None
+        raise OptionError(f"{name} must be a tuple of arguments, not {shown(value)}") from None
 
 
-def _ordered(_: str, value: object) -> bool:
+def _switch(name: str, value: object) -> bool:
+    if not _is_truth(value) and not (type(value) is int and value in (0, 1)):
+        raise OptionError(f"{name} must be True or False, not {shown(value)}")
     return bool(value)
 
 
-def _progress(_: str, value: object) -> object:
-    if value:
+def _progress(name: str, value: object) -> bool:
+    if wanted := _switch(name, value):
         need("tqdm", "progress=True", "progress")
-    return value
-
-
-CO_COROUTINE, CO_ASYNC_GENERATOR = 0x80, 0x200  # as in inspect, whose import takes 11 ms
+    return wanted
 
 
 def is_async(func: Any) -> bool:
@@ -193,24 +213,12 @@ def is_async(func: Any) -> bool:
     Raises:
         OptionError: if it gives an async generator, which has many results or none.
     """
-    flags = _flags(func)
-    if flags & CO_ASYNC_GENERATOR:
+    found = flags(func)
+    if found & CO_ASYNC_GENERATOR:
         raise OptionError(
-            f"{func!r} is an async generator function; call one that returns its result instead"
+            f"{shown(func)} is an async generator function; call one that returns its result instead"
         )
-    return bool(flags & CO_COROUTINE)
-
-
-def _flags(func: Any) -> int:
-    code = getattr(func, "__code__", None)
-    if code is not None:
-        return int(code.co_flags)
-    inner = (
-        getattr(func, "__wrapped__", None) or getattr(func, "func", None) or getattr(func, "__func__", None)
-    )
-    if inner is not None and inner is not func:
-        return _flags(inner)
-    return int(getattr(getattr(type(func).__call__, "__code__", None), "co_flags", 0))
+    return bool(found & CO_COROUTINE)
 
 
 def need(package: str, wish: str, extra: str) -> None:
@@ -221,7 +229,11 @@ def need(package: str, wish: str, extra: str) -> None:
     """
     from importlib.util import find_spec
 
-    if find_spec(package) is None:
+    try:
+        found = find_spec(package) is not None
+    except ValueError:  # something stands in for it that nobody has imported
+        found = True
+    if not found:
         raise MissingExtra(f"{wish} needs {package}: pip install 'autoexec-futures[{extra}]'")
 
 
@@ -247,6 +259,6 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "codec": _one_of(CODECS),
     "size": _size,
     "writable": _one_of(WRITABLE),
-    "ordered": _ordered,
+    "ordered": _switch,
     "progress": _progress,
 }

@@ -12,8 +12,11 @@ __all__ = [
     "Refused",
     "WorkerDied",
     "blame",
+    "shown",
     "unpacked",
 ]
+
+SHOWN = 100  # characters of an item
 
 
 class AutoexecError(Exception):
@@ -72,6 +75,17 @@ def unpacked(item: object, star: bool) -> tuple[object, ...]:
         return (item,)
 
 
+def shown(item: object, most: int = SHOWN) -> str:
+    """An item in at most `most` characters, whatever its size, even if its own words raise.
+
+    >>> shown(("a", 1)), shown("x" * 10**6, 10)
+    ("('a', 1)", "'xxxxxx...")
+    """
+    from .brief import brief
+
+    return brief(item, most)
+
+
 def blame(error: BaseException, index: int, args: tuple[object, ...], where: str) -> BaseException:
     """Note on `error` which item raised it and where that item ran; return it.
 
@@ -79,13 +93,10 @@ def blame(error: BaseException, index: int, args: tuple[object, ...], where: str
     >>> error.__notes__
     ["autoexec: item 3 ('x') ran in thread"]
     """
-    try:
-        shown = ", ".join(map(repr, args))
-    except Exception:  # a repr that raises must not hide the item's own error
-        shown = "an item whose repr raises"
-    if len(shown) > 100:
-        shown = shown[:97] + "..."
-    add_note(error, f"autoexec: item {index} ({shown}) ran in {where}")
+    words = ", ".join(map(shown, args[:SHOWN]))
+    if len(words) > SHOWN:
+        words = words[: SHOWN - 3] + "..."
+    add_note(error, f"autoexec: item {index} ({words}) ran in {where}")
     return error
 
 

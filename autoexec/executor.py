@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 import threading
 import time
@@ -19,13 +20,14 @@ from .api import check_function, resolved
 from .checks import is_async
 from .engine.submit import Submissions
 from .errors import OptionError
+from .options import Options
 from .worker.invoke import CallSpec, Error, run_items
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
-    from .options import Options, Wishes
+    from .options import Wishes
     from .records import Plan
 
 __all__ = ["Executor"]
@@ -42,10 +44,11 @@ class Executor(BaseExecutor):
     functions to an event loop.
 
     Args:
-        **options: see `autoexec.Options`; `max_workers` and `backend` matter here.
+        **options: see `autoexec.Options`; those for a whole map (`timeout`, `chunksize`, `buffersize`,
+            `ordered`, `progress`, `on_error`, `size` and the journal's) have no meaning here.
 
     Raises:
-        OptionError: if an option cannot be meant.
+        OptionError: if an option cannot be meant, or would have no effect.
 
     >>> import autoexec
     >>> with autoexec.Executor() as executor:
@@ -58,12 +61,29 @@ class Executor(BaseExecutor):
             options = {"max_workers": workers, **options}
         self._options = resolved(options)
         _check(self._options)
-        self._submissions = Submissions(self._options, _open.discard)
-        self._lock = threading.RLock()  # a finalizer may submit, too
         self._shut_down = False
+        self._begin()
+        self._open()
+        _executors.add(self)
+
+    def _begin(self) -> None:
+        """Nothing is submitted yet."""
+        self._lock = threading.RLock()  # a finalizer may submit, too
         self._given: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
-        _open.add(self._submissions)
-        weakref.finalize(self, _let_go, self._submissions).atexit = False
+        self._submissions: Submissions | None = None
+
+    def _open(self) -> Submissions:
+        if self._submissions is None:
+            self._submissions = Submissions(self._options, _open_submissions.discard)
+            _open_submissions.add(self._submissions)
+            self._finalizer = weakref.finalize(self, _let_go, self._submissions)
+            self._finalizer.atexit = False
+        return self._submissions
+
+    def _leave(self) -> None:
+        """In a forked child: what was submitted, and those who run it, are the parent's."""
+        self._finalizer.detach()
+        self._begin()
 
     @overload
     def submit(
@@ -95,7 +115,7 @@ class Executor(BaseExecutor):
                 future = self._options.backend.submit(fn, *args, **kwargs)
                 self._given.add(future)
                 return future
-            return self._submissions.submit(fn, args, kwargs, about)
+            return self._open().submit(fn, args, kwargs, about)
 
     def map(
         self,
@@ -119,7 +139,8 @@ class Executor(BaseExecutor):
             OptionError: if an argument cannot be meant.
             RuntimeError: after `shutdown`.
         """
-        resolved({"timeout": timeout, "chunksize": chunksize, "buffersize": buffersize})
+        wish = resolved({"timeout": timeout, "chunksize": chunksize, "buffersize": buffersize})
+        timeout, chunksize, buffersize = wish.timeout, wish.chunksize or 1, wish.buffersize
         check_function(fn, self._options)
         if not iterables:
             raise OptionError("no items: give at least one iterable after the function")
@@ -141,47 +162,77 @@ class Executor(BaseExecutor):
         """
         with self._lock:
             first, self._shut_down = not self._shut_down, True
+        submissions = self._submissions
         if cancel_futures:
-            self._submissions.cancel()
+            if submissions is not None:
+                submissions.cancel()
             for future in list(self._given):
                 future.cancel()
         if wait:
             wait_for(list(self._given))
-        if first or wait:
-            self._submissions.close(wait=wait)
+        if submissions is not None and (first or wait):
+            submissions.close(wait=wait)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the block when all calls are done; Ctrl-C cancels them and ends worker processes."""
         if error is not None and not isinstance(error, Exception):
-            self._submissions.kill()
+            self._kill()
         try:
             self.shutdown()
         except BaseException:
-            self._submissions.kill()
+            self._kill()
             raise
+
+    def _kill(self) -> None:
+        if self._submissions is not None:
+            self._submissions.kill()
 
     @property
     def plans(self) -> dict[str, Plan]:
         """Where the functions learned so far are sent, and why, by their names."""
-        return self._submissions.describe()
+        return {} if self._submissions is None else self._submissions.describe()
 
     def __repr__(self) -> str:
         plans = ", ".join(f"{name}: {plan.backend}" for name, plan in self.plans.items())
         return f"<autoexec.Executor {plans or 'nothing learned yet'}>"
 
 
+_FUTURE = "belongs to map; a future holds its own result or error"
+# Options that say something about a whole map -> what to do instead.
+_NOT_HERE = {
+    "timeout": "is for a whole map; give it to Executor.map, or to the result() of a future",
+    "chunksize": "is for a whole map; give it to Executor.map",
+    "buffersize": "is for a whole map; give it to Executor.map",
+    "ordered": "is for a whole map; concurrent.futures.as_completed gives futures as they complete",
+    "progress": "is for a whole map; use autoexec.map, or count in a done-callback of the futures",
+    "on_error": _FUTURE,
+    "journal": _FUTURE,
+    "key": _FUTURE,
+    "codec": _FUTURE,
+    "size": _FUTURE,
+}
+# What an executor of the caller's own knows nothing of.
+_NOT_THEIRS = ("max_workers", "rate", "per", "retries", "initializer", "writable")
+
+
 def _check(options: Options) -> None:
-    """Refuse what means something for a whole map only."""
-    for name, usual in (("journal", None), ("on_error", "raise"), ("size", None)):
-        if getattr(options, name) != usual:
-            raise OptionError(f"{name}= belongs to map; a future holds its own result or error")
-    if (options.attended or options.initializer) and isinstance(options.backend, BaseExecutor):
-        raise OptionError(
-            "rate=, per=, retries= and initializer= do not reach into an executor of yours; "
-            "leave backend= out"
-        )
+    """Refuse what the calls would not obey."""
+    for name, instead in _NOT_HERE.items():
+        if _is_wished(options, name):
+            raise OptionError(f"{name}= {instead}")
+    if isinstance(options.backend, BaseExecutor):
+        for name in _NOT_THEIRS:
+            if _is_wished(options, name):
+                raise OptionError(f"{name}= does not reach into an executor of yours; leave backend= out")
+
+
+def _is_wished(options: Options, name: str) -> bool:
+    return bool(getattr(options, name) != getattr(_USUAL, name))
+
+
+_USUAL = Options()
 
 
 def _run_chunk(fn: Callable[..., R], rows: list[tuple[Any, ...]]) -> list[R]:
@@ -220,7 +271,11 @@ def _outcome(future: Future[R], deadline: float | None) -> R:
         raise
 
 
-_open: set[Submissions] = set()
+_executors: weakref.WeakSet[Executor] = weakref.WeakSet()
+_open_submissions: set[Submissions] = set()
+_left: list[
+    Submissions
+] = []  # in a forked child: never to be closed, nor forgotten, as that might close something
 
 
 def _let_go(submissions: Submissions) -> None:
@@ -235,7 +290,19 @@ def _finish_all() -> None:
     After Ctrl-C worker processes are ended instead: they do not hear of it themselves.
     """
     ended_by = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
-    for submissions in list(_open):
+    for submissions in list(_open_submissions):
         if isinstance(ended_by, KeyboardInterrupt):
             submissions.kill()
         submissions.close(wait=True)
+
+
+def _in_child() -> None:
+    """After any fork of this process: calls that are under way are the parent's, executors start afresh."""
+    _left.extend(_open_submissions)
+    _open_submissions.clear()
+    for executor in list(_executors):
+        executor._leave()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -49,6 +49,8 @@ else:
 
 __all__ = ["BACKENDS", "Options", "resolve"]
 
+MOST_PROCESSES = 10_000  # more than any machine has cores
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -60,12 +62,12 @@ class Options:
         chunksize: items per task; None follows the measured item time.
         buffersize: items that may be pulled from the input and not yet be delivered; None bounds them
             by what the results weigh.
-        timeout: seconds from the call until all results must have been delivered; None waits for ever.
-            Items that run in the caller's own thread are not interrupted.
-        item_timeout: seconds that one call may take; None waits for ever. Then `ItemTimeout` stands in its
-            place: a call of an async function is cancelled, a worker process is killed and replaced. A thread
-            cannot be killed: its call is given up, and another thread takes its place. No item runs in the
-            caller's own thread with this option.
+        timeout: seconds from the call until all results must have been delivered; None, as inf, waits for
+            ever. Items that run in the caller's own thread are not interrupted.
+        item_timeout: seconds that one call may take; None, as inf, waits for ever. Then `ItemTimeout` stands
+            in its place: a call of an async function is cancelled, a worker process is killed and replaced. A
+            thread cannot be killed: its call is given up, and another thread takes its place. No item runs in
+            the caller's own thread with this option.
         backend: "auto", "serial", "threads", "processes", "joblib", or any `concurrent.futures.Executor`.
         ordered: False delivers results as they complete.
         progress: True shows a progress bar on standard error (needs tqdm, the extra `progress`).
@@ -175,6 +177,11 @@ def resolve(wishes: Wishes, base: Options | None = None, *, cores: Callable[[], 
 
 def _check_together(options: Options) -> None:
     """Refuse what each could be meant alone, but not together."""
+    if options.backend in ("processes", "joblib") and (options.max_workers or 1) > MOST_PROCESSES:
+        raise OptionError(
+            f"max_workers must be at most {MOST_PROCESSES} with backend={options.backend!r}, "
+            f"not {options.max_workers}: each is a process"
+        )
     if options.burst is not None and options.rate is None:
         raise OptionError("burst= belongs to rate=; give both")
     if options.key is not None and options.journal is None:

@@ -8,10 +8,14 @@ its own while items run in it.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from types import CodeType
+
+from .introspect import isa, name_of, static_attribute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,10 +105,9 @@ class Scope:
     def close(self) -> None:
         """Close everything made, last first; an error in one does not keep the others open."""
         for thing in self.take_all():
-            close = getattr(thing, "close", None)
-            if close is not None:
+            if static_attribute(thing, "close") is not None:  # a proxy would ask the other side to close
                 try:
-                    close()
+                    thing.close()
                 except Exception as error:
                     note_closing(thing, error)
 
@@ -155,6 +158,24 @@ def forget() -> None:
     _threads.busy = 0
 
 
+_left: list[Scope] = []  # a parent's: never let go, as that might close a connection under it
+
+
+def _in_child() -> None:
+    """After any fork of this process: what was made before is the parent's; it is made anew when wanted."""
+    scope = current.get()
+    if scope is not None:
+        _left.append(scope)
+        current.set(Scope(scope.concurrency, scope.crew))
+    if _threads.scope is not None:
+        _left.append(_threads.scope)
+        _threads.scope = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+
 class PerWorker(_Generic["T"]):
     """One object for each worker; call it to get this worker's own.
 
@@ -188,7 +209,7 @@ class PerWorker(_Generic["T"]):
         return PerWorker, (self._factory, self._args, self._kwargs, self._token)
 
     def __repr__(self) -> str:
-        return f"autoexec.per_worker({getattr(self._factory, '__qualname__', self._factory)})"
+        return f"autoexec.per_worker({name_of(self._factory)})"
 
 
 def per_worker(factory: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> PerWorker[T]:
@@ -222,7 +243,7 @@ def _pool_for(
 
     What the caller gave is left alone.
     """
-    name = f"{getattr(factory, '__module__', '')}.{getattr(factory, '__qualname__', '')}"
+    name = f"{static_attribute(factory, '__module__')}.{static_attribute(factory, '__qualname__')}"
     if name in _POOLS:
         own, pool = _POOLS[name]
         return pool(concurrency) if concurrency > 1 and own not in kwargs else {}
@@ -234,12 +255,12 @@ def _pool_for(
 
 def _parameters(factory: Any) -> tuple[str, ...]:
     """The names of a function's or a class's parameters, the positional ones first."""
-    call = getattr(factory, "__init__", None) if isinstance(factory, type) else factory
-    code = getattr(call, "__code__", None)
-    if code is None:
+    call = static_attribute(factory, "__init__") if isa(factory, type) else factory
+    code = static_attribute(call, "__code__")
+    if not isa(code, CodeType):
         return ()
     names: tuple[str, ...] = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    return names[1:] if isinstance(factory, type) else names
+    return names[1:] if isa(factory, type) else names
 
 
 def _aiohttp_pool(concurrency: int) -> dict[str, Any]:

@@ -33,6 +33,8 @@ else:
 
 __all__ = ["Results"]
 
+ROOM = 1 << 20  # results that room is made for at once: a length may be a guess, or a lie
+
 
 class _Error:
     """An iterator that raises an error once and has ended then: the error of an item, in its place."""
@@ -129,7 +131,7 @@ class Results(_Iterator["R"]):
 
     def __length_hint__(self) -> int:
         """How many results there may be, for `list` to make room."""
-        return self._run.total or 0
+        return max(0, min(self._run.total or 0, ROOM))
 
     def close(self) -> None:
         """Cancel what has not begun, wait for what runs in threads, end worker processes at once."""

@@ -8,7 +8,9 @@ import contextvars
 import functools
 import importlib.util
 import itertools
+import operator
 import os
+import sys
 import threading
 import time
 import warnings
@@ -99,6 +101,22 @@ def test_no_items_no_results(items: Any, backend: str) -> None:
 def test_any_kind_of_collection_is_taken(items: Any, backend: str) -> None:
     """Dictionaries, sets, strings, bytes and nested lists are iterated as in a loop."""
     assert list(autoexec.map(lambda x: x, items, backend=backend)) == list(items)
+
+
+@pytest.mark.parametrize("length", [0, 3, 20, sys.maxsize])
+def test_a_length_that_lies_is_not_believed(length: int) -> None:
+    """Room for the results is made as they come: nothing fails for want of memory."""
+
+    class Pages:
+        def __iter__(self) -> Iterator[int]:
+            return iter(range(10))
+
+        def __len__(self) -> int:
+            return length
+
+    results = autoexec.map(abs, Pages())
+    assert 0 <= operator.length_hint(results) <= 1 << 20
+    assert list(results) == list(range(10))
 
 
 def test_values_that_are_none_or_false_are_results(way: dict[str, Any]) -> None:

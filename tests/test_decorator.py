@@ -12,6 +12,8 @@ import pickle
 import subprocess
 import sys
 import threading
+import typing
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,14 @@ ROOT = Path(__file__).parents[1]
 def scale(x: int, factor: int = 2, *, shift: int = 0) -> int:
     """Multiply, then shift."""
     return x * factor + shift
+
+
+def double(x: int) -> int:
+    """A function that stays what it is."""
+    return 2 * x
+
+
+renamed = autoexec.parallel(double)
 
 
 @autoexec.parallel(max_workers=2, backend="threads")
@@ -132,7 +142,9 @@ def test_methods_pickle_with_their_objects() -> None:
     method = pickle.loads(pickle.dumps(Shop(5).price))
     assert method(1) == 6
     assert pickle.loads(pickle.dumps(Shop.price)) is Shop.__dict__["price"]
-    assert pickle.loads(pickle.dumps(Shop.twice))(4) == 8
+    assert pickle.loads(pickle.dumps(Shop.twice)) is Shop.twice
+    assert pickle.loads(pickle.dumps(Shop.thrice)) is Shop.thrice
+    assert pickle.loads(pickle.dumps(Shop.rated_outside)) == Shop.rated_outside
     assert pickle.loads(pickle.dumps(Shop.rated))(4) == 12
 
 
@@ -244,6 +256,317 @@ def test_class_methods_follow_the_subclass() -> None:
 
     assert Dear.rated(2) == 200
     assert list(Dear.rated_outside.map([1, 2])) == [100, 200]
+
+
+class Bare:
+    """The methods of `Dressed` before they were decorated."""
+
+    label = "kept"
+
+    def __init__(self, base: int = 0) -> None:
+        self.base = base
+
+    def method(self, x: int, y: float = 2.0, *, z: str = "") -> list[int]:
+        """The method's own words."""
+        return [self.base, x]
+
+    async def coroutine(self, x: int) -> int:
+        return x
+
+    @classmethod
+    def made(cls, x: int) -> tuple[str, int]:
+        return cls.__name__, x
+
+    @staticmethod
+    def free(x: int) -> int:
+        return -x
+
+    method.note = "a note"  # type: ignore[attr-defined]
+
+
+class Dressed(Bare):
+    """The same, decorated."""
+
+    method = autoexec.parallel(Bare.method)  # type: ignore[assignment]
+    coroutine = autoexec.parallel(Bare.coroutine)  # type: ignore[assignment]
+    made = autoexec.parallel(vars(Bare)["made"])
+    free = autoexec.parallel(vars(Bare)["free"])
+
+
+def asked(kind: type[Bare]) -> dict[str, Any]:
+    """What people ask methods for, and what they get."""
+    thing, other = kind(1), kind(1)
+    method: Any = thing.method
+    weak: Any = weakref.WeakMethod(method)
+    key = {method: "found"}
+
+    class Sub(kind):  # type: ignore[valid-type, misc]
+        def method(self, x: int) -> Any:
+            return super().method(x)
+
+    return {
+        "equal": [method == thing.method, method == other.method, method == thing.coroutine, method == 3],
+        "unequal": [method != thing.method, kind.method == kind.method, kind.made == kind.made],
+        "equal of the class": [kind.made == thing.made, kind.free is kind.free, kind.free is thing.free],
+        "hash": [hash(method) == hash(thing.method), key[thing.method], len({method, thing.method})],
+        "self": [method.__self__ is thing, kind.made.__self__ is kind, thing.made.__self__ is kind],
+        "func": [method.__func__ is kind.method, method.__func__(thing, 5), kind.made.__func__(kind, 5)[1]],
+        "async": [*map(inspect.iscoroutinefunction, (method, thing.coroutine, kind.coroutine))],
+        "async of asyncio": asyncio.iscoroutinefunction(thing.coroutine),
+        "generator": inspect.isgeneratorfunction(method),
+        "signature": [str(inspect.signature(what)) for what in (method, kind.method, kind.made, kind.free)],
+        "hints": [typing.get_type_hints(what) for what in (method, kind.method, kind.made, kind.free)],
+        "names": [method.__name__, method.__module__, method.__doc__, kind.free.__name__],
+        "code": [method.__code__, method.__defaults__, method.__kwdefaults__, kind.method.__code__],
+        "attributes": [method.note, kind.method.note, hasattr(method, "another"), thing.label],  # type: ignore[attr-defined]
+        "weak": [weak() == method, weak()(7)],  # type: ignore[misc]
+        "partial": [functools.partial(method, 4)(), functools.partialmethod(kind.method, 4).__get__(thing)()],
+        "pickled": [pickle.loads(pickle.dumps(method))(3), pickle.loads(pickle.dumps(kind.made))(3)[1]],
+        "pickled free": pickle.loads(pickle.dumps(kind.free))(3),
+        "copied": [copy.copy(method) == method, copy.deepcopy(kind.method) is kind.method],
+        "deeply copied": [copy.deepcopy(method) == method, copy.deepcopy(method)(3)],
+        "in an object": copy.deepcopy({"f": kind.free, "m": method})["m"].__self__ is thing,
+        "super": Sub(3).method(2),
+    }
+
+
+@pytest.mark.parametrize("question", asked(Bare))
+def test_methods_are_what_they_were(question: str) -> None:
+    """Whatever a method is asked, it answers as without the decorator."""
+    assert asked(Dressed)[question] == asked(Bare)[question]
+
+
+def test_a_method_of_each_kind_still_maps() -> None:
+    """What is gained is gained on objects, on classes, and after a weak reference."""
+    thing = Dressed(5)
+    weak = weakref.WeakMethod(thing.method)
+    assert list(weak().map([1, 2])) == [[5, 1], [5, 2]]
+    assert list(Dressed.free.map([1, 2])) == [-1, -2]
+    assert list(Dressed.made.map([1])) == [("Dressed", 1)]
+    assert list(copy.deepcopy(thing.method).map([1])) == [[5, 1]]
+    assert list(thing.coroutine.map([1, 2])) == [1, 2]
+
+
+def test_what_a_cache_offers_is_there() -> None:
+    """A decorated function of functools keeps its own ways."""
+
+    @autoexec.parallel
+    @functools.cache
+    def slow(x: int) -> int:
+        return x
+
+    assert [slow(1), slow(1)] == [1, 1]
+    assert slow.cache_info().hits == 1  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        _ = slow.nothing_like_it  # type: ignore[attr-defined]
+
+
+def test_attributes_do_not_hide_the_four_ways() -> None:
+    """A callable object may have a `map` of its own."""
+
+    class Odd:
+        def __init__(self) -> None:
+            self.map = self.submit = "mine"
+
+        def __call__(self, x: int) -> int:
+            return x
+
+    assert list(autoexec.parallel(Odd()).map([1, 2])) == [1, 2]
+
+
+def test_wrappers_of_it_get_no_more_than_of_a_function() -> None:
+    """`functools.wraps` copies what functions have."""
+
+    def plain() -> None: ...
+
+    wrapper = functools.wraps(autoexec.parallel(plain))(lambda: None)
+    assert not [name for name in vars(wrapper) if not name.endswith("__")]
+
+
+# By name and by value ---------------------------------------------------------------------------------------
+
+SCRIPT = """
+import pickle, sys, threading
+import cloudpickle
+import autoexec
+
+@autoexec.parallel
+def helper(x):
+    return x + OFFSET
+
+OFFSET = 1
+
+@autoexec.parallel(max_workers=2, initializer=lambda: None)
+def fib(n):
+    return n if n < 2 else fib(n - 1) + even_or_odd(n - 2)
+
+def even_or_odd(n):
+    return fib(n)
+
+lambda_helper = autoexec.parallel(lambda x: helper(x) * 2)
+helper.cache = {{7: "seven"}}
+
+def nested():
+    @autoexec.parallel
+    def inner(x):
+        return helper(x) + offset
+    offset = 10
+    return inner
+
+inner = nested()
+
+class Shop:
+    base = 100
+    @autoexec.parallel
+    def price(self, x):
+        return helper(x) + self.base
+    @autoexec.parallel
+    @classmethod
+    def made(cls, x):
+        return cls.base + x
+    @autoexec.parallel
+    @staticmethod
+    def free(x):
+        return helper(-x)
+
+shop = Shop()
+shop.price_of = shop.price
+price = shop.price
+
+def use(i):
+    return [helper(i), fib(i + 5), lambda_helper(i), inner(i), shop.price(i), shop.price_of(i), price(i),
+            Shop.made(i), shop.free(i), helper.cache.get(i), fib.__name__, list(helper.map([i]))]
+
+came = []
+{call}
+print(came == [use(i) for i in range(8)])
+"""
+IN_A_THREAD = """
+thread = threading.Thread(target=lambda: came.extend(autoexec.map(use, range(8), backend="processes")))
+thread.start()
+thread.join()
+"""
+FRESH = """
+import subprocess
+code = "import sys, pickle; f = pickle.load(sys.stdin.buffer); print([f(i) for i in range(8)])"
+done = subprocess.run([sys.executable, "-c", code], input=cloudpickle.dumps(use), stdout=subprocess.PIPE)
+came = eval(done.stdout)
+"""
+JOBLIB = 'came = list(autoexec.map(use, range(8), backend="joblib", max_workers=2))'
+FORKED = 'came = list(autoexec.map(use, range(8), backend="processes", max_workers=2))'
+
+
+@pytest.mark.parametrize(
+    "call",
+    [IN_A_THREAD, FRESH, JOBLIB, FORKED],
+    ids=["fresh workers", "cloudpickle", "joblib", "forked workers"],
+)
+def test_helpers_of_a_script_reach_its_workers(call: str, tmp_path: Path) -> None:
+    """They travel as plain functions of `__main__` do, with what they use, themselves included."""
+    pytest.importorskip("cloudpickle")
+    if call is JOBLIB:
+        pytest.importorskip("joblib")
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(call=call))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(script)]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_by_name_where_it_can_be_imported() -> None:
+    """The pickle holds names alone, and brings back the very object, attributes of others' included."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    scale.table = threading.Lock()  # type: ignore[attr-defined]  # would not be pickled
+    try:
+        for dumps in (pickle.dumps, cloudpickle.dumps):
+            assert pickle.loads(dumps(scale)) is scale
+            assert pickle.loads(dumps([scale, scale]))[1] is scale
+            assert len(dumps(scale)) < 300
+    finally:
+        del scale.table  # type: ignore[attr-defined]
+
+
+def test_by_value_where_its_module_goes_by_value() -> None:
+    """`cloudpickle.register_pickle_by_value` holds for decorated functions, too."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    module = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        data = cloudpickle.dumps(scale)
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+    found = pickle.loads(data)
+    assert found is not scale and found(4) == 8
+    assert list(found.map([1, 2])) == [2, 4]
+
+
+def test_another_name_for_a_function() -> None:
+    """What is decorated under another name travels with the function's own name."""
+    assert pickle.loads(pickle.dumps(renamed))(3) == 6
+    assert list(renamed.map(range(3), backend="processes", max_workers=1)) == [0, 2, 4]
+
+
+def test_local_functions_do_not_pickle_by_name() -> None:
+    """As without the decorator; cloudpickle takes them."""
+    base = 7
+
+    @autoexec.parallel
+    def add(x: int) -> int:
+        return base + x
+
+    with pytest.raises((AttributeError, pickle.PicklingError), match="local object"):
+        pickle.dumps(add)
+    cloudpickle = pytest.importorskip("cloudpickle")
+    assert pickle.loads(cloudpickle.dumps(add))(1) == 8
+
+
+def test_an_executor_in_its_options_stays_here() -> None:
+    """What cannot cross is left out of the copy's options; its calls are what they were."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    with ThreadPoolExecutor(1) as mine:
+        local = autoexec.parallel(backend=mine)(lambda x: 2 * x)
+        found = pickle.loads(cloudpickle.dumps(local))
+    assert found(4) == 8 and list(found.map([1])) == [2]
+
+
+def test_what_cannot_travel_is_named_by_its_path() -> None:
+    """The path leads through the decorated helper as if it were the function."""
+    from autoexec.unpicklable import find
+
+    pytest.importorskip("cloudpickle")
+    lock = threading.Lock()
+    helper = autoexec.parallel(lambda x: lock and x)
+    found = find(lambda x: helper(x), "func")
+    assert found is not None and found.path == "func.__closure__['helper'].__closure__['lock']"
+
+
+# In a forked child ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_submit_in_a_forked_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child gets its result by threads of its own, and the parent's executor goes on."""
+    from autoexec import decorator
+    from tests.forking import in_child
+
+    with autoexec.Executor() as executor:
+        monkeypatch.setattr(decorator, "_make_shared", lambda: executor)
+        assert [scale.submit(i).result(PATIENCE_S) for i in range(300)] == list(range(0, 600, 2))
+        assert in_child(lambda: scale.submit(5).result(PATIENCE_S)) == 10
+        assert scale.submit(6).result(PATIENCE_S) == 12
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_fork_while_another_thread_makes_the_executor() -> None:
+    """The lock that it holds does not stay locked in the child."""
+    from autoexec import decorator
+    from tests.forking import in_child
+
+    with decorator._lock:
+        assert in_child(lambda: scale.submit(5).result(PATIENCE_S)) == 10
 
 
 # The four ways ----------------------------------------------------------------------------------------------

@@ -29,11 +29,11 @@ def test_each_error_is_also_what_people_catch(
 
 
 def test_all_errors_are_ours() -> None:
-    """What the module offers besides `blame` has the common base and a docstring."""
+    """What the module offers besides its helpers has the common base and a docstring."""
     for name in errors.__all__:
         thing = getattr(errors, name)
         assert thing.__doc__
-        assert name in ("blame", "unpacked") or issubclass(thing, AutoexecError)
+        assert name in ("blame", "shown", "unpacked") or issubclass(thing, AutoexecError)
 
 
 def test_blame_names_item_and_place() -> None:
@@ -69,6 +69,24 @@ def test_a_repr_that_raises_hides_nothing() -> None:
     error = blame(ValueError("own"), 3, (Shy(),), "thread")
     assert error.args == ("own",)
     assert error.__notes__ == ["autoexec: item 3 (an item whose repr raises) ran in thread"]
+
+
+def test_one_argument_whose_repr_raises_hides_no_other() -> None:
+    """The arguments are shown one by one."""
+
+    class Shy:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    (note,) = blame(ValueError(), 3, ("a", Shy()), "thread").__notes__
+    assert note == "autoexec: item 3 ('a', an item whose repr raises) ran in thread"
+
+
+def test_many_arguments_are_cut() -> None:
+    """Of a row of a million numbers the first are written, no more."""
+    (note,) = blame(ValueError(), 0, tuple(range(10**6)), "thread").__notes__
+    assert note.startswith("autoexec: item 0 (0, 1, 2, ") and note.endswith("...) ran in thread")
+    assert len(note) < 200
 
 
 def test_an_error_that_cannot_take_a_note() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
+import math
 import os
 import threading
 import time
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 import autoexec
+from tests.forking import in_child
 
 PATIENCE_S = 30.0
 counted = 0
@@ -377,6 +381,48 @@ def test_options_that_cannot_be_meant(options: dict[str, Any]) -> None:
         autoexec.Executor(**options)
 
 
+@pytest.mark.parametrize(
+    ("options", "instead"),
+    [
+        ({"timeout": 1.0}, "Executor.map"),
+        ({"chunksize": 2}, "Executor.map"),
+        ({"buffersize": 3}, "Executor.map"),
+        ({"ordered": False}, "as_completed"),
+        ({"progress": True}, "autoexec.map"),
+        ({"on_error": "skip"}, "a future holds"),
+        ({"journal": "run.sqlite"}, "a future holds"),
+        ({"codec": "json"}, "a future holds"),
+        ({"size": len}, "a future holds"),
+    ],
+    ids=str,
+)
+def test_options_that_it_would_not_obey(options: dict[str, Any], instead: str) -> None:
+    """They are refused, with what to use instead; as their defaults they say nothing."""
+    if "progress" in options:
+        pytest.importorskip("tqdm")
+    with pytest.raises(autoexec.OptionError, match=f"^{next(iter(options))}= .*{instead}"):
+        autoexec.Executor(**options)
+    autoexec.Executor(timeout=None, ordered=True, progress=False, on_error="raise").shutdown()
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_workers": 2}, {"writable": "copy"}, {"initializer": print}], ids=str
+)
+def test_options_that_a_callers_own_executor_would_not_obey(options: dict[str, Any]) -> None:
+    """It runs the calls as it was told to by its maker."""
+    with ThreadPoolExecutor(1) as pool, pytest.raises(autoexec.OptionError, match="an executor of yours"):
+        autoexec.Executor(backend=pool, **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"timeout": math.inf}, {"chunksize": 10**19}, {"buffersize": 10**19}], ids=str
+)
+def test_numbers_without_end_for_map(options: dict[str, Any]) -> None:
+    """No limit, all at once, everything: `map` takes them as `autoexec.map` does."""
+    with autoexec.Executor(2) as executor:
+        assert list(executor.map(abs, range(20), **options)) == list(range(20))
+
+
 def test_async_functions_run_in_an_event_loop() -> None:
     """Their futures hold what they return; beside `backend=` they are refused."""
 
@@ -397,7 +443,6 @@ def test_no_items_is_an_error() -> None:
 
 def test_results_are_not_kept_alive() -> None:
     """After a call nothing but its future holds the arguments and the result."""
-    import gc
     import weakref
 
     class Thing:
@@ -416,7 +461,6 @@ def test_results_are_not_kept_alive() -> None:
 @pytest.mark.parametrize("end", ["drop", "shutdown without waiting"])
 def test_nothing_is_kept_of_executors_that_are_gone(end: str) -> None:
     """What the functions of a dropped executor held is let go."""
-    import gc
     import weakref
 
     class Thing:
@@ -436,6 +480,69 @@ def test_nothing_is_kept_of_executors_that_are_gone(end: str) -> None:
         gc.collect()
         time.sleep(0.01)
     assert seen() is None
+
+
+# In a forked child ------------------------------------------------------------------------------------------
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+
+
+def add_one(x: int) -> int:
+    """A quick call."""
+    return x + 1
+
+
+@needs_fork
+@pytest.mark.parametrize("backend", ["auto", "threads", "processes"])
+def test_an_executor_starts_afresh_in_a_forked_child(backend: str) -> None:
+    """It has neither the threads nor the workers of its parent, whose own go on."""
+
+    def child() -> tuple[Any, ...]:
+        value = executor.submit(add_one, 1).result(PATIENCE_S)
+        rest = list(executor.map(add_one, range(3)))
+        executor.shutdown()
+        return value, rest
+
+    with autoexec.Executor(2, backend=backend) as executor:
+        results([executor.submit(add_one, x) for x in range(300)])
+        assert in_child(child) == (2, [1, 2, 3])
+        assert results([executor.submit(add_one, x) for x in range(10)]) == list(range(1, 11))
+
+
+@needs_fork
+def test_calls_that_are_under_way_are_the_parents() -> None:
+    """A child that shuts down, drops the executor or ends does not wait for them, nor touch them."""
+
+    def child() -> dict[str, Any]:
+        executor.shutdown()
+        atexit._run_exitfuncs()
+        gc.collect()
+        return executor.plans
+
+    begun, go = threading.Event(), threading.Event()
+
+    def hold() -> str:
+        begun.set()
+        assert go.wait(PATIENCE_S)
+        return "held"
+
+    with autoexec.Executor(1, backend="threads") as executor:
+        held, waiting = executor.submit(hold), executor.submit(add_one, 1)
+        assert begun.wait(PATIENCE_S)
+        try:
+            assert in_child(child) == {}
+        finally:
+            go.set()
+        assert (held.result(PATIENCE_S), waiting.result(PATIENCE_S)) == ("held", 2)
+
+
+@needs_fork
+def test_an_executor_that_was_shut_down_stays_so_in_a_child() -> None:
+    """As in its parent."""
+    executor = autoexec.Executor(1)
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        in_child(lambda: executor.submit(add_one, 1).result(PATIENCE_S))
 
 
 # Workers ----------------------------------------------------------------------------------------------------

@@ -34,9 +34,11 @@ ROOMS = {
 }
 # Modules that share a room; every other one is a room of its own name.
 SHARED = {
+    "brief": "ground",
     "errors": "ground",
     "frozen": "ground",
     "insides": "ground",
+    "introspect": "ground",
     "records": "ground",
     "resident": "ground",
     "async_results": "results",

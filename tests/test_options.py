@@ -6,13 +6,17 @@ import concurrent.futures
 import dataclasses
 import inspect
 import math
+from decimal import Decimal
+from fractions import Fraction
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
 import autoexec
+from autoexec import api
 from autoexec.errors import MissingExtra, OptionError
 from autoexec.options import BACKENDS, Options, resolve
 
@@ -58,11 +62,111 @@ def test_not_whole_numbers(name: str, value: Any) -> None:
     assert repr(value) in str(caught.value)
 
 
-@pytest.mark.parametrize(("value", "seconds"), [(0, 0.0), (1.5, 1.5), (math.inf, math.inf), (Four(), 4.0)])
+SECONDS: list[tuple[Any, float]] = [
+    (0, 0.0),
+    (1.5, 1.5),
+    (Four(), 4.0),
+    (Decimal("2.5"), 2.5),
+    (Fraction(1, 2), 0.5),
+    (86400 * 365, 31536000.0),
+]
+
+
+@pytest.mark.parametrize(("value", "seconds"), SECONDS, ids=str)
 def test_timeouts(value: Any, seconds: float) -> None:
-    """Any number of seconds that is not negative."""
+    """Any number of seconds that is not negative, whatever its type."""
     assert resolve({"timeout": value}).timeout == seconds
     assert isinstance(resolve({"timeout": value}).timeout, float)
+
+
+@pytest.mark.parametrize("name", ["timeout", "item_timeout"])
+@pytest.mark.parametrize(
+    "value", [math.inf, 1e300, 10**10, Decimal("inf"), 10**300], ids=lambda x: f"{x:.3g}"
+)
+def test_seconds_without_end(name: str, value: Any) -> None:
+    """More than anybody waits, and more than waits can be told, means no limit; also over a decorator's."""
+    assert getattr(resolve({name: value}), name) is None  # type: ignore[misc]
+    base = Options(timeout=1.0, item_timeout=1.0)
+    assert getattr(resolve({name: value}, base), name) is None  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "wish", [{"item_timeout": math.inf}, {"timeout": math.inf}, {"timeout": 9e8}], ids=str
+)
+@pytest.mark.parametrize(
+    "more", [{}, {"rate": "500/s"}, {"backend": "threads"}, {"backend": "serial"}], ids=str
+)
+def test_limits_without_end_limit_nothing(wish: dict[str, Any], more: dict[str, Any]) -> None:
+    """The results are there, as without the option."""
+    assert list(autoexec.map(abs, range(20), **wish, **more)) == list(range(20))
+
+
+@pytest.mark.parametrize("name", ["max_workers", "chunksize", "buffersize", "burst", "retries"])
+def test_numbers_beyond_all_bounds(name: str) -> None:
+    """They mean as many as there are; what is counted with stays small."""
+    wishes: Any = {"rate": "1000/s"} if name == "burst" else {}
+    found = getattr(resolve({name: 10**19, **wishes}), name)
+    assert 10**9 < found < 2**31
+    assert list(autoexec.map(abs, iter(range(50)), **{name: 10**19}, **wishes)) == list(range(50))
+
+
+@pytest.mark.parametrize("backend", ["processes", "joblib"])
+def test_more_processes_than_any_machine_runs(backend: str) -> None:
+    """That is a mistake, and would only show when memory is gone."""
+    if backend == "joblib":
+        pytest.importorskip("joblib")
+    with pytest.raises(OptionError, match="max_workers"):
+        resolve({"max_workers": 10**6, "backend": backend})
+    with pytest.raises(OptionError, match="max_workers"):
+        resolve({"n_jobs": 10**19, "backend": backend})
+    assert resolve({"max_workers": 10**6}).max_workers == 10**6  # calls of an async function
+
+
+def test_numbers_of_numpy() -> None:
+    """Its whole numbers and fractions are some, its truth values are none."""
+    np = pytest.importorskip("numpy")
+    options = resolve({"max_workers": np.int64(3), "timeout": np.float32(0.5), "ordered": np.bool_(False)})
+    assert (options.max_workers, options.timeout, options.ordered) == (3, 0.5, False)
+    assert {type(options.max_workers), type(options.timeout), type(options.ordered)} == {int, float, bool}
+    wrong: dict[str, Any] = {"max_workers": np.float64(3), "timeout": np.True_, "chunksize": np.True_}
+    wrong |= {"on_error": np.array(["raise"] * 2), "ordered": np.array([1, 2])}
+    for name, value in wrong.items():
+        with pytest.raises(OptionError, match=f"^{name} must be"):
+            resolve({name: value})  # type: ignore[misc]
+
+
+class Trap:
+    """Whatever it is asked to be, it raises."""
+
+    def __index__(self) -> int:
+        raise RuntimeError("no number")
+
+    __float__ = __bool__ = __fspath__ = __len__ = __index__  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("no comparing")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in dataclasses.fields(Options)])
+@pytest.mark.parametrize("make", [Trap, object, mock.Mock, lambda: -(10**5000)], ids=["a", "b", "c", "d"])
+def test_odd_values_are_refused_at_once(name: str, make: Any) -> None:
+    """Whatever a value does when it is looked at, the error is the one kind, at the call."""
+    others: Any = {"burst": {"rate": 1}, "key": {"journal": "x"}}.get(name, {})
+    if name in ("per", "initializer", "key", "size", "retry_on") and make is mock.Mock:
+        pytest.skip("a mock is a good function")
+    with pytest.raises(OptionError, match=name):
+        api.resolved({**others, name: make()})  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["ordered", "progress"])
+@pytest.mark.parametrize("value", ["no", "False", 2, [], 0.0], ids=repr)
+def test_switches_are_on_or_off(name: str, value: Any) -> None:
+    """Text would be taken for True whatever it says."""
+    with pytest.raises(OptionError, match=f"^{name} must be True or False"):
+        resolve({name: value})  # type: ignore[misc]
+    assert [getattr(resolve({name: value}), name) for value in (0, True)] == [False, True]  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +310,6 @@ def test_every_option_is_documented() -> None:
 
 VALID: list[tuple[str, Any]] = [
     ("item_timeout", 0.5),
-    ("item_timeout", math.inf),
     ("rate", "10/s"),
     ("rate", 5),
     ("rate", 0.5),
@@ -278,7 +381,7 @@ INVALID: list[tuple[str, Any]] = [
     *(("on_error", bad) for bad in ("ignore", "", True, 1, OSError)),
     *(("initializer", bad) for bad in (3, "setup")),
     ("initargs", 3),
-    *(("journal", bad) for bad in (3, 1.5, ["run.sqlite"])),
+    *(("journal", bad) for bad in (3, 1.5, ["run.sqlite"], "a\0b")),
     *(("key", bad) for bad in (3, "id")),
     *(("codec", bad) for bad in ("yaml", "", 1, True)),
     *(("size", bad) for bad in (3, "size", True)),

@@ -8,12 +8,14 @@ import os
 import pickle
 import sys
 import threading
+import weakref
 from typing import Any, ClassVar
 
 import pytest
 
 import autoexec
 from autoexec.resources import Scope, close_here, per_worker
+from tests.forking import in_child
 
 
 class Thing:
@@ -35,6 +37,48 @@ class Thing:
 def fresh() -> None:
     """Nothing was made yet."""
     Thing.made.clear()
+
+
+# A forked child ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@pytest.mark.parametrize("backend", ["serial", "threads"])
+def test_a_forked_child_makes_its_own(backend: str) -> None:
+    """A connection is not shared between processes; nor is the parent's closed in the child."""
+    mine = per_worker(Thing)
+
+    def child() -> tuple[bool, ...]:
+        own, theirs = mine(), Thing.made[-2]
+        return own.process == os.getpid(), mine() is own, own is not theirs, not theirs.closer
+
+    def item(_: int) -> tuple[bool, ...]:
+        theirs = mine()
+        found = in_child(child)
+        assert mine() is theirs
+        return found
+
+    assert list(autoexec.map(item, range(3), backend=backend, max_workers=1)) == [(True,) * 4] * 3
+    assert all(thing.closer and thing.process == os.getpid() for thing in Thing.made)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_forked_child_does_not_let_go_of_its_parents() -> None:
+    """Letting go of a connection may end it on the other side, too."""
+    mine = per_worker(Thing)
+    seen: list[weakref.ref[Thing]] = []
+
+    def child() -> bool:
+        mine()
+        gc.collect()
+        return seen[0]() is not None
+
+    def item(_: int) -> bool:
+        seen.append(weakref.ref(mine()))
+        Thing.made.clear()
+        return in_child(child)
+
+    assert list(autoexec.map(item, range(1), backend="serial")) == [True]
 
 
 # The caller's thread ----------------------------------------------------------------------------------------

@@ -205,7 +205,7 @@ class Courier:
         return self._seat
 
     def _nobody(self, task: Sent, error: OSError) -> None:
-        """No worker can be started, and none is there: the next plan is used, unless this one was asked for."""
+        """No worker is there, nor can be started: the next plan is used, unless this one was asked for."""
         if self._backend.strict:
             task.fail_all(error)
         self._conclude(task, "the caller: no worker could be started")

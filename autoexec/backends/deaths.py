@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ..errors import ItemTimeout, WorkerDied, unpacked
+from ..errors import ItemTimeout, WorkerDied, shown, unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -92,17 +90,4 @@ def late(pid: int, limit_s: float, task: Sent) -> ItemTimeout:
 def _shown(task: Sent) -> str:
     """The item that is due next, in short."""
     item = task.rest[0]
-    return ", ".join(short(arg) for arg in unpacked(item, task.task.spec.star))
-
-
-def short(item: object, to_text: Callable[[object], str] = repr) -> str:
-    """An item in few words, even if its own words raise.
-
-    >>> short("x" * 100)
-    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."
-    """
-    try:
-        text = to_text(item)
-    except Exception:
-        return f"<{type(item).__qualname__}>"
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+    return ", ".join(shown(arg, SHOWN) for arg in unpacked(item, task.task.spec.star))

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 
 from ..errors import BrokenWorker
+from ..introspect import static_attribute
 from ..resources import Scope, current, note_closing
 from ..worker.context import prepare
 from ..worker.invoke import Error, Task, TaskResult, run_async
@@ -271,9 +272,10 @@ class _Steps:
 
 
 async def _close(thing: Any) -> None:
-    close = getattr(thing, "aclose", None) or getattr(thing, "close", None)
-    if close is None:
+    names = [name for name in ("aclose", "close") if static_attribute(thing, name, None) is not None]
+    if not names:
         return
+    close = getattr(thing, names[0])
     try:
         closing = close()
         if hasattr(closing, "__await__"):

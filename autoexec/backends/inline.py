@@ -5,8 +5,8 @@ it has not begun can be taken away: `recall` exhausts the block's iterator, afte
 that was just fetched is still run here. No item is run twice or lost, with or without a GIL, and the loop
 itself pays nothing for it.
 
-Items run inside a generator (`Apart`), which is suspended before anybody sees an error: so the traceback of an
-error ends there, and does not hold on to the frames of whoever takes results.
+Items run inside a generator (`Apart`), which is suspended before anybody sees an error: so the traceback of
+an error ends there, and does not hold on to the frames of whoever takes results.
 """
 
 from __future__ import annotations

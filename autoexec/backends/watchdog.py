@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from .deaths import short
+from ..errors import shown
+from .deaths import SHOWN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def tell(couriers: Iterable[Courier], waited_s: float) -> None:
         at = min(place or 0, len(task.task.items) - 1)
         index, item = task.task.place + at, task.task.items[at]
         since = time.monotonic() - seat.slate.since
-        lines.append(f"item {index} ({short(item)}) in process {seat.worker.pid} for {since:.0f} s")
+        lines.append(f"item {index} ({shown(item, SHOWN)}) in process {seat.worker.pid} for {since:.0f} s")
         if seat.worker.pid not in told:
             told.add(seat.worker.pid)
             lines.append(seat.worker.stacks().rstrip() or "(its stack could not be read)")

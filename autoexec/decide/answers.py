@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 else:
     from ..frozen import dataclass
 
-__all__ = ["VERDICTS", "Answer", "Verdict", "judge_error", "judge_value", "member", "parse_retry_after"]
+__all__ = [
+    "VERDICTS",
+    "Answer",
+    "Verdict",
+    "judge_error",
+    "judge_value",
+    "member",
+    "parse_retry_after",
+    "status_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +115,9 @@ def judge_value(value: object, now: float) -> Answer:
         value: what the function returned.
         now: seconds since the epoch, for a date in `Retry-After`.
     """
-    if type(value) in _PLAIN:
-        return _FINE
     try:
+        if type(value) in _PLAIN:
+            return _FINE
         status = _status(value, ("status_code", "status"))
         if status is None or (headers := member(value, "headers")) is None:
             return _FINE
@@ -133,8 +142,19 @@ def judge_error(error: BaseException, now: float) -> Answer:
         return _FAILED
     try:
         return _judge_raised(error, now)
-    except Exception:  # as above: a property or a `__str__` of theirs
+    except Exception:  # as above
         return _FAILED
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that an error carries, if it does. Never raises.
+
+    >>> status_of(ValueError("no"))
+    """
+    try:
+        return _raised_status(error)[0]
+    except Exception:  # as above
+        return None
 
 
 def parse_retry_after(text: object, now: float) -> float | None:
@@ -171,7 +191,7 @@ def member(value: object, name: str) -> object:
                 return None
     try:
         own = object.__getattribute__(value, "__dict__")
-    except AttributeError:
+    except Exception:  # none, or a property that fails
         return None
     return own.get(name) if isinstance(own, dict) else None
 
@@ -194,7 +214,12 @@ def _seconds(text: str, now: float) -> float | None:
 def _judge_status(status: int, headers: object, now: float, raised: bool) -> Answer:
     if status < 400:
         return Answer(Ending.OK, status)
-    after = parse_retry_after(_header(headers, "Retry-After"), now)
+    try:
+        after = parse_retry_after(_header(headers, "Retry-After"), now)
+    except Exception:
+        if not raised:  # it may be no response at all
+            raise
+        after = None
     ending = Ending.ERROR if raised or status >= 500 else Ending.OK
     if status == _TOO_MANY or (status == _UNAVAILABLE and after is not None):
         ending = Ending.REFUSED  # a 503 that does not say when to return may have any reason
@@ -252,10 +277,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         level = [inner for link in level for inner in _wrapped(link)]
 
 
-def _wrapped(error: BaseException) -> Iterator[BaseException]:
-    for inner in (error.__cause__, member(error, "reason"), *error.args[:3]):
-        if isinstance(inner, BaseException):
-            yield inner
+def _wrapped(error: BaseException) -> list[BaseException]:
+    try:
+        parts = (error.__cause__, member(error, "reason"), *error.args[:3])
+        return [inner for inner in parts if isinstance(inner, BaseException)]
+    except Exception:  # `args` is a property of theirs, or a part of them is no more than a proxy
+        return []
 
 
 def _context(error: BaseException) -> Iterator[BaseException]:
@@ -273,6 +300,7 @@ def _verdict(error: BaseException) -> Verdict | None:
         found = VERDICTS.get(f"{cls.__module__}.{cls.__qualname__}")
         if found is not None:
             return found
-    if isinstance(error, OSError) and error.errno in _UNREACHABLE:
-        return Verdict.TRANSIENT
+    if isinstance(error, OSError):
+        number = member(error, "errno")
+        return Verdict.TRANSIENT if type(number) is int and number in _UNREACHABLE else None
     return None

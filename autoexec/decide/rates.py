@@ -6,7 +6,7 @@ import contextlib
 import math
 import re
 
-from ..errors import MissingExtra, OptionError
+from ..errors import MissingExtra, OptionError, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def parse_rate(text: str | float) -> tuple[float, float]:
     if 0 < calls < 1:
         calls, seconds = 1.0, seconds / calls
     if not (0 < calls < _ENDLESS and 0 < seconds < _ENDLESS):
-        raise OptionError(f"rate must be above zero and finite, not {text!r}; None sets no rate")
+        raise OptionError(f"rate must be above zero and finite, not {shown(text)}; None sets no rate")
     return calls, seconds
 
 
@@ -53,9 +53,9 @@ def _read(text: object) -> tuple[float, float]:
         if form and unit:
             return float(form[1]), float(form[2] or 1) * unit
     elif not isinstance(text, (bool, bytes)):
-        with contextlib.suppress(TypeError, ValueError, OverflowError):
+        with contextlib.suppress(Exception):  # of whatever kind: it may be a `__float__` of theirs
             return float(text), 1.0  # type: ignore[arg-type]
-    raise OptionError(f'rate must look like "10/s", "100/min" or "1000/h", not {text!r}')
+    raise OptionError(f'rate must look like "10/s", "100/min" or "1000/h", not {shown(text)}')
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 
-from ..errors import OptionError, blame, unpacked
+from ..errors import OptionError, blame, shown, unpacked
 from .source import Source
 
 TYPE_CHECKING = False
@@ -61,7 +61,9 @@ def _weight(size: Callable[..., float], index: int, args: tuple[Any, ...]) -> fl
     except (TypeError, ValueError, OverflowError):
         weight = math.nan
     if not 0.0 <= weight < math.inf:
-        raise OptionError(f"size must return a finite number, 0 or more, not {found!r} as for item {index}")
+        raise OptionError(
+            f"size must return a finite number, 0 or more, not {shown(found)} as for item {index}"
+        )
     return weight
 
 

@@ -16,10 +16,10 @@ from ..decide.gil_bound import GilBound
 from ..decide.hosts import key_function, plain_host
 from ..errors import WorkerDied
 from ..records import Ending, spell
-from .verdict import Response
 from .group import Group
 from .host_counts import HostTable
 from .metrics import Metrics, kind_of
+from .verdict import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from math import log
 
+from ..decide.answers import status_of
 from ..records import Ending
 from .host_counts import OTHERS
 
@@ -195,6 +196,5 @@ def kind_of(error: BaseException) -> str:
 
     It may run code of the error's class, a property: no lock should be held.
     """
-    status = getattr(getattr(error, "response", None), "status_code", None) or getattr(error, "status", None)
-    name = type(error).__qualname__
+    status, name = status_of(error), type(error).__qualname__
     return f"{name} {status}" if isinstance(status, int) else name

@@ -11,11 +11,12 @@ from ..decide import costs, memory, planner, sizing
 from ..decide.classify import profile_of
 from ..errors import unpacked
 from ..frozen import replace
+from ..introspect import name_of
 from ..measure import calibration, likeness, machine, pickling
 from ..measure.weight import weight
 from ..records import Calibration, Forecast, Hazard, Machine, Plan, Profile, Sample, WorkKind
 from .memory import Memory
-from .sampling import Sampler, name_of
+from .sampling import Sampler
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

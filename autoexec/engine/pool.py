@@ -138,7 +138,7 @@ class Pool:
                 run.scheduler.attend(None)
 
     def _blocked(self, task: Any, seconds: float) -> None:
-        from .sampling import name_of
+        from ..introspect import name_of
 
         limits = self._run.sink.limits
         assert limits is not None

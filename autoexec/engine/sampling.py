@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from ..decide.classify import profile_of
 from ..frozen import replace
+from ..introspect import name_of
 from ..records import Hazard, Profile, Sample, WorkKind
 from ..resident import WEIGHED_S, grown, resident
 from ..worker.invoke import Error
@@ -24,12 +25,6 @@ __all__ = ["Sampler", "name_of"]
 
 ATOMS = (int, float, str, bytes, bool, type(None))
 FOOTPRINTS = 2  # items around which the function's surroundings are compared
-
-
-def name_of(call: Callable[..., Any]) -> str:
-    """What people call a function."""
-    name = getattr(call, "__qualname__", None)
-    return name if isinstance(name, str) else type(call).__qualname__
 
 
 class Sampler:

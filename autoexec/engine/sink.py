@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import Refused, add_note, blame, unpacked
-from .sampling import name_of
+from ..introspect import name_of
 from .scheduler import fatal
 from .window import Failed
 

@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from types import CodeType, MethodType
+from functools import partial
+from types import CodeType, FunctionType, MethodType
 
 from ..backends.inline import InlineBackend
 from ..backends.registry import shape_of
@@ -22,6 +23,7 @@ from ..checks import is_async
 from ..decide import sizing
 from ..errors import WorkerDied
 from ..frozen import replace
+from ..introspect import bare, isa, name_of, static_attribute
 from ..records import Plan, Profile, WorkKind
 from ..resources import close_here
 from ..worker.invoke import CallSpec, Task, TaskResult, run_task, serving
@@ -30,7 +32,7 @@ from .limits import Limits
 from .monitor import Monitor, Seen
 from .planning import Planner
 from .queues import TaskQueue
-from .sampling import Sampler, name_of
+from .sampling import Sampler
 from .scheduler import Scheduler
 from .tracks import Chunks, Slot, Track, TrackState
 
@@ -583,36 +585,24 @@ class Known:
 
 def identity(func: Callable[..., Any]) -> Hashable:
     """What makes two callables the same function: its code, else its type and name."""
-    if type(func) is MethodType:
-        func = func.__func__
-    if type(func).__name__ == "partial" and callable(inner := getattr(func, "func", None)):
-        return identity(inner)
-    code = _own(func, "__code__")
-    if isinstance(code, CodeType):
+    func = bare(func)
+    if isa(func, MethodType):
+        func = func.__func__  # type: ignore[attr-defined]
+    if isa(func, partial):
+        return identity(func.func)  # type: ignore[attr-defined]
+    code = static_attribute(func, "__code__", None)
+    if type(code) is CodeType:
         return id(code), code
-    call = getattr(type(func), "__call__", None)
-    code = getattr(call, "__code__", None)
-    if isinstance(code, CodeType):
+    code = static_attribute(getattr(type(func), "__call__", None), "__code__", None)
+    if type(code) is CodeType:
         return type(func), code
-    name = _own(func, "__qualname__")
-    return type(func), name if isinstance(name, str) else ""
-
-
-def _own(thing: object, name: str) -> object:
-    """An attribute that is really there, not one that `__getattr__` makes up."""
-    try:
-        return object.__getattribute__(thing, name)
-    except AttributeError:
-        return None
+    return type(func), name_of(func)
 
 
 def _holds_nothing(func: Callable[..., Any]) -> bool:
     """Whether the code says all there is to say of a function: no captured objects, no `self`."""
-    return (
-        isinstance(_own(func, "__code__"), CodeType)
-        and not getattr(func, "__closure__", None)
-        and _own(func, "__self__") is None
-    )
+    func = bare(func)
+    return type(func) is FunctionType and not func.__closure__
 
 
 def _single() -> Chunks:

@@ -85,12 +85,5 @@ def _judged(limits: Limits, task: Task, at: int, outcome: object, now: float) ->
     count = task.attempt if len(task.items) == 1 else 1
     tried = Try(at, answer, error, limits.delay(count, task.since, error, answer, now))
     if type(outcome) is Error:
-        tried.kind = _kind_of(error)
+        tried.kind = kind_of(error)
     return tried
-
-
-def _kind_of(error: BaseException) -> str:
-    try:
-        return kind_of(error)
-    except Exception:  # a property of it raises
-        return type(error).__qualname__

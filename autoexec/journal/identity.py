@@ -13,6 +13,7 @@ from importlib.util import MAGIC_NUMBER
 from types import CodeType, FunctionType, MethodType, ModuleType
 
 from ..errors import JournalError
+from ..introspect import attributes, isa, static_attribute
 from .keys import canonical, digest, item_key, pack, qualified
 
 TYPE_CHECKING = False
@@ -62,11 +63,11 @@ def function_identity(func: Any) -> FunctionIdentity:
     'double'
     """
     layers = list(_layers(func))
-    functions = [layer for layer in layers if isinstance(layer, FunctionType)]
+    functions = [layer for layer in layers if isa(layer, FunctionType)]
     codes = pack("codes", *[_function_text(function) for function in functions])
     code = f"{MAGIC_NUMBER.hex()}:{digest(codes).hex()}" if functions else ""
     bound = [text for layer in layers for text in _bound(layer)]
-    name = next((qualified(layer) for layer in reversed(layers) if not isinstance(layer, _Self)), "")
+    name = next((qualified(layer) for layer in reversed(layers) if not isa(layer, _Self)), "")
     if bound:
         name += f"[{digest(pack('bound', *bound)).hex()}]"
     return FunctionIdentity(name, code, _source(functions))
@@ -82,18 +83,18 @@ class _Self:
 def _layers(func: Any) -> Iterator[Any]:
     """The callable and what is inside it, from the outside in: the last that has a name names it."""
     for _ in range(_MOST_LAYERS):
-        if isinstance(func, partial):
+        if isa(func, partial):
             yield func
             func = func.func
-        elif isinstance(func, MethodType):
+        elif isa(func, MethodType):
             yield _Self(func.__self__)
             func = func.__func__
-        elif isinstance(func, type):
+        elif isa(func, type):
             yield from _makers(func)
             yield func
             return
-        elif callable(inner := _wrapped(func)):
-            if isinstance(func, FunctionType):
+        elif callable(inner := attributes(func).get("__wrapped__")):
+            if isa(func, FunctionType):
                 yield func
             func = inner
         else:
@@ -101,32 +102,25 @@ def _layers(func: Any) -> Iterator[Any]:
             return
 
 
-def _wrapped(func: Any) -> Any:
-    try:
-        return vars(func).get("__wrapped__")
-    except TypeError:
-        return None
-
-
 def _makers(kind: type) -> Iterator[FunctionType]:
     for name in ("__new__", "__init__"):
         maker = getattr(kind, name)
-        if isinstance(maker, FunctionType):
+        if isa(maker, FunctionType):
             yield maker
 
 
 def _innermost(func: Any) -> Iterator[Any]:
     call = type(func).__call__
-    if isinstance(func, FunctionType):
+    if isa(func, FunctionType):
         yield func
-    elif isinstance(call, FunctionType):
+    elif isa(call, FunctionType):
         yield _Self(func)
         yield call
     else:
-        owner = getattr(func, "__self__", None)
-        if owner is not None and not isinstance(owner, ModuleType):
+        owner = static_attribute(func, "__self__")
+        if owner is not None and not isa(owner, ModuleType):
             yield _Self(owner)
-        elif not hasattr(func, "__name__"):  # operator.itemgetter(1) and its kin
+        elif static_attribute(func, "__name__") is None:  # operator.itemgetter(1) and its kin
             yield _Self(_made_of(func))
         yield func
 
@@ -144,8 +138,8 @@ def _made_of(func: Any) -> Any:
 
 def _bound(layer: Any) -> Iterator[bytes]:
     """Canonical texts of what is bound in one layer, as far as there are some."""
-    if isinstance(layer, _Self):
-        kind = layer.value if isinstance(layer.value, type) else type(layer.value)
+    if isa(layer, _Self):
+        kind = layer.value if isa(layer.value, type) else type(layer.value)
         yield pack("self", qualified(kind).encode(), _key(layer.value))
         return
     for label, value in _values(layer):
@@ -154,10 +148,10 @@ def _bound(layer: Any) -> Iterator[bytes]:
 
 
 def _values(layer: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(layer, partial):
+    if isa(layer, partial):
         yield from ((f"arg {i}", value) for i, value in enumerate(layer.args))
         yield from ((f"keyword {name}", layer.keywords[name]) for name in sorted(layer.keywords))
-    elif isinstance(layer, FunctionType):
+    elif isa(layer, FunctionType):
         if _is_local(layer):
             yield from _defaults(layer)
         for name, cell in zip(layer.__code__.co_freevars, layer.__closure__ or (), strict=True):

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from enum import Enum, Flag
 from hashlib import blake2b
 
-from ..errors import JournalError
+from ..errors import JournalError, shown
+from ..introspect import name_of, static_attribute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def item_key(item: object) -> bytes:
     except RecursionError:
         kind = "too many levels"
     raise JournalError(
-        f"item {_shown(item)} has no stable key (it {'holds' if kind != type(item).__name__ else 'is'} "
+        f"no stable key for {shown(item)} (it {'holds' if kind != type(item).__name__ else 'is'} "
         f"{kind!r}); give key= a function that returns a string or number for it"
     )
 
@@ -53,9 +54,8 @@ def digest(text: bytes) -> bytes:
 
 def qualified(thing: Any) -> str:
     """Module and qualified name; the script that runs is `__main__` in spawned processes too."""
-    module = getattr(thing, "__module__", None) or "builtins"
-    name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", type(thing).__qualname__)
-    return f"{'__main__' if module == '__mp_main__' else module}.{name}"
+    module = static_attribute(thing, "__module__") or "builtins"
+    return f"{'__main__' if module == '__mp_main__' else module}.{name_of(thing)}"
 
 
 def pack(tag: str, *parts: bytes) -> bytes:
@@ -78,14 +78,6 @@ def canonical(item: object) -> bytes:
 
 class _NoKey(TypeError):
     """A part of an item has no canonical text; the argument names its type."""
-
-
-def _shown(item: object) -> str:
-    try:
-        shown = repr(item)
-    except Exception:
-        shown = f"of type {type(item).__qualname__}"
-    return shown if len(shown) <= 80 else shown[:77] + "..."
 
 
 def _writer_for(kind: type) -> Callable[[Any], bytes]:

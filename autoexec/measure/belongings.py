@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 
+from ..introspect import MAIN, bare
 from .captures import isa, names_of, peek
 from .likeness import DEEPEST, of_library
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = ["belongings"]
-
-MAIN = ("__main__", "__mp_main__")  # what lives there is sent by value, with what it reads
 
 
 def belongings(func: Callable[..., object]) -> dict[tuple[str, str], Any]:
@@ -39,7 +38,7 @@ def belongings(func: Callable[..., object]) -> dict[tuple[str, str], Any]:
 
 
 def _collect(obj: Any, found: dict[tuple[str, str], Any], seen: set[int], depth: int) -> None:
-    while isa(obj, (partial, MethodType)):
+    while isa(obj := bare(obj), (partial, MethodType)):
         obj = obj.func if isa(obj, partial) else obj.__func__
     if not isa(obj, FunctionType):
         obj = None if isa(obj, type) else peek(type(obj), "__call__")[0]
@@ -49,7 +48,7 @@ def _collect(obj: Any, found: dict[tuple[str, str], Any], seen: set[int], depth:
     for cell in obj.__closure__ or ():
         _collect(cell.cell_contents, found, seen, depth + 1)
     for module, name, value in _read(obj):
-        if isa(value, FunctionType):
+        if isa(bare(value), FunctionType):
             _collect(value, found, seen, depth + 1)
         elif not isa(value, (type, ModuleType)) and module not in MAIN:
             found[module, name] = value

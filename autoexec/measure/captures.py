@@ -7,6 +7,8 @@ import sys
 from functools import cache, partial
 from types import BuiltinMethodType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 
+from ..introspect import attributes, bare, isa
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -124,11 +126,6 @@ _MUTABLE_BASES = {"MutableMapping", "MutableSequence", "MutableSet"}
 _FIRST = 64
 
 
-def isa(obj: object, kinds: type | tuple[type, ...]) -> bool:
-    """`isinstance` that never asks the object itself, whose `__class__` may be a trap."""
-    return issubclass(type(obj), kinds)
-
-
 @cache
 def is_stdlib(filename: str) -> bool:
     """Whether code from this file belongs to the standard library (or to autoexec itself).
@@ -195,15 +192,6 @@ def is_mutable(obj: object) -> bool:
         if module.startswith(_MUTABLE_MODULES) or top_package(base) == "pandas":
             return True
     return False
-
-
-def attributes(obj: object) -> dict[str, Any]:
-    """The instance dictionary of `obj`, or an empty one."""
-    try:
-        found = object.__getattribute__(obj, "__dict__")
-    except Exception:
-        return {}
-    return found if isa(found, dict) else {}
 
 
 def peek(obj: Any, name: str) -> tuple[Any, bool]:
@@ -304,10 +292,10 @@ def layers(func: Any) -> tuple[Any, list[tuple[Any, ...]], dict[str, Any]]:
 
 
 def _callable_core(func: Any) -> tuple[Any, list[tuple[Any, ...]]] | None:
+    if (inner := bare(func)) is not func:
+        return inner, []
     wrapped = attributes(func).get("__wrapped__")
     if callable(wrapped) and not isa(peek(type(func), "__call__")[0], FunctionType):
         return wrapped, []  # functools.lru_cache and its kin in C
-    if callable(wrapped) and type(func).__module__.partition(".")[0] == "autoexec":
-        return wrapped, []
     call, _ = peek(type(func), "__call__")
     return (call, [("self", func)]) if isa(call, FunctionType) else None

@@ -132,7 +132,7 @@ def _watched(obj: object) -> bool:
 
 def _from_library(kind: type) -> bool:
     """A library's object keeps caches and connections of its own, which are no business of ours."""
-    path = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    path = attributes(sys.modules.get(kind.__module__)).get("__file__")
     if path is None:
         return kind.__module__ in sys.builtin_module_names
     return kind.__module__ != "__main__" and is_library(path)

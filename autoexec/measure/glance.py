@@ -11,6 +11,8 @@ import sys
 from opcode import opmap
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
+from ..introspect import bare, isa
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -33,7 +35,7 @@ _CHANGING = frozenset(
 _PLAIN = (ModuleType, type, BuiltinFunctionType, int, float, str, bytes, bool, type(None), complex)
 
 
-def harmless(func: object, depth: int = DEPTH) -> bool:
+def harmless(func: Any, depth: int = DEPTH) -> bool:
     """Whether a glance is enough to see that `func` changes and holds nothing that outlives its call.
 
     >>> harmless(lambda x: x + 1)
@@ -42,8 +44,9 @@ def harmless(func: object, depth: int = DEPTH) -> bool:
     >>> harmless(lambda x: seen.append(x))
     False
     """
-    if isinstance(func, BuiltinFunctionType):
-        return isinstance(func.__self__, (ModuleType, type(None)))
+    func = bare(func)
+    if isa(func, BuiltinFunctionType):
+        return isa(func.__self__, (ModuleType, type(None)))
     if type(func) is not FunctionType or depth == 0:
         return False
     code = func.__code__
@@ -66,10 +69,10 @@ def _named(func: FunctionType, code: CodeType) -> list[Any]:
     return inner + [func.__globals__[name] for name in code.co_names if name in func.__globals__]
 
 
-def _plain(value: object, depth: int) -> bool:
-    if isinstance(value, FunctionType):
+def _plain(value: Any, depth: int) -> bool:
+    if isa(value := bare(value), FunctionType):
         return _library(value) or harmless(value, depth - 1)
-    return isinstance(value, _PLAIN)
+    return isa(value, _PLAIN)
 
 
 def _library(func: FunctionType) -> bool:

@@ -6,11 +6,11 @@ after a call, `serialise` tries the one thing that cannot be told by looking.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 
+from autoexec.introspect import importable
 from autoexec.records import Hazard
 
 from .captures import MISSING, attributes, dig, is_mutable, is_stdlib, isa, layers, names_of, peek, where
@@ -169,7 +169,7 @@ def _from_holdings(func: Any) -> list[Hazard]:
 
 def _from_builtin(func: Any) -> list[Hazard]:
     """A container's own method, as in `map(results.append, items)`."""
-    owner = getattr(func, "__self__", None) if isa(func, BuiltinMethodType) else None
+    owner = func.__self__ if isa(func, BuiltinMethodType) else None
     if owner is None or isa(owner, ModuleType):
         return []
     hits = [Hazard(kind, name, _place(func), ok) for name, kind, ok in dig(owner, "__self__", 0)]
@@ -281,7 +281,7 @@ def _named(func: Any) -> list[tuple[str, Any]]:
     for name in names:
         obj = func.__globals__.get(name, MISSING)
         found += [] if obj is MISSING else [(name, obj)]
-        if isa(obj, ModuleType) and not is_stdlib(getattr(obj, "__file__", None) or "<frozen>"):
+        if isa(obj, ModuleType) and not is_stdlib(vars(obj).get("__file__") or "<frozen>"):
             members = ((attr, vars(obj).get(attr, MISSING)) for attr in names)
             found += [(f"{name}.{attr}", value) for attr, value in members if value is not MISSING]
     return found
@@ -330,7 +330,7 @@ def _dump(obj: Any, pack: Callable[..., Any] | None = None) -> Any:
     import pickle
 
     dumps: Callable[..., bytes] = pickle.dumps
-    if not _importable(obj):
+    if not importable(obj):
         try:
             import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 
@@ -338,17 +338,6 @@ def _dump(obj: Any, pack: Callable[..., Any] | None = None) -> Any:
         except ImportError:
             pass
     return dumps(obj, protocol=5) if pack is None else pack(obj, dumps)
-
-
-def _importable(func: Any) -> bool:
-    """Whether another process finds this very object under its name."""
-    name, path = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
-    if name in ("__main__", "__mp_main__") or not isinstance(name, str) or not isinstance(path, str):
-        return False
-    found: Any = sys.modules.get(name)
-    for part in path.split("."):
-        found = getattr(found, part, None)
-    return found is func
 
 
 def _title(func: Any) -> str:

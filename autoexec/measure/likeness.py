@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
+from ..introspect import importable
 from .captures import MISSING, is_library, isa, names_of
 from .weight import weight
 
@@ -107,7 +108,7 @@ def _travels(obj: Any, seen: set[int], depth: int) -> bool:
     if isa(obj, partial):
         return all(_travels(part, seen, depth + 1) for part in (obj.func, obj.args, obj.keywords))
     if type(obj) is FunctionType:
-        return not _by_name(obj) and all(_travels(part, seen, depth + 1) for _, part in _reads(obj))
+        return not importable(obj) and all(_travels(part, seen, depth + 1) for _, part in _reads(obj))
     return _is_array(obj)
 
 
@@ -116,27 +117,17 @@ def _is_array(obj: object) -> bool:
     return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and not obj.dtype.hasobject  # type: ignore[attr-defined]
 
 
-def _by_name(func: FunctionType) -> bool:
-    """Whether it is found in a module of the user's on the other side, and not sent by value."""
-    if func.__module__ in ("__main__", "__mp_main__"):
-        return False
-    found: Any = sys.modules.get(func.__module__)
-    for part in func.__qualname__.split("."):
-        found = getattr(found, part, None)
-    return found is func
-
-
 def of_library(obj: Any) -> bool:
     """Whether it is a module, a class or a function that was installed, and has a name there."""
     if isa(obj, ModuleType):
-        file = getattr(obj, "__file__", None)
+        file = vars(obj).get("__file__")
         return is_library(file) if file else obj.__name__ in sys.builtin_module_names
     if isa(obj, (type, BuiltinFunctionType)):
         module = sys.modules.get(getattr(obj, "__module__", None) or "")
         named = module is not None and getattr(module, obj.__name__, None) is obj
         return named and of_library(module)
     if isa(obj, FunctionType):
-        return is_library(obj.__code__.co_filename) and _by_name(obj)
+        return is_library(obj.__code__.co_filename) and importable(obj)
     kind = type(obj)
     return kind.__module__ == "numpy" and kind.__name__ in ("ufunc", "_ArrayFunctionDispatcher")
 

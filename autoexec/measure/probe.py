@@ -8,6 +8,7 @@ for the time since the one before it, so a single long C call that holds the GIL
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -50,8 +51,19 @@ class Switching:
 
     def __exit__(self, *exc: object) -> None:
         with Switching._lock:
-            Switching._wishes.remove(self._interval)
+            if self._interval in Switching._wishes:  # else this process was forked in the block
+                Switching._wishes.remove(self._interval)
             self._apply()
+
+    @staticmethod
+    def _leave() -> None:
+        """In a forked child: those who had a wish are the parent's, and so may be who held the lock."""
+        Switching._lock = threading.Lock()
+        now, ours = sys.getswitchinterval(), [Switching._set, *Switching._wishes]
+        Switching._wishes = []
+        if any(abs(now - one) < 1e-7 for one in ours):
+            sys.setswitchinterval(Switching._before)
+            Switching._set = sys.getswitchinterval()
 
     @staticmethod
     def _apply() -> None:
@@ -60,6 +72,9 @@ class Switching:
             sys.setswitchinterval(wanted)
             Switching._set = sys.getswitchinterval()
 
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=Switching._leave)
 
 fine_switching = Switching(SWITCH)
 quick_switching = Switching(QUICK)

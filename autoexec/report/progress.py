@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Protocol
 
 from ..errors import MissingExtra
@@ -23,7 +24,7 @@ class Bar(Protocol):
 
 
 def open_bar(total: int | None) -> Bar:
-    """A bar on standard error, silent where that is no terminal and in a notebook's own style there.
+    """A bar on standard error, in a notebook in its own style; silent where nobody would see it.
 
     Raises:
         MissingExtra: if tqdm is not installed.
@@ -32,5 +33,6 @@ def open_bar(total: int | None) -> Bar:
         from tqdm.auto import tqdm
     except ImportError as error:
         raise MissingExtra("progress=True needs tqdm: pip install 'autoexec-futures[progress]'") from error
-    bar: Bar = tqdm(total=total, unit="item", disable=None)
+    nowhere = sys.stderr is None or getattr(sys.stderr, "closed", False)
+    bar: Bar = tqdm(total=total, unit="item", disable=nowhere or None)
     return bar

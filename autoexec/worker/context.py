@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, CodeType
 
 from ..errors import BrokenWorker
+from ..introspect import bare, name_of, static_attribute
 from ..resources import current, here
 
 TYPE_CHECKING = False
@@ -47,7 +48,7 @@ def may_set_variables(call: Any) -> bool:
 
     What its callees do is not seen: whoever relies on this compares contexts as well.
     """
-    code = getattr(call, "__code__", None)
+    code = static_attribute(bare(call), "__code__", None)
     if type(code) is not CodeType:
         return type(call) is not BuiltinFunctionType or isinstance(call.__self__, contextvars.ContextVar)
     return _names_setting(code)
@@ -72,9 +73,8 @@ def prepare(spec: CallSpec) -> None:
         try:
             spec.initializer(*spec.initargs)
         except Exception as error:
-            name = getattr(spec.initializer, "__qualname__", spec.initializer)
             raise BrokenWorker(
-                f"the initializer {name} raised {type(error).__qualname__}: {error}"
+                f"the initializer {name_of(spec.initializer)} raised {type(error).__qualname__}: {error}"
             ) from error
         made[spec.token] = None
 

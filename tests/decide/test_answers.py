@@ -16,14 +16,22 @@ from email.utils import formatdate
 from http import HTTPStatus
 from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 from unittest.mock import MagicMock, Mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoexec.decide.answers import VERDICTS, Answer, Verdict, judge_error, judge_value, parse_retry_after
+from autoexec.decide.answers import (
+    VERDICTS,
+    Answer,
+    Verdict,
+    judge_error,
+    judge_value,
+    parse_retry_after,
+    status_of,
+)
 from autoexec.errors import ItemTimeout, OptionError, WorkerDied
 from autoexec.records import Ending
 
@@ -405,6 +413,121 @@ def test_errors_that_fail_when_asked() -> None:
             raise RuntimeError("not now")
 
     assert judge_error(Trap(), NOW) == BROKEN_OFF
+
+
+class Rude:
+    """Whatever it is asked, it raises; even its class is a trap."""
+
+    def __getattribute__(self, name: str) -> NoReturn:
+        raise LookupError(name)
+
+    def __eq__(self, other: object) -> bool:
+        raise LookupError("==")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class RudeNumber(int):
+    """A number that does not like to be compared."""
+
+    def __eq__(self, other: object) -> bool:
+        raise LookupError("==")
+
+    def __le__(self, other: int) -> bool:
+        raise LookupError("<=")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class RudeClass(type):
+    """A class that cannot be looked up."""
+
+    def __hash__(cls) -> int:
+        raise LookupError("hash")
+
+
+RUDE: list[Callable[[], object]] = [Rude, lambda: RudeNumber(503), lambda: RudeClass("Odd", (), {})()]
+
+
+def trap(base: type[BaseException], name: str) -> BaseException:
+    """An error one of whose attributes raises whenever it is read."""
+
+    def ask(self: object) -> NoReturn:
+        raise LookupError(name)
+
+    return type("Trap", (base,), {name: property(ask)})()
+
+
+NAMES = ["response", "status", "status_code", "code", "headers", "reason", "args", "errno", "__cause__"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "__context__", "__suppress_context__", "__dict__", "__class__"])
+def test_whatever_raises_when_asked_leaves_the_class(name: str) -> None:
+    """Of an error that breaks off a connection is known that it does, whichever of its attributes fails."""
+    assert judge_error(trap(ConnectionResetError, name), NOW) in (BROKEN_OFF, FAILED)
+    assert judge_error(trap(LookupError, name), NOW) == FAILED
+    assert status_of(trap(ConnectionResetError, name)) is None
+    if not name.startswith("__"):
+        assert judge_error(trap(ConnectionResetError, name), NOW) == BROKEN_OFF
+
+
+@pytest.mark.parametrize("name", ["response", "status", "status_code", "code", "reason", "headers", "errno"])
+@pytest.mark.parametrize("make", RUDE)
+def test_what_is_held_may_raise_when_asked(name: str, make: Callable[[], object]) -> None:
+    """Attributes are objects of theirs, too."""
+    part = make()
+    error = type("Holder", (ConnectionResetError,), {name: part})()
+    assert judge_error(error, NOW) in (BROKEN_OFF, FAILED)
+    assert (
+        judge_error(ValueError(part), NOW)
+        == judge_error(wrapped(KeyError(), ValueError(part)), NOW)
+        == FAILED
+    )
+    value = type("Answered", (), {"status": 503, "headers": {}, name: part})()
+    assert judge_value(value, NOW).ending in (Ending.OK, Ending.ERROR)
+
+
+def test_values_that_raise_when_asked_went_well() -> None:
+    """A result is a result, whatever it or its class does when it is looked at."""
+    for make in RUDE:
+        assert judge_value(make(), NOW) == FINE
+
+
+def test_a_raised_status_counts_though_its_headers_fail() -> None:
+    """When to return is not known then, but that the server is busy is."""
+
+    class Headers:
+        def get(self, name: str) -> NoReturn:
+            raise RuntimeError("not now")
+
+    error = Failure(503)
+    error.response.headers = Headers()  # type: ignore[assignment]
+    assert judge_error(error, NOW) == Answer(Ending.ERROR, 503, None, True)
+    assert status_of(error) == 503
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_only_ordinary_errors_are_swallowed(stop: type[BaseException]) -> None:
+    """Ctrl-C in a property of theirs is Ctrl-C."""
+
+    class Stopping(ConnectionError):
+        @property
+        def response(self) -> NoReturn:
+            raise stop
+
+    class Page:
+        headers: ClassVar[dict[str, str]] = {}
+
+        @property
+        def status(self) -> NoReturn:
+            raise stop
+
+    with pytest.raises(stop):
+        judge_error(Stopping(), NOW)
+    with pytest.raises(stop):
+        status_of(Stopping())
+    with pytest.raises(stop):
+        judge_value(Page(), NOW)
 
 
 # Real connections -------------------------------------------------------------------------------------

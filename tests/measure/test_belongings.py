@@ -12,18 +12,25 @@ import pytest
 from autoexec.measure.belongings import belongings
 
 SETTINGS = """
+import autoexec
 LEVEL = 3
 TABLE = [1, 2]
 class Kind: ...
 def helper(x): return x + LEVEL
+@autoexec.parallel
+def decorated(x): return x + LEVEL
 """
 WORK = """
 import math, settings_of_test
-from settings_of_test import helper
+import autoexec
+from settings_of_test import decorated, helper
 FACTOR, UNUSED = 2, 5
 def direct(x): return x * FACTOR
 def through_a_module(x): return x + settings_of_test.LEVEL
 def through_a_helper(x): return helper(x)
+@autoexec.parallel
+def outside(x): return x * FACTOR
+def through_a_decorated_helper(x): return decorated(x)
 def inside(xs): return [x * FACTOR for x in xs] + list(map(lambda x: x + settings_of_test.LEVEL, xs))
 def library(x): return math.sqrt(x) + math.pi
 def again(x): return again(x - 1) * FACTOR if x else 1
@@ -52,6 +59,8 @@ def work(tmp_path: object) -> Iterator[types.ModuleType]:
         ("direct", {("work_of_test", "FACTOR"): 2}),
         ("through_a_module", {("settings_of_test", "LEVEL"): 3}),
         ("through_a_helper", {("settings_of_test", "LEVEL"): 3}),
+        ("outside", {("work_of_test", "FACTOR"): 2}),
+        ("through_a_decorated_helper", {("settings_of_test", "LEVEL"): 3}),
         ("inside", {("work_of_test", "FACTOR"): 2, ("settings_of_test", "LEVEL"): 3}),
         ("library", {}),
         ("again", {("work_of_test", "FACTOR"): 2}),

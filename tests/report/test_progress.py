@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import pytest
 
+import autoexec
 from autoexec.errors import MissingExtra
 from autoexec.report.progress import open_bar
 
@@ -58,6 +60,22 @@ def test_counts_items_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     bar.close()
     assert "10/10" in terminal.text
     assert "item" in terminal.text
+
+
+@pytest.mark.parametrize("total", [10, None])
+@pytest.mark.parametrize("kind", ["none", "closed"])
+def test_without_a_standard_error(total: int | None, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program without a console has none; a daemon has closed it: there is nobody to look."""
+    pytest.importorskip("tqdm")
+    stream = None if kind == "none" else io.StringIO()
+    if stream is not None:
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    bar = open_bar(total)
+    bar.update(9)
+    bar.set_postfix_str("1 error")
+    bar.close()
+    assert list(autoexec.map(abs, range(20), progress=True)) == list(range(20))
 
 
 def test_closing_twice_is_harmless() -> None:
