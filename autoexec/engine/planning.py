@@ -134,7 +134,7 @@ class Planner:
 
     def _choose(self, profile: Profile, sampler: Sampler, *, fork: bool, stays: str) -> Plan:
         ways = self._forecasts(profile, fork)
-        if self._options.backend == "threads":
+        if self._options.backend == "threads" and len(ways) > 1:
             ways = (ways[0], replace(ways[1], seconds=min(ways[1].seconds, 0.5 * ways[0].seconds - 1.0)))
         plan = planner.choose(ways, profile)
         if plan.backend != "serial" and self._options.backend != "threads":

@@ -173,7 +173,7 @@ class Scheduler:
                 self._crash(error)
 
     def _settled(self, now: float) -> list[Callable[[], object]]:
-        """What follows from the tables: tasks for slots, the bell, the next time to look. What to do outside."""
+        """Give out what may be given out, ring who waits; what is to be done without the lock."""
         self._match(now)
         if self._wants and (self._news or self._something()):
             self._wants = self._news = False
@@ -1085,7 +1085,7 @@ class Scheduler:
                 self._overdue(now, *self._out[serial])
 
     def _overdue(self, now: float, task: Task, slot: Slot) -> None:
-        """The patience with a call is over: nobody waits for it any more, and another slot takes its place."""
+        """The patience with a call is over: nobody waits for it, and another slot takes its place."""
         track, limit = slot.track, self._item_timeout or 0.0
         del self._out[task.serial]
         del slot.tasks[task.serial]

@@ -48,7 +48,7 @@ class Sink:
             self._bar = open_bar(self._total)
 
     def parts(self, outcomes: list[Any]) -> list[list[Any] | BaseException]:
-        """A block as the caller wishes it: lists of results, and errors that are to be raised between them."""
+        """A block as the caller wishes it: lists of results, and errors to be raised between them."""
         if not any(type(outcome) is Failed for outcome in outcomes):
             self._show(len(outcomes))
             self.delivered += len(outcomes)
