@@ -41,7 +41,7 @@ class Weighed(Source):
         star = star or len(iterables) > 1
         items: Any = iterables[0] if len(iterables) == 1 else zip(*iterables, strict=False)
         # Weighing would use up an iterator among the arguments, and the caller's own list may change.
-        items = [unpacked(item, star=True) for item in items] if star else [item for item in items]
+        items = [unpacked(item, star=True) for item in items] if star else [*iter(items)]
         super().__init__((items,), star)
         self._weights = [_weight(size, i, unpacked(item, star)) for i, item in enumerate(items)]
 

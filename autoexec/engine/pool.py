@@ -162,7 +162,7 @@ class Pool:
     # How far it is opened ---------------------------------------------------------------------------------
 
     def narrow(self, *, waiting: bool) -> None:
-        """Let only some calls out at first: the caller's thread keeps a core busy, or one call is all that is known.
+        """Let only some calls out at first: the caller keeps a core busy, or one call is all that is known.
 
         Short runs do not wait for what that call shows after its wait, nor do those of which not all would be
         out by then (see `Opening`).

@@ -615,17 +615,19 @@ class Run:
         """
         try:
             while not self._pending:
-                self._pending += self.sink.parts(self._next_outcomes())
+                found = self._next_outcomes()
+                failures = self._keep is not None or self.scheduler.window.failures
+                self._pending += self.sink.parts(found, failures=failures)
         except StopIteration:
             self.finish(early=self._interrupted)
             raise
         except BaseException:
             self.finish(early=True)
             raise
-        found = self._pending.popleft()
-        if isinstance(found, BaseException):
+        part = self._pending.popleft()
+        if isinstance(part, BaseException):
             self.finish(early=True)
-        return found
+        return part
 
     def _next_outcomes(self) -> list[Any]:
         if self._ended or self._interrupted:

@@ -776,6 +776,7 @@ class Scheduler:
             self._below = min(self._below, place if self.window.ordered else -1)
             if self.source is not None and self.source.scattered:
                 self.source.end_at(place)
+        self.window.failures = True
         return Failed(outcome.error, place, task.items[at], task.spec.star, worker, notes)
 
     def _finish(self, slot: Slot, task: Task, place: int, outcomes: list[Any]) -> None:

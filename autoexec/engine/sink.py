@@ -47,9 +47,14 @@ class Sink:
 
             self._bar = open_bar(self._total)
 
-    def parts(self, outcomes: list[Any]) -> list[list[Any] | BaseException]:
-        """A block as the caller wishes it: lists of results, and errors to be raised between them."""
-        if not any(type(outcome) is Failed for outcome in outcomes):
+    def parts(self, outcomes: list[Any], *, failures: bool = True) -> list[list[Any] | BaseException]:
+        """A block as the caller wishes it: lists of results, and errors to be raised between them.
+
+        Args:
+            outcomes: values, and what failed.
+            failures: whether there may be any that failed.
+        """
+        if not (failures and any(type(outcome) is Failed for outcome in outcomes)):
             self._show(len(outcomes))
             self.delivered += len(outcomes)
             return [outcomes]

@@ -48,21 +48,21 @@ class Window:
         next: the place that is handed out next, if ordered.
         ready: items that wait here.
         handed: items that were handed out.
-        changes: how often something was added.
+        failures: whether anything that failed was ever among them.
     """
 
-    __slots__ = ("_blocks", "_loose", "changes", "handed", "next", "ordered", "ready")
+    __slots__ = ("_blocks", "_loose", "failures", "handed", "next", "ordered", "ready")
 
     def __init__(self, *, ordered: bool = True) -> None:
         self.ordered = ordered
         self._blocks: dict[int, list[Any]] = {}
         self._loose: deque[list[Any]] = deque()
-        self.next = self.ready = self.handed = self.changes = 0
+        self.next = self.ready = self.handed = 0
+        self.failures = False
 
     def add(self, place: int, outcomes: list[Any]) -> None:
         """The items from `place` on are finished."""
         self.ready += len(outcomes)
-        self.changes += 1
         if self.ordered:
             self._blocks[place] = outcomes
         else:

@@ -313,43 +313,46 @@ def _call_each(
     outcomes: Outcomes,
     fresh: Callable[[], contextvars.Context] | None,
 ) -> None:
-    iterator, add, going = iter(items), outcomes.append, True
+    iterator, going = iter(items), True
     while going:
         going = False
         try:
-            _call_all(spec.call, spec.star, iterator, add, fresh)
+            _call_all(spec.call, spec.star, iterator, outcomes, fresh)
         except BaseException as error:
-            add(Error(error))
+            outcomes.append(Error(error))
             own = isinstance(error, Exception) and not isinstance(error, BrokenWorker)
             going = own and spec.capture
-    del items, outcomes, iterator, add
+    del items, outcomes, iterator
 
 
 def _call_all(
     call: Callable[..., Any],
     star: bool,
     items: Iterator[Any],
-    add: Callable[[Any], object],
+    out: Outcomes,
     fresh: Callable[[], contextvars.Context] | None,
 ) -> None:
-    """The four loops: for single arguments or tuples, in one context for all or one for each."""
+    """The four loops: for single arguments or tuples, in one context for all or one for each.
+
+    `out.append` is looked up each time: CPython knows how to add to a list without calling anything.
+    """
     item: Any = None
     try:
         if fresh is not None:
             if star:
                 for item in items:
-                    add(fresh().run(call, *item))
+                    out.append(fresh().run(call, *item))
             else:
                 for item in items:
-                    add(fresh().run(call, item))
+                    out.append(fresh().run(call, item))
         elif star:
             for item in items:
-                add(call(*item))
+                out.append(call(*item))
         else:
             for item in items:
-                add(call(item))
+                out.append(call(item))
     finally:
-        del items, add, item
+        del items, out, item
 
 
 def run_task(spec: CallSpec, task: Task, worker: str) -> TaskResult:
