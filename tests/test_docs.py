@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from autoexec.decide import classify
-from autoexec.engine import director, run
+from autoexec.engine import monitor, pool, run
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -24,9 +24,21 @@ def test_every_rule_is_on_the_page_in_its_order() -> None:
 def test_the_figures_on_the_page_are_the_codes() -> None:
     """Budgets and thresholds that the page names."""
     page = (DOCS / "how-it-decides.md").read_text()
-    assert f"**used no CPU for {director.WAITING_S * 1e3:g} ms**" in page
-    assert f"**has computed for {director.LONG_S * 1e3:g} ms**" in page
+    assert f"**used no CPU for {monitor.WAITING_S * 1e3:g} ms**" in page
+    assert f"**has computed for {monitor.LONG_S * 1e3:g} ms**" in page
     assert f"about {run.BUDGET_S * 1e3:g} ms of work" in page
-    assert f"for {director.PRESS_ROUNDS} × {director.PRESS_S * 1e3:g} ms" in page
+    assert f"for {monitor.PRESS_ROUNDS} × {monitor.PRESS_S * 1e3:g} ms" in page
     assert f"used < {classify.PRESSED} cores" in page
-    assert f"{run.RAMP} calls first" in page
+    assert f"{pool.RAMP} calls first" in page
+
+
+def test_the_states_of_a_run_are_on_the_page() -> None:
+    """The page on the architecture prints the table of states that the code obeys."""
+    page = (DOCS / "architecture.md").read_text()
+    drawn = page.partition("<!-- states:")[2].partition("<!-- end of states -->")[0].splitlines()[3:]
+    rows = [
+        f"| {state.value} | {following.value} | {when} |"
+        for state, follow in run.TRANSITIONS.items()
+        for following, when in follow.items()
+    ]
+    assert [line for line in drawn if line] == rows
