@@ -86,10 +86,15 @@ async def _iterate(
         begun.append(await asyncio.wrap_future(starting))
         results = begun[0]
 
-        def step() -> list[R] | None:
+        def step() -> list[R] | BaseException | None:
             return context.run(results.take_block)
 
         while (values := await loop.run_in_executor(driver, step)) is not None:
+            if isinstance(values, BaseException):
+                try:
+                    raise values
+                finally:
+                    del values  # its traceback leads to this frame
             for value in values:
                 yield value
     finally:

@@ -139,21 +139,19 @@ class Results(_Iterator["R"]):
         self._run.patient = True
         self._run.finish(early=True)
 
-    def take_block(self) -> list[R] | None:
-        """The next results in a list, or None at the end: for a consumer that pays for every step.
+    def take_block(self) -> list[R] | BaseException | None:
+        """The next results in a list, the error that is due instead, or None at the end.
 
-        Raises:
-            BaseException: the error of an item, in its place; what ended the run.
+        For a consumer in another thread: an error that is raised through a future may arrive as another one.
         """
         if self._blocks.closed:
             return None
         try:
-            block = self._run.next_block()
+            return self._run.next_block()
         except StopIteration:
             return None
-        if isinstance(block, BaseException):
-            raise block
-        return block
+        except BaseException as error:
+            return error
 
     def interrupt(self) -> None:
         """End the iteration from another thread than the one that waits in it; `close` must follow."""

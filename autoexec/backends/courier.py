@@ -53,7 +53,7 @@ class Courier:
         self._began_s = 0.0  # when the task that runs was sent, or the one before it ended
         self._place = 0
         self._too_late = False
-        self.seeks = False
+        self.seeks = self._stays = False
         self._fruitless = 0.0  # what workers in a row weigh that ended before they began anything
 
     @property
@@ -146,7 +146,7 @@ class Courier:
         return True
 
     def _depth(self) -> int:
-        if not self._sent or self._backend.item_timeout is not None:
+        if not self._sent or self._stays or self._backend.item_timeout is not None:
             return 1  # an item must not wait behind one that takes too long
         return 2 if self._pace < AHEAD_S else 1
 
@@ -214,6 +214,10 @@ class Courier:
 
     def _stay(self, task: Sent, error: BaseException) -> None:
         """What comes next cannot be sent: it runs here, where it has its meaning, unless that is refused."""
+        self._stays = True
+        if self._sent:  # the worker runs another one: that would be two at once
+            self._conclude(task, "")
+            return
         if self._backend.strict:
             task.fail_all(error)
         else:

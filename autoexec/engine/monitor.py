@@ -89,7 +89,7 @@ class Monitor:
         self._clock = ThreadClock(threading.get_ident(), threading.get_native_id())
         self._stop = threading.Event()
         self._measuring = threading.Event()
-        self._guarding = self._tending = False
+        self._guarding = self._tending = self._ended = False
         self._probe = GilProbe(self._stop)
         self._thread: threading.Thread | None = None
         self._bell = allocate_lock()
@@ -115,6 +115,8 @@ class Monitor:
         self._start()
 
     def _start(self) -> None:
+        if self._ended:
+            return
         if self._thread is not None or not self._starting.acquire(False):
             self._ring()
             return
@@ -171,6 +173,11 @@ class Monitor:
         """Ask the thread to end; `stop` waits for it."""
         self._stop.set()
         self._ring()
+
+    def end(self) -> None:
+        """End the thread for good."""
+        self._ended = True
+        self.stop()
 
     def stop(self) -> None:
         """End the thread; afterwards this process has one thread less. It may be started again."""

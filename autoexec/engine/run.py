@@ -196,7 +196,7 @@ class Run:
         self._expected_s = 0.0  # per item of a serial run
         self._in_main = threading.current_thread() is threading.main_thread()
         self._deadline = None if options.timeout is None else clock() + options.timeout
-        self._interrupted = self._ended = False
+        self._interrupted = self._ended = self._let_go = False
         if options.buffersize is not None:
             self.scheduler.room = options.buffersize
         if options.attended:
@@ -813,7 +813,7 @@ class Run:
 
     def abandon(self) -> None:
         """Nobody holds the results any more."""
-        if not self._ended:
+        if not self._let_go:
             self.finish(early=True)
 
     def finish(self, *, early: bool) -> None:
@@ -827,7 +827,7 @@ class Run:
         self.scheduler.close()
         self.monitor.dismiss()
         if not sys.is_finalizing():
-            self.monitor.stop()
+            self.monitor.end()
         # With a journal, what runs is waited for: its results are kept.
         wait = not early or self.patient or self._keep is not None
         for track in self.scheduler.tracks:
@@ -841,6 +841,7 @@ class Run:
         if self._keep is not None:
             self._keep.close()
         self.sink.close()
+        self._let_go = True
 
     def _remember(self, planner: Planner, early: bool) -> None:
         """What the run has shown: to later plans, and in this one's reason."""

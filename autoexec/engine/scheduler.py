@@ -178,7 +178,7 @@ class Scheduler:
         if self._wants and (self._news or self._something()):
             self._wants = self._news = False
             self._bell.release()
-        if (due := self._due()) < self._timer_at:
+        if not self.closing and (due := self._due()) < self._timer_at:
             self._timer_at = due
             self._acts.append(partial(self._timer, due))
         acts, self._acts = self._acts, []
@@ -644,10 +644,11 @@ class Scheduler:
     def _done(
         self, now: float, slot: Slot, task: Task, result: TaskResult, tries: list[Try], ask: bool
     ) -> None:
-        if self._out.pop(task.serial, None) is None:
-            # Given up meanwhile: a second answer is refused, and the slot is nobody's any more.
+        if self._out.get(task.serial, (None, None))[1] is not slot:
+            # Given up meanwhile, or somebody else's by now: a second answer is refused, the slot is nobody's.
             slot.left = True
         else:
+            del self._out[task.serial]
             track = slot.track
             del slot.tasks[task.serial]
             slot.began = now

@@ -411,8 +411,7 @@ class Submissions:
         for track in list(self.scheduler.tracks):
             if track.backend is not None:
                 track.backend.close()
-        self._monitor.dismiss()
-        self._monitor.stop()
+        self._monitor.end()
         self._closed(self)
 
     def describe(self) -> dict[str, Plan]:

@@ -35,7 +35,10 @@ class ThreadClock:
         """CPU seconds used so far."""
         if self._clock_id is None:
             return time.process_time()
-        return time.clock_gettime(self._clock_id)
+        try:
+            return time.clock_gettime(self._clock_id)
+        except OSError:  # the thread has ended: results may be taken in another one
+            return 0.0
 
     def sleeping(self) -> bool:
         """Whether the thread sleeps in the kernel right now (True where that cannot be asked).
