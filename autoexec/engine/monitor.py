@@ -170,13 +170,14 @@ class Monitor:
         self._ring()
 
     def dismiss(self) -> None:
-        """Ask the thread to end; `stop` waits for it."""
+        """Ask the thread to end, for good; `stop` waits for it."""
+        self._ended = True
         self._stop.set()
         self._ring()
 
     def end(self) -> None:
-        """End the thread for good."""
-        self._ended = True
+        """End the thread for good, and wait for it."""
+        self.dismiss()
         self.stop()
 
     def stop(self) -> None:
@@ -184,13 +185,15 @@ class Monitor:
         thread = self._thread
         if thread is None:
             return
-        self.dismiss()
+        self._stop.set()
+        self._ring()
         if thread is not threading.current_thread():
             try:
                 thread.join()
             except RuntimeError:  # Ctrl-C came before it was heard of: it ends as soon as it begins
                 return
         self._thread = None
+        self._ring()
         self._measuring.clear()
         self._guarding = self._tending = False
         self._stop.clear()
@@ -262,10 +265,17 @@ class Monitor:
     def _run(self) -> None:
         try:
             self._own = ThreadClock(threading.get_ident(), threading.get_native_id())
-            while not self._stop.is_set():
+            while not self._over():
                 self._live()
         except BaseException as error:  # whoever takes results has to hear of it
             self._failed(error)
+
+    def _over(self) -> bool:
+        """Whether this thread is to end: it was told so, or is not the monitor's any more.
+
+        A `join` that Ctrl-C interrupts may take a thread for ended that is not (CPython before 3.13).
+        """
+        return self._stop.is_set() or self._thread is not threading.current_thread()
 
     def _live(self) -> None:
         if self._measuring.is_set():
@@ -273,7 +283,7 @@ class Monitor:
                 self._tending = self._measure()
         elif self._tending:
             with quick_switching:
-                while self._tending and not self._stop.is_set():
+                while self._tending and not self._over():
                     self._wait(self._tend())
         elif self._guarding:
             self._guard()
@@ -295,7 +305,7 @@ class Monitor:
     def _measure(self) -> bool:
         """Probe until told otherwise; True when the rest was taken over."""
         under_way = _UnderWay()
-        while self._probe.look() and self._measuring.is_set():
+        while self._probe.look() and self._measuring.is_set() and not self._over():
             self._tick_if_due()
             self._native.look()
             if self.pressing and self._block is not None:

@@ -812,24 +812,25 @@ class Run:
         self.scheduler.ring()
 
     def abandon(self) -> None:
-        """Nobody holds the results any more."""
+        """Nobody holds the results any more: nothing more begins. From a finalizer: nothing is waited for."""
         if not self._let_go:
-            self.finish(early=True)
+            self.finish(early=True, wait=False)
 
-    def finish(self, *, early: bool) -> None:
+    def finish(self, *, early: bool, wait: bool = True) -> None:
         """Let everything go: the monitor, the workers, the bar.
 
         Args:
             early: whether results are still missing; what has not begun is then cancelled.
+            wait: whether anything may be waited for.
         """
         first, self._ended = not self._ended, True
         self.state = State.DONE
         self.scheduler.close()
         self.monitor.dismiss()
-        if not sys.is_finalizing():
+        if wait and not sys.is_finalizing():
             self.monitor.end()
         # With a journal, what runs is waited for: its results are kept.
-        wait = not early or self.patient or self._keep is not None
+        wait = self._keep is not None or (wait and (not early or self.patient))
         for track in self.scheduler.tracks:
             if track.backend is not None and track is not self._here:
                 track.backend.close(wait=wait, kill=early)
