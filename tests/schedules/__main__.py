@@ -3,8 +3,8 @@
     python -m tests.schedules FIRST COUNT [--jobs N] [--kind threads|processes|all] [--limit SECONDS]
     python -m tests.schedules --show SEED
 
-Prints a line for each schedule that went wrong, and a sum; exit status 1 if any did. Kinds of complaints that are
-named in AUTOEXEC_SCHEDULES_SKIP, with commas, are not made.
+Prints a line for each schedule that went wrong, and a sum; exit status 1 if any did. Kinds of complaints
+that are named in AUTOEXEC_SCHEDULES_SKIP, with commas, are not made.
 """
 
 from __future__ import annotations

@@ -4,15 +4,46 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from .rhythm import pick, rhythm
 from .schedule import Fault, Schedule
 from .special import SHARE, SPECIAL
+from .taking import FED, FUTURES, draw_consumer, draw_times
 from .wants import WANTS
 
 __all__ = ["Hand", "draw"]
 
+DOORS = {
+    "map": 46,
+    "starmap": 8,
+    "several": 6,
+    "amap": 9,
+    "decorated": 5,
+    "decorated starmap": 2,
+    "submit": 12,
+    "executor map": 8,
+    "shared": 1,
+}
+BACKENDS = {"auto": 44, "threads": 25, "serial": 8, "processes": 11, "own": 9, "joblib": 0.3}
+SHAPES = {
+    "list": 26,
+    "tuple": 5,
+    "range": 10,
+    "generator": 22,
+    "iterator": 7,
+    "keys": 3,
+    "values": 3,
+    "indexed": 2,
+    "breaking": 5,
+    "reviving": 4,
+    "no length": 3,
+    "wrong length": 4,
+    "growing": 3,
+    "shrinking": 2,
+    "chained": 2,
+}
 HEAVY = 0.03  # share of the schedules that do many times as much: enough for processes to pay off
 PLAIN = (
     *("value", "lookup", "lost") * 5,
@@ -20,9 +51,7 @@ PLAIN = (
     "rude",
 )
 PASSING = ("lost", "lost", "lost", "timeout", "raised 503", "503", "429")
-FED = ("growing", "shrinking", "fed")  # shapes that change with the results
-MAPS = ("map", "starmap", "several", "amap", "decorated")
-FUTURES = ("submit", "shared")
+MAPS = ("map", "starmap", "several", "amap", "decorated", "decorated starmap")
 
 
 def draw(seed: int) -> Schedule:
@@ -45,6 +74,12 @@ class Hand:
         seed: what everything follows from.
     """
 
+    rng: random.Random
+    count: int
+    backend: str
+    shape: str
+    items: str
+
     def __init__(self, seed: int) -> None:
         self.seed, self.rng = seed, random.Random(seed)
         self.options: dict[str, Any] = {}
@@ -60,7 +95,7 @@ class Hand:
 
     def special(self) -> Callable[[Hand], bool] | None:
         """A rare kind of schedule, or none; it says whether it can be had with what is drawn already."""
-        return SPECIAL[pick(self.rng, **SHARE)] if self.door in MAPS and self.chance(0.08) else None
+        return SPECIAL[pick(self.rng, SHARE)] if self.door in MAPS and self.chance(0.08) else None
 
     def ordinary(self) -> None:
         """All else, as it comes."""
@@ -69,8 +104,8 @@ class Hand:
         self.draw_options()
         self.draw_faults()
         self.draw_values()
-        self.draw_consumer()
-        self.draw_times()
+        draw_consumer(self)
+        draw_times(self)
         self.draw_extras()
 
     def schedule(self) -> Schedule:
@@ -78,6 +113,14 @@ class Hand:
         names = (field for field in Schedule.__dataclass_fields__ if field != "options")
         drawn = {name: getattr(self, name) for name in names}
         return Schedule(**drawn, options=tuple(sorted(self.options.items())))
+
+    def cut(self, most: int) -> None:
+        """Let there be no more items than so many."""
+        self.count = min(self.count, most)
+        starts = [0, *(phase.upto for phase in self.phases)]
+        inside = zip(self.phases, starts, strict=False)
+        phases = [replace(phase, upto=min(phase.upto, most)) for phase, start in inside if start < most]
+        self.phases = tuple(phases)
 
     def chance(self, share: float) -> bool:
         """True as often as the share says."""
@@ -87,15 +130,13 @@ class Hand:
 
     def draw_door(self) -> None:
         """The door, and whether the function is async."""
-        self.door = pick(
-            self.rng, map=46, starmap=8, several=6, amap=9, decorated=7, submit=12, executor_map=8, shared=1
-        )
+        self.door = pick(self.rng, DOORS)
         shares = {"map": 0.1, "amap": 0.6, "starmap": 0.05, "submit": 0.1}
         self.asynchronous = self.chance(shares.get(self.door, 0.0))
 
     def draw_backend(self) -> None:
         """The backend, how many workers, and where items note their calls."""
-        backend = pick(self.rng, auto=44, threads=25, serial=8, processes=11, own=9, joblib=0.3)
+        backend = pick(self.rng, BACKENDS)
         self.backend = "auto" if self.asynchronous or self.door == "shared" else backend
         if self.backend != "auto":
             self.options["backend"] = self.backend
@@ -121,25 +162,9 @@ class Hand:
     def draw_shape(self) -> None:
         """What the items come from."""
         rng = self.rng
-        self.shape = pick(
-            rng,
-            list=26,
-            tuple=5,
-            range=10,
-            generator=22,
-            iterator=7,
-            keys=3,
-            values=3,
-            indexed=2,
-            breaking=5,
-            reviving=4,
-            no_length=3,
-            wrong_length=4,
-            growing=3,
-            shrinking=2,
-            async_=3,
-            chained=2,
-        )
+        self.shape = pick(rng, SHAPES)
+        if self.door == "amap" and self.chance(0.2):
+            self.shape = "async"
         if not self.may_come_from(self.shape):
             self.shape = rng.choice(("list", "generator")) if self.door not in FUTURES else "list"
         self.turn = rng.randint(1, self.count) if self.shape == "growing" else rng.randint(0, 2)
@@ -155,13 +180,13 @@ class Hand:
         if shape == "async":
             return self.door == "amap"
         if shape == "range":
-            return self.door != "starmap"
+            return self.door not in ("starmap", "decorated starmap")
         return shape in ("list", "tuple", "iterator") or self.door != "executor map"
 
     def draw_items(self) -> None:
         """What the items are."""
         if self.shape not in ("range", "keys") and self.chance(0.35):
-            self.items = pick(self.rng, urls=12, teams=6, pairs=8, locked=3, shy=3)
+            self.items = pick(self.rng, {"urls": 12, "teams": 6, "pairs": 8, "locked": 3, "shy": 3})
         if self.items == "locked" and (self.backend == "joblib" or self.shape == "chained"):
             self.items = "pairs"
 
@@ -178,7 +203,7 @@ class Hand:
         if self.shape == "shrinking" or not self.count:
             return
         retried = "retries" in self.options
-        number = int(pick(self.rng, **{"0": 0 if retried else 50, "1": 30, "3": 15, "100": 5}))
+        number = int(pick(self.rng, {"0": 0 if retried else 50, "1": 30, "3": 15, "100": 5}))
         places = {self.place() for _ in range(min(number, 1 + self.count // 4))}
         self.faults = tuple(self.fault(place, retried) for place in sorted(places))
 
@@ -190,7 +215,8 @@ class Hand:
         """A fault; where calls may run again, mostly one that goes by itself."""
         if retried and self.chance(0.8):
             few = self.count <= 60  # refusals slow a run down
-            kinds = PASSING if few and "retry_on" not in self.options else ("lost",)
+            plain = few and not {"retry_on", "codec"} & set(self.options)  # JSON is for plain values
+            kinds = PASSING if plain else ("lost",)
             return Fault(place, self.rng.choice(kinds), self.rng.choice((1, 1, 2, 3, 0)))
         kind = self.rng.choice(PLAIN)
         if self.asynchronous and kind == "cancelled":
@@ -211,50 +237,9 @@ class Hand:
         """What the items return."""
         big = 6 if self.count <= 60 else 0
         odd = 5 if self.backend != "joblib" and self.options.get("codec") != "json" else 0
-        self.values = pick(self.rng, numbers=70, mixed=8, none=6, big=big, odd=odd)
+        self.values = pick(self.rng, {"numbers": 70, "mixed": 8, "none": 6, "big": big, "odd": odd})
         if self.options.get("codec") == "json":
             self.values = "numbers"
-
-    def draw_consumer(self) -> None:
-        """How results are taken."""
-        self.consumer = pick(self.rng, **self.consumers())
-        plain = self.door in ("map", "starmap") and self.shape not in ("breaking", "growing")
-        if plain and self.raising and self.options.get("ordered", True) and self.chance(0.25):
-            self.consumer = "on"
-        self.leave = self.rng.randint(0, max(0, self.count - 1)) if self.chance(0.7) else min(3, self.count)
-
-    def consumers(self) -> dict[str, float]:
-        """The consumers that can be meant, with their weights."""
-        if self.door in FUTURES:
-            some = 10 if self.count else 0
-            return {"all": 40, "as_completed": 15, "with": 15, "cancel": 10, "shutdown": some, "drop": 10}
-        early = {
-            "break": 9,
-            "raise": 5,
-            "close": 8,
-            "with": 0 if self.door == "executor map" else 7,
-            "never": 2,
-        }
-        if self.door == "amap":
-            return {"all": 60, "slow": 10, **early}
-        fed, broken = self.shape in FED, self.raising or self.shape == "breaking"
-        # `Executor.map` gives a generator, as in the standard library: not for two threads at a time.
-        readers = 0 if fed or broken or self.door == "executor map" else 5
-        taken = {"all": 36, "list": 0 if fed else 14, "slow": 8, "readers": readers}
-        return {**taken, **early, "elsewhere": 3, "started_elsewhere": 2}
-
-    def draw_times(self) -> None:
-        """Once, or several times, one after the other or at once."""
-        if self.door not in (*FUTURES, "amap") and self.backend != "joblib":
-            threads = 5 if not self.away else 1
-            self.times = pick(
-                self.rng, once=85, twice=6, threads=threads, interleaved=0 if self.shape in FED else 4
-            )
-        if self.times == "interleaved":
-            self.consumer = "all"
-        permanent = not any(fault.tries for fault in self.faults) and "per" not in self.options
-        if "journal" in self.options and permanent and self.door != "amap" and self.chance(0.5):
-            self.times, self.consumer = "resumed", "all"
 
     def draw_extras(self) -> None:
         """What items do beside their work, and what form the function has."""

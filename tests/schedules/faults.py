@@ -83,7 +83,8 @@ def reveal(value: Any) -> Any:
     (7, ('error', 'KeyError', ('x',)))
     """
     if isinstance(value, BaseException):
-        return "error", _name(type(value)), tuple(map(reveal, BaseException.args.__get__(value)))
+        args = BaseException.args.__get__(value)  # type: ignore[attr-defined]
+        return "error", _name(type(value)), tuple(map(reveal, args))
     if isinstance(value, Response):
         return "response", value.status_code, value.place
     if isinstance(value, (list, tuple)):

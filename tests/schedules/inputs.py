@@ -58,7 +58,7 @@ def broken(place: int) -> OSError:
 
 def _row(schedule: Schedule, place: int) -> Any:
     item = item_of(schedule.items, place)
-    return (item, -place) if schedule.door == "starmap" else item
+    return (item, -place) if schedule.star else item
 
 
 def _other(schedule: Schedule) -> Iterable[int]:
@@ -128,8 +128,8 @@ class Indexed:
         return self._rows[place]
 
 
-async def _asynchronous(rows: list[Any]) -> AsyncIterator[Any]:
-    for row in rows:
+async def _asynchronous(rows: list[Any], meter: Meter) -> AsyncIterator[Any]:
+    for row in _metered(rows, meter):
         yield row
 
 
@@ -196,6 +196,6 @@ SHAPES: dict[str, Shape] = {
     "growing": _growing,
     "shrinking": _shrinking,
     "fed": _fed,
-    "async": _of(lambda rows, meter: _asynchronous(rows)),
+    "async": _of(_asynchronous),
 }
-COUNTED = ("generator", "breaking", "reviving", "no length", "wrong length", "fed")
+COUNTED = ("generator", "breaking", "reviving", "no length", "wrong length", "fed", "async")

@@ -42,7 +42,7 @@ def note(path: str, place: int, began: int, ended: int, remark: str = "") -> Non
 
 def read(path: str, memory: Iterable[tuple[int, int, int, str]]) -> list[Call]:
     """All calls, in the order in which they began; what was noted at begin and at end is one call."""
-    calls = {}
+    calls: dict[tuple[int, int], Call] = {}
     for call in [*(Call(p, b, e, "here", remark) for p, b, e, remark in list(memory)), *_lines(path)]:
         known = calls.get((call.place, call.began))
         if known is None or not known.ended:

@@ -150,7 +150,8 @@ def supervise(
         library: the module whose doors are used.
         limit_s: seconds after which a schedule hangs.
     """
-    waiting, children, made = deque(seeds), [], 0
+    waiting, made = deque(seeds), 0
+    children: list[Child] = []
     try:
         while waiting or children:
             while waiting and len(children) < jobs:

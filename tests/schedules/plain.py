@@ -223,7 +223,8 @@ def amap(func: Callable[..., Any], *iterables: Any, **options: Any) -> AsyncResu
     """The loop in a thread of its own, so that an event loop goes on."""
 
     async def values() -> AsyncIterator[Any]:
-        plain = [[item async for item in one] if hasattr(one, "__aiter__") else one for one in iterables]
+        loop = asyncio.get_running_loop()
+        plain = [_pulled(aiter(one), loop) if hasattr(one, "__aiter__") else one for one in iterables]
         results = map(func, *plain, **options)
         while (value := await asyncio.to_thread(_next_in_thread, results)) is not GONE:
             if isinstance(value, Raised):
@@ -231,6 +232,16 @@ def amap(func: Callable[..., Any], *iterables: Any, **options: Any) -> AsyncResu
             yield value
 
     return AsyncResults(values())
+
+
+def _pulled(items: AsyncIterator[Any], loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+    """The items of an async iterator, for a thread other than its loop's."""
+
+    async def step() -> Any:
+        return await anext(items, GONE)
+
+    while (item := asyncio.run_coroutine_threadsafe(step(), loop).result()) is not GONE:
+        yield item
 
 
 class Raised:
@@ -257,8 +268,12 @@ class Decorated:
         """The loop."""
         return map(self._func, *iterables, **{**self._options, **options})
 
+    def starmap(self, iterable: Iterable[Any], **options: Any) -> Results:
+        """The loop over tuples of arguments."""
+        return starmap(self._func, iterable, **{**self._options, **options})
+
     def submit(self, *args: Any) -> Future[Any]:
-        """One call, now."""
+        """One call."""
         return _shared().submit(self._func, *args)
 
 

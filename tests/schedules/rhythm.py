@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Mapping
 
 from .schedule import Phase
 
 __all__ = ["pick", "rhythm"]
 
+FORMS = {"none": 3, "one": 33, "two": 25, "three": 12, "first": 16, "turns": 11}
 MOST = 3_000  # items
 MOST_SLOW = 400  # of them that take their time
 WAITING = 3.0  # how much more there is of what waits: it overlaps
@@ -16,10 +18,10 @@ SECONDS = {"computes": (0.0001, 0.008), "waits": (0.0003, 0.01), "both": (0.0003
 FIRST_S = (0.002, 0.01, 0.035)  # of a first item unlike the others
 
 
-def pick(rng: random.Random, **weights: float) -> str:
-    """One of the names, by their weights; an underscore stands for a space, at the end for nothing."""
+def pick(rng: random.Random, weights: Mapping[str, float]) -> str:
+    """One of the names, by their weights."""
     (name,) = rng.choices(list(weights), list(weights.values()))
-    return name.rstrip("_").replace("_", " ")
+    return name
 
 
 def rhythm(rng: random.Random, *, heavy: bool, alone: bool) -> tuple[Phase, ...]:
@@ -32,7 +34,7 @@ def rhythm(rng: random.Random, *, heavy: bool, alone: bool) -> tuple[Phase, ...]
     """
     budget_s = rng.uniform(0.1, 0.4) if heavy else rng.uniform(0.002, 0.025)
     more = 1.0 if alone else WAITING
-    form = pick(rng, none=3, one=33, two=25, three=12, first=16, turns=11)
+    form = pick(rng, FORMS)
     if form == "none":
         return ()
     if form == "turns":

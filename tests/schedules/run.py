@@ -136,10 +136,11 @@ class Stage:
             executor = library.Executor(**wishes)
             stack.callback(executor.shutdown)
             return lambda: executor.map(function, *iterables, **own)
-        if door == "decorated":
+        if door.startswith("decorated"):
             first, then = _divided(wishes)
             decorated = library.parallel(**first)(function) if first else library.parallel(function)
-            return lambda: decorated.map(*iterables, **then)
+            method = decorated.starmap if self.schedule.star else decorated.map
+            return lambda: method(*iterables, **then)
         named = {"starmap": library.starmap, "amap": library.amap}.get(door, library.map)
         return lambda: named(function, *iterables, **wishes)
 

@@ -49,8 +49,8 @@ class Schedule:
 
     Attributes:
         seed: what all of this follows from.
-        door: "map", "starmap", "several" (map of several iterables), "amap", "decorated", "submit" (of an
-            executor), "executor map", "shared" (`submit` of a decorated function).
+        door: "map", "starmap", "several" (map of several iterables), "amap", "decorated", "decorated
+            starmap", "submit" (of an executor), "executor map", "shared" (`submit` of a decorated function).
         count: items that the loop would call.
         phases: what the items do.
         faults: which of them do not return, by place.
@@ -112,8 +112,8 @@ class Schedule:
 
     @property
     def star(self) -> bool:
-        """Whether the function is called with several arguments."""
-        return self.door in ("starmap", "several")
+        """Whether items are tuples of arguments."""
+        return self.door.endswith("starmap")
 
     @property
     def futures(self) -> bool:

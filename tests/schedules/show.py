@@ -39,7 +39,7 @@ def show(seed: int, library: str, folder: str) -> int:
         _print_came(came)
     print(f"left: {outcome.left}; {outcome.seconds * 1000:.0f} ms")
     wrong = check(schedule, outcome)
-    print(*(wrong or ["nothing is wrong"]), sep="\n")
+    print("\n".join(map(str, wrong)) or "nothing is wrong")
     return 1 if wrong else 0
 
 

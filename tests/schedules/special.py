@@ -14,14 +14,14 @@ __all__ = ["SHARE", "SPECIAL"]
 
 CRAWL = 25  # pages
 SHORT_S = 0.03  # for eight items of 20 ms, at most two at once
-PATIENCE_S = 0.25  # for items that are instant, if they do not hang
+PATIENCE_S = 0.4  # for items that are instant, if they do not hang
 
 
 def _fed(hand: Hand) -> bool:
     """A crawl: items are found in results."""
     if hand.door not in ("map", "decorated") or not hand.count:
         return False
-    hand.count = min(hand.count, CRAWL)
+    hand.cut(CRAWL)
     hand.shape, hand.options["buffersize"] = "fed", 1
     hand.consumer = hand.rng.choice(("all", "slow", "break"))
     hand.leave = hand.rng.randint(0, hand.count - 1)

@@ -42,9 +42,8 @@ class Tally:
         took_s, well = time.monotonic() - self._began, self.count - self.wrong
         each_ms = 1000 * self._seconds / max(1, well)
         lines = [
-            f"{self.wrong} of {self.count} went wrong, in {took_s:.0f} s; {each_ms:.0f} ms for one that did not"
+            f"{self.wrong} of {self.count} went wrong, in {took_s:.0f} s; {each_ms:.0f} ms for each other"
         ]
-        lines += [
-            f"{number:7} {kind}, as in seed {self._first[kind]}" for kind, number in self._kinds.most_common()
-        ]
+        for kind, number in self._kinds.most_common():
+            lines.append(f"{number:7} {kind}, as in seed {self._first[kind]}")
         return "\n".join(lines)

@@ -36,7 +36,7 @@ class Want:
 
 def _maps(hand: Hand) -> bool:
     """`map` in one of its forms."""
-    return hand.door in ("map", "starmap", "several", "amap", "decorated")
+    return hand.door not in ("submit", "shared", "executor map")
 
 
 def _iterates(hand: Hand) -> bool:
@@ -80,7 +80,7 @@ WANTS = (
     Want(
         "size",
         lambda _: 0.05,
-        lambda hand: _collects(hand) and "buffersize" not in hand.options,
+        lambda hand: _collects(hand) and "buffersize" not in hand.options and hand.shape != "breaking",
         lambda _: True,
     ),
     Want("journal", lambda _: 0.06, lambda hand: _collects(hand) and hand.shape != "async", lambda _: True),
