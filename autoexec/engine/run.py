@@ -222,7 +222,8 @@ class Run:
             where = "asyncio" if self.is_async else "threads"
             self._open_pool(*self.planner.direct(self.source.remaining(), where), fork=False)
         elif backend in ("auto", "threads"):
-            self.source.look_ahead(self.options.buffersize and self.options.buffersize - 1)
+            most = self.options.buffersize and self.options.buffersize - 1
+            self._inline.apart(self.source.look_ahead, most)
             self.go(State.SAMPLING, opens=self._here)
             self._start_sampling()
             self._sample()
