@@ -731,7 +731,7 @@ class Scheduler:
         queue = track.queue
         if at == 0 and not split:
             task.attempt -= 1
-            queue.put(task, first=True)
+            self._put_again(queue, task)
             return
         size = len(task.items)
         step = 1 if split else max(1, -(-(size - at) // (2 * max(1, len(track.slots)))))
@@ -740,7 +740,17 @@ class Scheduler:
             left.alone = True
             if left.group is not None:
                 left.group.users += 1
-            queue.put(left, first=True)
+            self._put_again(queue, left)
+
+    def _put_again(self, queue: TaskQueue, task: Task) -> None:
+        """A task waits again, before the others; where its queue was given up, in the one that followed."""
+        target = self._forward.get(id(queue), queue)
+        if target is queue:
+            queue.put(task, first=True)
+            return
+        line: Line | None = task.group
+        self._requeue(task, target, line.group.name if line is not None else "")
+        self._leave(queue, line)
 
     def _again(
         self, now: float, queue: TaskQueue, task: Task, at: int, problem: Try, result: TaskResult
@@ -1080,7 +1090,7 @@ class Scheduler:
         self._look = MANY
         while self._retries and self._retries[0][0] <= now:
             _, _, task, queue = heapq.heappop(self._retries)
-            queue.put(task, first=True)
+            self._put_again(queue, task)
         while self._timed and (self._timed[0][0] <= now or self._timed[0][1] not in self._out):
             _, serial = self._timed.popleft()
             if serial in self._out:

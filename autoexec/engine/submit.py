@@ -127,6 +127,8 @@ class Submissions:
     Attributes:
         scheduler: the tables.
         limits: what holds for single calls of all functions, where the options ask for attention; else None.
+        lock: held while routes are made.
+        ended: whether all is done: no further route is made.
     """
 
     def __init__(
@@ -141,7 +143,7 @@ class Submissions:
         """Nothing is there: at the beginning, and in a process that was forked."""
         options = self.options
         self._generation = forks.generation()
-        self._lock = threading.RLock()
+        self.lock, self.ended = threading.RLock(), False
         self._functions: dict[Hashable, Known] = {}
         self._routes: dict[Hashable, Route] = {}
         self._spec = CallSpec(apply, star=True, initializer=options.initializer, initargs=options.initargs)
@@ -187,7 +189,7 @@ class Submissions:
         task.future, task.context = future, contextvars.copy_context()
         future.task = task
         about = about or func
-        with self._lock:
+        with self.lock:
             route = self._route_of(about, task)
         self._put(route, task)
         return future
@@ -240,7 +242,7 @@ class Submissions:
         """Another way for a call whose route has failed; False if there is none."""
         if not self.scheduler.cancelled(task):
             return True  # somebody has it already
-        with self._lock:
+        with self.lock:
             self._routes = {key: other for key, other in self._routes.items() if other is not route}
             self._functions = {
                 key: known for key, known in self._functions.items() if known.route is not route
@@ -275,7 +277,7 @@ class Submissions:
             key = plan.backend, identity(func)  # what is learned of one function's other side is its own
         elif plan.backend == "threads":
             key = plan.backend, plan.max_workers
-        with self._lock:
+        with self.lock:
             route = self._routes.get(key)
             if route is None:
                 try:
@@ -342,7 +344,7 @@ class Submissions:
         due = self.scheduler.tick()
         if self._stuck_at and time.monotonic() >= self._stuck_at:
             self._stuck_at = 0.0
-            with self._lock:
+            with self.lock:
                 routes = list(self._routes.values())
             waiting = False
             for route in routes:
@@ -408,6 +410,8 @@ class Submissions:
     def _finish(self) -> None:
         self.scheduler.close(finish=True)
         self.scheduler.join()
+        with self.lock:
+            self.ended = True
         for track in list(self.scheduler.tracks):
             if track.backend is not None:
                 track.backend.close()
@@ -416,7 +420,7 @@ class Submissions:
 
     def describe(self) -> dict[str, Plan]:
         """What was decided so far, by function name."""
-        with self._lock:
+        with self.lock:
             known = list(self._functions.values())
         return {each.name: each.plan for each in known if each.plan is not None}
 
@@ -551,9 +555,12 @@ class Known:
     def _hand_over(self, plan: Plan) -> None:
         """The calls that wait go where the plan says, and no other one comes here."""
         submissions = self._submissions
-        route = submissions._route(plan, self._func)
-        submissions.scheduler.move(self.route.queue, route.queue)
-        submissions.scheduler.change(drains=[self.route.track])
+        with submissions.lock:
+            if submissions.ended:
+                return
+            route = submissions._route(plan, self._func)
+            submissions.scheduler.move(self.route.queue, route.queue)
+            submissions.scheduler.change(drains=[self.route.track])
 
     def _in_threads(self, plan: Plan, profile: Profile) -> Plan:
         workers = self._submissions.options.max_workers
