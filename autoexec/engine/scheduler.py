@@ -521,6 +521,14 @@ class Scheduler:
 
         self._locked(step)
 
+    def hand_over(self, source: Source) -> None:
+        """What is left of the input is handed out by another source from now on."""
+
+        def step(_: float) -> None:
+            self.source = source
+
+        self._locked(step)
+
     def attend(self, limits: Limits | None) -> None:
         """From now on these limits hold for the tasks of the map, or none."""
 
@@ -1249,7 +1257,9 @@ def fatal(error: BaseException) -> bool:
 
 
 def resolve(future: Any, outcome: Any) -> None:
-    """Give a future its result or error."""
+    """Give a future its result or error; it holds on to nothing else of its call."""
+    if hasattr(future._condition, "task"):
+        future._condition.task = None
     if type(outcome) is Failed:
         error = outcome.error
         if len(outcome.notes) > 1 or (outcome.notes and isinstance(error, WorkerDied)):

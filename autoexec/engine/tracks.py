@@ -85,7 +85,7 @@ class Chunks:
         self._most = most
         self._at_once, self._window, self._bytes = plan.at_once, window, bytes_each
         self._fixed = 1 if single else fixed
-        self.size = self._fixed or plan.chunksize
+        self.size = self._fixed or min(plan.chunksize, most)
 
     def next(self, remaining: int | None) -> int:
         """Items of the next task: smaller ones towards the end, so that workers finish together."""
