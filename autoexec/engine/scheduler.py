@@ -647,7 +647,8 @@ class Scheduler:
             _open_gate(slot)
         else:
             assert slot.track.backend is not None
-            self._acts.append(partial(slot.track.backend.ring, slot))
+            slot.track.rung.append(slot)  # here, under the lock, lest one overtake another
+            self._acts.append(partial(slot.track.backend.ring, slot.track.rung))
 
     def _done(
         self, now: float, slot: Slot, task: Task, result: TaskResult, tries: list[Try], ask: bool

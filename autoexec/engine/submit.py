@@ -446,7 +446,7 @@ class Known:
         slot.worker = thread
         thread.start()
 
-    def ring(self, slot: Any) -> None:
+    def ring(self, rung: Any) -> None:
         """Its thread waits at its gate."""
 
     def recall(self) -> None:
