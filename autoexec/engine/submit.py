@@ -380,8 +380,11 @@ class Submissions:
         route = self._routes.get("processes")
         if route is None or route.track.backend is None:
             return
+        # First: then nobody asks couriers, whose workers are ended, what became of their tasks.
+        left = self.scheduler.left(route.track)
+        self.scheduler.change(drains=[route.track])
         route.track.backend.close(kill=True)
-        for task in self.scheduler.left(route.track):
+        for task in left:
             if not task.future.done():
                 task.future.set_exception(
                     WorkerDied("its worker was ended, since the program was interrupted")
