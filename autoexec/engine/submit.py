@@ -10,6 +10,7 @@ whose slots serve it.
 from __future__ import annotations
 
 import contextvars
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -353,8 +354,7 @@ class Submissions:
                     self._grow_if_asleep(route.track)
             if waiting:
                 self._look_soon()
-                due = min(due, self._stuck_at)
-        return due
+        return min(due, self._stuck_at or math.inf)
 
     def _grow_if_asleep(self, track: Track) -> None:
         from ..measure.clocks import asleep
