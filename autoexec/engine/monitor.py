@@ -18,6 +18,7 @@ import math
 import threading
 import time
 from _thread import allocate_lock
+from collections import deque
 from collections.abc import Callable
 
 from ..measure.clocks import NativeShare, ThreadClock, children_cpu
@@ -95,7 +96,8 @@ class Monitor:
         self._bell = allocate_lock()
         self._bell.acquire()
         self._starting = allocate_lock()
-        self._due = math.inf
+        self._due = math.inf  # written by the monitor's own thread alone
+        self._wishes: deque[float] = deque()  # what others want it to be
         self.expected_s = 0.0  # seconds a block should take; set while guarding
         self._own: ThreadClock | None = None
         self._children = self._queued = self._own_queued = self._cpu = 0.0
@@ -159,8 +161,8 @@ class Monitor:
 
     def wake_at(self, when: float) -> None:
         """Tick the scheduler then, at the latest."""
-        if when < self._due:
-            self._due = when
+        self._wishes.append(when)
+        if threading.current_thread() is not self._thread:
             self._start()
 
     def rest(self) -> None:
@@ -295,15 +297,19 @@ class Monitor:
 
     def _wait(self, seconds: float) -> None:
         """Wait for so long, or until rung; what is due meanwhile is done."""
-        left = min(seconds, self._due - time.monotonic())
+        left = min(seconds, self._next_tick() - time.monotonic())
         if left > 0.0:
             self._bell.acquire(timeout=left)
         self._tick_if_due()
 
+    def _next_tick(self) -> float:
+        while self._wishes:
+            self._due = min(self._due, self._wishes.popleft())
+        return self._due
+
     def _tick_if_due(self) -> None:
-        if time.monotonic() >= self._due:
-            self._due = math.inf
-            self._due = min(self._due, self._tick())
+        if time.monotonic() >= self._next_tick():
+            self._due = self._tick()  # what others wish meanwhile is looked at afterwards
 
     def _measure(self) -> bool:
         """Probe until told otherwise; True when the rest was taken over."""

@@ -823,6 +823,9 @@ class Scheduler:
             self._keep(task.place, outcomes)
         except BaseException as error:
             self.crashed(error)
+        for item, outcome in zip(task.items, outcomes, strict=True):
+            if type(outcome) is Failed:  # a result that cannot be kept, too
+                outcome.item, outcome.star = item, task.spec.star
         self.kept(task, task.place, outcomes)
 
     def _on_kept(self, now: float, task: Task, place: int, outcomes: list[Any]) -> None:

@@ -10,6 +10,7 @@ whose slots serve it.
 from __future__ import annotations
 
 import contextvars
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -334,8 +335,7 @@ class Submissions:
                     self._grow_if_asleep(route.track)
             if waiting:
                 self._look_soon()
-                due = min(due, self._stuck_at)
-        return due
+        return min(due, self._stuck_at or math.inf)
 
     def _grow_if_asleep(self, track: Track) -> None:
         from ..measure.clocks import asleep
@@ -361,8 +361,11 @@ class Submissions:
         route = self._routes.get("processes")
         if route is None or route.track.backend is None:
             return
+        # First: then nobody asks couriers, whose workers are ended, what became of their tasks.
+        left = self.scheduler.left(route.track)
+        self.scheduler.change(drains=[route.track])
         route.track.backend.close(kill=True)
-        for task in self.scheduler.left(route.track):
+        for task in left:
             if not task.future.done():
                 task.future.set_exception(
                     WorkerDied("its worker was ended, since the program was interrupted")
