@@ -125,7 +125,7 @@ class Scheduler:
         self._bell.acquire()
         self._wants = self._news = self._finishing = False
         self._timer_at = math.inf
-        self._forward: dict[int, TaskQueue] = {}  # where calls for a queue that was given up go
+        self._forward: dict[TaskQueue, TaskQueue] = {}  # where calls for a queue that was given up go
 
     # The lock ---------------------------------------------------------------------------------------------
 
@@ -453,11 +453,20 @@ class Scheduler:
         def step(_: float) -> None:
             tasks = sorted(source.waiting(), key=lambda task: task.place)
             source.clear()
-            self._forward[id(source)] = target
+            self._forward[source] = target
+            self._forward.pop(target, None)
             for task in tasks:
                 self._rehome(task, source, target)
+            if source in self.queues:
+                self.queues.remove(source)
 
         self._soon(step)
+
+    def _home(self, queue: TaskQueue) -> TaskQueue:
+        """Where the calls of a queue wait by now."""
+        while queue in self._forward:
+            queue = self._forward[queue]
+        return queue
 
     def _rehome(self, task: Task, source: TaskQueue, target: TaskQueue) -> None:
         line: Line | None = task.group
@@ -711,7 +720,8 @@ class Scheduler:
 
     def _asked_ahead(self, now: float, slot: Slot) -> None:
         track, found = slot.track, None
-        if track.state is TrackState.OPEN and not track.held and self._plenty(track):
+        patient = self._item_timeout is None  # else no item may wait behind one that takes too long
+        if patient and track.state is TrackState.OPEN and not track.held and self._plenty(track):
             found = self._pick(track, now, naming=False)
         if isinstance(found, Task):
             self._give_to(slot, found, now)
@@ -858,7 +868,7 @@ class Scheduler:
 
     def _put_again(self, queue: TaskQueue, task: Task) -> None:
         """A task waits again, before the others; where its queue was given up, in the one that followed."""
-        home = self._forward.get(id(queue), queue)
+        home = self._home(queue)
         if home is queue:
             queue.put(task, first=True)
         else:
@@ -917,17 +927,10 @@ class Scheduler:
             self.window.add(place, outcomes)
 
     def _resolve(self, task: Task, outcome: Any) -> None:
-        """A call has ended: its future hears of it."""
+        """A call has ended: its future hears of it, unless it was cancelled and never begun."""
         self._calls.discard(task)
-        if self.error is None or not task.future.done():
+        if task.begin() and (self.error is None or not task.future.done()):
             resolve(task.future, outcome)
-
-    def _resolve_unbegun(self, task: Task, outcome: Failed) -> None:
-        """The same for one that nobody has begun, unless it was just cancelled."""
-        if task.begin():
-            self._resolve(task, outcome)
-        else:
-            self._calls.discard(task)
 
     def _write(self, task: Task, outcomes: list[Any]) -> None:
         """Items into the journal: in the worker's own thread, without the lock."""
@@ -956,7 +959,8 @@ class Scheduler:
         self._look = max(self._look, FEW)
         for track in self.tracks:
             if track.state is TrackState.OPEN and not track.held:
-                self._match_track(track, now)
+                if track.queue.items or self.source is not None:  # an executor may have many without
+                    self._match_track(track, now)
             elif track.parked and track.state is not TrackState.OPENING and not track.held:
                 self._dismiss(track)
         self._look = FEW
@@ -1122,7 +1126,7 @@ class Scheduler:
                 failed = self._given_up(queue, task, at, error, None, "no worker")
                 if task.future is not None:
                     self._resolved += 1
-                    self._acts.append(partial(self._resolve_unbegun, task, failed))
+                    self._acts.append(partial(self._resolve, task, failed))
                 else:
                     self.window.add(task.place + at, [failed])
             queue.let_go(line)
@@ -1215,7 +1219,7 @@ class Scheduler:
     # Time -------------------------------------------------------------------------------------------------
 
     def _due(self) -> float:
-        due = min((queue.due for queue in self.queues), default=math.inf)
+        due = min((queue.due for queue in self.queues if queue.limits is not None), default=math.inf)
         if self._retries:
             due = min(due, self._retries[0][0])
         if self._timed:
@@ -1273,7 +1277,7 @@ class Scheduler:
             self._acts.append(partial(self._fail_call, task))
             return
         self._calls.add(task)
-        self._requeue(task, self._forward.get(id(queue), queue), task.group or "")
+        self._requeue(task, self._home(queue), task.group or "")
 
     def _on_cancelled(self, now: float, task: Task, gone: list[bool]) -> None:
         if self._drop(task):
@@ -1317,7 +1321,7 @@ class Scheduler:
     def _fail_call(self, task: Task) -> None:
         broken = AutoexecError(f"the executor cannot go on: {self.error!r}")
         broken.__cause__ = self.error
-        self._resolve_unbegun(task, Failed(broken, 0, None, False, "", []))
+        self._resolve(task, Failed(broken, 0, None, False, "", []))
 
     def _on_news(self, now: float) -> None:
         self._news = True

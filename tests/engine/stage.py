@@ -55,6 +55,7 @@ class FakeBackend:
 
     Attributes:
         refuse: what `start` raises.
+        dead: whether nobody is there to be rung for.
         started: slots for which a worker was to be started.
         rung: slots that were rung for, and not looked at yet.
         recalled: how often tasks were wanted back.
@@ -65,6 +66,7 @@ class FakeBackend:
 
     def __init__(self) -> None:
         self.refuse: Exception | None = None
+        self.dead = False
         self.started: list[Slot] = []
         self.rung: list[Slot] = []
         self.recalled = 0
@@ -72,11 +74,14 @@ class FakeBackend:
 
     def start(self, slot: Slot) -> None:
         if self.refuse is not None:
+            if slot in self.rung:  # nobody is there to look
+                self.rung.remove(slot)
             raise self.refuse
         self.started.append(slot)
 
     def ring(self, rung: deque[Slot]) -> None:
-        self.rung += rung
+        if not self.dead:
+            self.rung += rung
         rung.clear()
 
     def recall(self) -> None:

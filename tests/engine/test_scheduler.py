@@ -115,6 +115,15 @@ def test_one_more_task_is_given_ahead_only_where_no_other_slot_would_miss_it() -
     assert track.busy == 2
 
 
+def test_no_item_waits_behind_one_that_may_take_too_long() -> None:
+    """With a time limit for each item, a slot has one task at most."""
+    stage = Stage(range(9), item_timeout=5.0)
+    _, (slot,) = stage.pool(1)
+    stage.task(slot)
+    stage.scheduler._post(stage.scheduler._asked_ahead, slot)
+    assert stage.mail(slot) is DONE
+
+
 def test_a_task_that_was_never_begun_waits_again_in_its_place() -> None:
     """It comes before what lies behind it, and counts as no try."""
     stage = Stage(range(3))
