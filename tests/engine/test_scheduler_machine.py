@@ -33,8 +33,6 @@ SETTINGS = settings(
 
 PICK = st.integers(0, 1000)  # which of what there is, modulo their number
 OUTCOMES = st.lists(st.sampled_from("vvvvvvvvvrref"), min_size=5, max_size=5)  # values, two kinds of errors
-    st.sampled_from("vvvvvvvvvrref"), min_size=5, max_size=5
-)  # values, and two kinds of errors
 MOVES = rule(picks=st.lists(PICK, min_size=4, max_size=12), how=OUTCOMES)
 TIMEOUT = "timeout"
 
