@@ -273,8 +273,11 @@ class Run:
         from .limits import Limits
 
         if self.sink.limits is None:
-            limits = self.sink.limits = Limits(self.options)
-            self.scheduler.attend(limits)
+            self.sink.limits = Limits(self.options)
+        if (
+            self.scheduler.queue.limits is not self.sink.limits
+        ):  # also when a plan without any has come between
+            self.scheduler.attend(self.sink.limits)
 
     # Sampling ---------------------------------------------------------------------------------------------
 
