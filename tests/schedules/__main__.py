@@ -18,6 +18,7 @@ import tempfile
 from .child import serve
 from .draw import draw
 from .parent import LIMIT_S, supervise
+from .run import runs_here
 from .show import show
 from .tally import Tally
 from .words import in_words
@@ -68,7 +69,7 @@ def _run(wishes: argparse.Namespace, base: str) -> int:
 
 def _wanted(wishes: argparse.Namespace, seed: int) -> bool:
     schedule = draw(seed)
-    if wishes.kind not in ("all", schedule.kind):
+    if wishes.kind not in ("all", schedule.kind) or not runs_here(schedule):
         return False
     return not wishes.without or not re.search(wishes.without, in_words(schedule))
 

@@ -25,16 +25,15 @@ def calls_wrong(
 ) -> Iterator[Wrong]:
     """Each item is called as often as allowed, and each whose result came as often as it takes."""
     number = counted(calls)
-    if over := {place: n for place, n in number.items() if n > _allowed(wanted, place)}:
+    if beyond := sorted(place for place in number if place >= schedule.count):
+        yield Wrong("beyond", "no call of what lies behind the end of the input", f"items {shown(beyond)}")
+    over = {place: n for place, n in number.items() if place < schedule.count and n > wanted.calls[place]}
+    if over:
         yield Wrong("ran twice", "each item once, or as often as allowed", f"calls by item: {shown(over)}")
     done = _done(schedule, steps, taken)
     if under := {place: number[place] for place in done if number[place] < wanted.calls[place]}:
         right = {place: wanted.calls[place] for place in under}
         yield Wrong("not called", f"calls by item: {shown(right)}", shown(under))
-
-
-def _allowed(wanted: Expected, place: int) -> int:
-    return wanted.calls[place] if place < len(wanted.calls) else 0
 
 
 def _done(schedule: Schedule, steps: list[Step], taken: Taken) -> range:

@@ -87,8 +87,8 @@ def _breaking(rows: list[Any], meter: Meter) -> Iterator[Any]:
 class Reviving:
     """An iterator that has more after its end, as a socket or a queue may."""
 
-    def __init__(self, rows: list[Any], meter: Meter) -> None:
-        self._rows = iter([*rows, None, *rows])
+    def __init__(self, rows: list[Any], more: list[Any], meter: Meter) -> None:
+        self._rows = iter([*rows, None, *more])
         self._meter = meter
         meter.used = True
 
@@ -147,6 +147,11 @@ def _lying(rows: list[Any], schedule: Schedule, meter: Meter) -> Source:
     return Source((Pages(rows, meter, length),))
 
 
+def _reviving(rows: list[Any], schedule: Schedule, meter: Meter) -> Source:
+    more = [_row(schedule, place) for place in range(len(rows), 2 * len(rows))]
+    return Source((Reviving(rows, more, meter),))
+
+
 def _growing(rows: list[Any], schedule: Schedule, meter: Meter) -> Source:
     """A list to which the consumer adds an item for each result, up to all of them."""
     given = rows[: schedule.turn]
@@ -190,7 +195,7 @@ SHAPES: dict[str, Shape] = {
     "indexed": _of(lambda rows, meter: Indexed(rows)),
     "generator": _of(_metered),
     "breaking": _of(_breaking),
-    "reviving": _of(Reviving),
+    "reviving": _reviving,
     "no length": _of(lambda rows, meter: Pages(rows, meter, None)),
     "wrong length": _lying,
     "growing": _growing,

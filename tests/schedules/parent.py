@@ -22,7 +22,9 @@ from .compare import Wrong
 __all__ = ["Report", "supervise"]
 
 LIMIT_S = 30.0  # for one schedule
+START_S = 30.0  # until the child has begun with it, which imports everything first
 EACH = 250  # schedules of one child: what piles up is seen by its successors, not by all
+LEAVE_S = 2.0  # for a child to end by itself, and then for its own children
 STACK_S = 1.0  # for the stacks to be written
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +46,11 @@ class Child:
         number: of its folder.
         library: the module whose doors it uses.
         base: where its folder is made.
+        seed: what it runs, or None.
+        since: when it began with that, or was given it.
+        begun: whether it has begun.
+        done: schedules so far.
+        retired: whether it is to be given no more.
     """
 
     number: int
@@ -51,6 +58,7 @@ class Child:
     base: str
     seed: int | None = None
     since: float = 0.0
+    begun: bool = False
     done: int = 0
     retired: bool = False
     _rest: bytes = b""
@@ -80,7 +88,7 @@ class Child:
 
     def give(self, seed: int) -> None:
         """The next schedule."""
-        self.seed, self.since = seed, time.monotonic()
+        self.seed, self.since, self.begun = seed, time.monotonic(), False
         self.done += 1
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has crashed: that is seen elsewhere
@@ -103,11 +111,19 @@ class Child:
                 with contextlib.suppress(OSError):
                     stream.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            if self.seed is None:
-                self.process.wait(2.0)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(LEAVE_S if self.seed is None else 0.0)
+        self.process.kill()
         self.process.wait()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """End its children, if there still are some; helpers that tidy up behind it may do so."""
+        until = time.monotonic() + LEAVE_S
+        with contextlib.suppress(ProcessLookupError):
+            while time.monotonic() < until:
+                os.killpg(self.process.pid, 0)
+                time.sleep(0.005)
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def stacks(self) -> str:
         """What its threads are at, in short."""
@@ -185,12 +201,12 @@ def _heard(child: Child, limit_s: float) -> Iterator[Report]:
     gone = child.process.poll() is not None  # before what it said is read
     for what in child.told():
         if "began" in what:
-            child.since = time.monotonic()
+            child.since, child.begun = time.monotonic(), True
         else:
             child.seed, child.retired = None, bool(what["wrong"]) or what["retire"]
             yield Report(what["ended"], tuple(Wrong(*one) for one in what["wrong"]), what["seconds"])
     seed, took = child.seed, time.monotonic() - child.since
-    if seed is None or (not gone and took < limit_s):
+    if seed is None or (not gone and took < limit_s + (0.0 if child.begun else START_S)):
         return
     if gone:
         wrong = Wrong("crash", "an answer", f"exit status {child.process.returncode}: {child.last_words()}")

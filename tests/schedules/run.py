@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from .consume import Desk, Taken, consume
@@ -25,7 +26,7 @@ from .surroundings import Surroundings
 from .wishes import EXECUTOR_MAP, wishes_of
 from .world import World
 
-__all__ = ["Came", "Run", "run"]
+__all__ = ["Came", "Run", "run", "runs_here"]
 
 
 @dataclass
@@ -65,6 +66,13 @@ class Run:
     left: list[str]
     seconds: float
     marked: Any
+
+
+def runs_here(schedule: Schedule) -> bool:
+    """Whether the packages that a schedule needs are installed."""
+    needs = {"joblib": schedule.backend == "joblib", "tenacity": schedule.option("retries")}
+    needs["pyrate_limiter"] = schedule.option("rate")
+    return all(find_spec(package) is not None for package, needed in needs.items() if needed)
 
 
 def run(schedule: Schedule, library: Any, folder: str) -> Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import importlib
 import os
+import shutil
 import signal
 from dataclasses import fields
 
@@ -26,9 +27,7 @@ def show(seed: int, library: str, folder: str) -> int:
     schedule = draw(seed)
     print(in_words(schedule))
     _print_fields(schedule)
-    faulthandler.register(
-        signal.SIGALRM, all_threads=True, chain=True
-    )  # a watchdog's thread would prevent forks
+    signal.signal(signal.SIGALRM, lambda *_: _give_up(folder))  # a watchdog's thread would prevent forks
     signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
     files = os.path.join(folder, "show")
     os.makedirs(files)
@@ -41,6 +40,14 @@ def show(seed: int, library: str, folder: str) -> int:
     wrong = check(schedule, outcome)
     print("\n".join(map(str, wrong)) or "nothing is wrong")
     return 1 if wrong else 0
+
+
+def _give_up(folder: str) -> None:
+    """It hangs: say where, and leave nothing."""
+    print(f"it hangs: no end in {LIMIT_S:.0f} s", flush=True)
+    faulthandler.dump_traceback(all_threads=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
 def _print_fields(schedule: Schedule) -> None:

@@ -62,7 +62,8 @@ def _on_error(hand: Hand) -> str:
 
 
 def _per(hand: Hand) -> str:
-    ways = ["function"] * 4 + ["raises"] + ["team"] * 4 * (hand.items == "teams")
+    raises = ["raises"] * (hand.shape != "shrinking")  # where the loop may end before
+    ways = ["function"] * 4 + raises + ["team"] * 4 * (hand.items == "teams")
     return str(hand.rng.choice(ways))
 
 
