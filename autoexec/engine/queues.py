@@ -88,16 +88,11 @@ class TaskQueue:
         if self.limits is None:
             self._push(task)
             return
-<<<<<<< ours
         if line is None:
-            self._raw.append(task)
-=======
-        if task.group is None:
             if first:
                 self._raw.appendleft(task)
             else:
                 self._raw.append(task)
->>>>>>> theirs
             return
         if first:
             line.tasks.appendleft(task)
