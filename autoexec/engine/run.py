@@ -274,9 +274,7 @@ class Run:
 
         if self.sink.limits is None:
             self.sink.limits = Limits(self.options)
-        if (
-            self.scheduler.queue.limits is not self.sink.limits
-        ):  # also when a plan without any has come between
+        if self.scheduler.queue.limits is not self.sink.limits:  # a plan without any came between
             self.scheduler.attend(self.sink.limits)
 
     # Sampling ---------------------------------------------------------------------------------------------
