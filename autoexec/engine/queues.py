@@ -27,6 +27,7 @@ class Line:
     """The tasks that wait for one group.
 
     Attributes:
+        limits: those of the queue.
         group: whose limits hold.
         tasks: what waits.
         listed: whether it is among those that may let a call begin.
@@ -34,10 +35,10 @@ class Line:
         users: tasks that wait here, run, or are to run again.
     """
 
-    __slots__ = ("alarm", "group", "listed", "tasks", "users")
+    __slots__ = ("alarm", "group", "limits", "listed", "tasks", "users")
 
-    def __init__(self, group: Group) -> None:
-        self.group = group
+    def __init__(self, limits: Limits, name: str) -> None:
+        self.limits, self.group = limits, limits.group(name)
         self.tasks: deque[Task] = deque()
         self.listed = False
         self.alarm = math.inf
@@ -95,7 +96,7 @@ class TaskQueue:
         line = self._lines.get(name)
         if line is None:
             assert self.limits is not None
-            line = self._lines[name] = Line(self.limits.group(name))
+            line = self._lines[name] = Line(self.limits, name)
         return line
 
     def _list(self, line: Line) -> None:
@@ -124,6 +125,8 @@ class TaskQueue:
         """From now on nothing is limited."""
         waiting = [*self._raw, *(task for line in self._lines.values() for task in line.tasks)]
         self._raw.clear()
+        for line in self._lines.values():
+            line.tasks.clear()  # calls that run will still tell of their end
         self.limits, self._lines = None, {}
         self._listed.clear()
         self._alarms.clear()

@@ -521,6 +521,27 @@ class Scheduler:
 
         self._locked(step)
 
+    def crammed(self) -> bool:
+        """Whether nothing more may be taken from the input because of what is not delivered yet."""
+        source = self.source
+        if source is None or self._below < math.inf:
+            return False
+        if source.sequence is not None:
+            return bool(source.at_hand) and self._room() <= 0
+        return not source.ended and self.to_pull() <= 0
+
+    def finished(self, most: int) -> list[Any]:
+        """Some values that wait for the consumer, taken all over the window."""
+        return [value for value in self._locked(lambda _: self.window.some(most)) if type(value) is not Failed]
+
+    def widen(self, room: int) -> None:
+        """So many items may be taken and not yet delivered."""
+
+        def step(_: float) -> None:
+            self.room = room
+
+        self._locked(step)
+
     def attend(self, limits: Limits | None) -> None:
         """From now on these limits hold for the tasks of the map, or none."""
 
@@ -707,9 +728,10 @@ class Scheduler:
     def _tell_limits(
         self, now: float, queue: TaskQueue, task: Task, result: TaskResult, tries: list[Try]
     ) -> None:
-        limits, line = queue.limits, task.group
-        if limits is None or line is None:
+        line: Line | None = task.group
+        if line is None:
             return
+        limits = line.limits  # of when it began
         ticket, task.ticket = task.ticket, None
         count = len(result.outcomes)
         if not count:
