@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from typing import Any, Protocol
 
     from ..worker.invoke import Task, TaskResult
@@ -73,8 +74,8 @@ class Backend(Protocol):
             RuntimeError: if it cannot be had.
         """
 
-    def ring(self, slot: Any) -> None:
-        """There is an answer for a slot without a thread; never within a call of the scheduler's."""
+    def ring(self, rung: deque[Any]) -> None:
+        """There are answers for these slots, which have no thread; never within a call of the scheduler's."""
 
     def recall(self) -> None:
         """Tasks that were given out ahead are wanted back; the workers themselves answer for them."""

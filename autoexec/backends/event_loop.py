@@ -63,7 +63,6 @@ class EventLoopBackend:
         self._context.run(current.set, self._scope)
         self._calls: dict[int, asyncio.Task[None]] = {}  # by serial
         self._leaving: set[asyncio.Task[None]] = set()  # cancelled, and not yet gone
-        self._rung: deque[Slot] = deque()
         self._pumped = False
         self._closing = self._killed = False
         self._gone = threading.Event()
@@ -100,12 +99,11 @@ class EventLoopBackend:
     def start(self, slot: Slot) -> None:
         """A slot needs no worker of its own; its ring comes, too."""
 
-    def ring(self, slot: Slot) -> None:
-        """There is an answer for a slot: it is looked at in the loop, in a turn of its own."""
-        self._rung.append(slot)
+    def ring(self, rung: deque[Slot]) -> None:
+        """There are answers for slots: they are looked at in the loop, in a turn of their own."""
         if not self._pumped:
             self._pumped = True
-            self._call_soon(self._pump)
+            self._call_soon(self._pump, rung)
 
     def _inside(self) -> bool:
         try:
@@ -150,11 +148,11 @@ class EventLoopBackend:
 
     # In the loop ------------------------------------------------------------------------------------------
 
-    def _pump(self) -> None:
+    def _pump(self, rung: deque[Slot]) -> None:
         """Begin what slots were given."""
         self._pumped = False
-        while self._rung:
-            slot = self._rung.popleft()
+        while rung:
+            slot = rung.popleft()
             answer = self._tasks.collect(slot)
             if isinstance(answer, Task):
                 self._launch(slot, answer)

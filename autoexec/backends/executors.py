@@ -87,7 +87,6 @@ class ExecutorBackend:
         self._broken = False
         self._bytes: dict[int, tuple[CallSpec, bytes]] = {}
         self._under_way: dict[Future[Any], tuple[Slot, Task]] = {}
-        self._rung: deque[Slot] = deque()
         self._sending = threading.Lock()
 
     # Out --------------------------------------------------------------------------------------------------
@@ -95,18 +94,17 @@ class ExecutorBackend:
     def start(self, slot: Slot) -> None:
         """A slot needs no worker of its own; its ring comes, too."""
 
-    def ring(self, slot: Slot) -> None:
-        """There is an answer for a slot: a task to hand over."""
-        self._rung.append(slot)
-        while self._rung and self._sending.acquire(False):
+    def ring(self, rung: deque[Slot]) -> None:
+        """There are answers for slots: tasks to hand over."""
+        while rung and self._sending.acquire(False):
             try:
-                self._hand_over_all()
+                self._hand_over_all(rung)
             finally:
                 self._sending.release()
 
-    def _hand_over_all(self) -> None:
-        while self._rung:
-            slot = self._rung.popleft()
+    def _hand_over_all(self, rung: deque[Slot]) -> None:
+        while rung:
+            slot = rung.popleft()
             answer = self._tasks.collect(slot)
             if isinstance(answer, Task):
                 self._hand_over(slot, answer)

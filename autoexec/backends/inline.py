@@ -22,6 +22,7 @@ from ..worker.invoke import Apart, CallSpec, Error, Task, TaskResult, is_clean, 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from typing import Any
 
     from .base import Slot
@@ -157,7 +158,7 @@ class InlineBackend:
     def start(self, slot: Slot) -> None:
         """The caller's thread is there."""
 
-    def ring(self, slot: Slot) -> None:
+    def ring(self, rung: deque[Slot]) -> None:
         """The caller asks by itself."""
 
     def recall(self) -> None:

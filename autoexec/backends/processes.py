@@ -30,6 +30,7 @@ from .workers import Seat, scene_now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
     from typing import Any
 
@@ -111,7 +112,7 @@ class ProcessBackend:
     def start(self, slot: Slot) -> None:
         """All couriers are there from the beginning."""
 
-    def ring(self, slot: Slot) -> None:
+    def ring(self, rung: deque[Slot]) -> None:
         """Couriers wait at their gates."""
 
     def recall(self) -> None:

@@ -14,6 +14,7 @@ from .native import limited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from typing import Any
 
     from .base import Slot, Tasks
@@ -101,7 +102,7 @@ class ThreadBackend:
             task = None  # a thread that waits must not keep its last item alive
             task = self._tasks.exchange(slot)
 
-    def ring(self, slot: Slot) -> None:
+    def ring(self, rung: deque[Slot]) -> None:
         """Its threads wait at their gates."""
 
     def recall(self) -> None:

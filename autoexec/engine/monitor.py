@@ -284,13 +284,16 @@ class Monitor:
         """
         return self._stop.is_set() or self._thread is not threading.current_thread()
 
+    def _tends(self) -> bool:
+        return self._tending
+
     def _live(self) -> None:
         if self._measuring.is_set():
             with fine_switching:
                 self._tending = self._measure()
         elif self._tending:
             with quick_switching:
-                while self._tending and not self._over():
+                while not self._over() and self._tends():
                     self._wait(self._tend())
         elif self._guarding:
             self._guard()

@@ -84,6 +84,9 @@ class Pool:
         """Make the backend; False if it cannot be had, `track.error` then says why."""
         run, track = self._run, self.track
         scheduler = run.scheduler
+        if (source := run.source.for_workers()) is not run.source:
+            run.source = source
+            scheduler.hand_over(source)
         track.state = TrackState.OPENING
         scheduler.change(opens=[track])
         try:

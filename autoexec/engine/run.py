@@ -791,7 +791,7 @@ class Run:
             if items:
                 got = True
                 self.scheduler.stock(items)
-            if source.ended or least:
+            if self.source.ended or least:
                 return got
             now = self._clock()
             until = until or now + PULL_S

@@ -110,6 +110,7 @@ class Scheduler:
         self._out: dict[int, tuple[Task, Slot]] = {}
         self._retries: list[tuple[float, int, Task, TaskQueue]] = []
         self._keeping: dict[int, Task] = {}
+        self._late: dict[int, Task] = {}  # given up, and not yet judged
         self._timed: deque[tuple[float, int]] = deque()  # tasks with a time limit, the oldest first
         self._serial = self._busy = 0
         self._withdrawn = self._dropped = self._left = self._resolved = self._put = 0
@@ -542,6 +543,14 @@ class Scheduler:
 
         self._locked(step)
 
+    def hand_over(self, source: Source) -> None:
+        """What is left of the input is handed out by another source from now on."""
+
+        def step(_: float) -> None:
+            self.source = source
+
+        self._locked(step)
+
     def attend(self, limits: Limits | None) -> None:
         """From now on these limits hold for the tasks of the map, or none."""
 
@@ -660,7 +669,8 @@ class Scheduler:
             _open_gate(slot)
         else:
             assert slot.track.backend is not None
-            self._acts.append(partial(slot.track.backend.ring, slot))
+            slot.track.rung.append(slot)  # here, under the lock, lest one overtake another
+            self._acts.append(partial(slot.track.backend.ring, slot.track.rung))
 
     def _done(
         self, now: float, slot: Slot, task: Task, result: TaskResult, tries: list[Try], ask: bool
@@ -1126,6 +1136,7 @@ class Scheduler:
         track, limit = slot.track, self._item_timeout or 0.0
         del self._out[task.serial]
         del slot.tasks[task.serial]
+        self._late[task.serial] = task
         slot.left = True
         track.slots.discard(slot)
         self._free_one(track)
@@ -1143,6 +1154,7 @@ class Scheduler:
         self._post(self._settle_late, Slot(track, threaded=False), task, result, tries)
 
     def _settle_late(self, now: float, slot: Slot, task: Task, result: TaskResult, tries: list[Try]) -> None:
+        del self._late[task.serial]
         self._settle(now, slot, task, result, tries)
         self._acts += slot.todo
         slot.todo.clear()
@@ -1203,6 +1215,7 @@ class Scheduler:
             self._out
             or self._retries
             or self._keeping
+            or self._late
             or self.window.ready
             or any(queue.items or queue.naming for queue in self.queues)
         )
@@ -1227,6 +1240,7 @@ class Scheduler:
             "out": sum(len(task.items) for task, _ in list(self._out.values())),
             "to be retried": sum(len(task.items) for _, _, task, _ in list(self._retries)),
             "being kept": sum(len(task.items) for task in list(self._keeping.values())),
+            "given up": sum(len(task.items) for task in list(self._late.values())),
             "ready": self.window.ready,
             "delivered": self.window.handed + self._resolved,
             "withdrawn": self._withdrawn,
@@ -1274,7 +1288,9 @@ def fatal(error: BaseException) -> bool:
 
 
 def resolve(future: Any, outcome: Any) -> None:
-    """Give a future its result or error."""
+    """Give a future its result or error; it holds on to nothing else of its call."""
+    if hasattr(future._condition, "task"):
+        future._condition.task = None
     if type(outcome) is Failed:
         error = outcome.error
         if len(outcome.notes) > 1 or (outcome.notes and isinstance(error, WorkerDied)):

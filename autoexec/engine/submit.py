@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from ..options import Options
 
-__all__ = ["CallFuture", "Submissions", "apply"]
+__all__ = ["Submissions", "apply"]
 
 LEARN_S = 0.020  # seconds of a function's calls to watch before it is routed
 LEARN_CALLS = 256  # calls after which even a tiny function is known
@@ -60,47 +60,29 @@ def apply(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any
     return func(*args, **kwargs)
 
 
-class CallFuture(Future["Any"]):
-    """The future of a call. A worker that waits for it runs the call itself, if nobody has begun it."""
+class Helping(threading.Condition):
+    """What those wait on who want a result: a worker among them runs the call itself, if nobody has begun it.
 
-    def __init__(self, submissions: Submissions) -> None:
+    Futures are the standard library's own; this stands where they have a plain condition.
+    """
+
+    def __init__(self, submissions: Submissions, task: Task) -> None:
         super().__init__()
-        self.submissions: Submissions | None = submissions
-        self.task: Task | None = None
+        self.task: Task | None = task
+        self._submissions = submissions
 
-    def result(self, timeout: float | None = None) -> Any:
-        """The call's result; see `concurrent.futures.Future.result`."""
-        self._help()
-        return super().result(timeout)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """What the call raised; see `concurrent.futures.Future.exception`."""
-        self._help()
-        return super().exception(timeout)
-
-    def cancel(self) -> bool:
-        """Cancel the call if it has not begun; see `concurrent.futures.Future.cancel`."""
-        cancelled = super().cancel()
-        task, submissions = self.task, self.submissions
-        if cancelled and task is not None and submissions is not None:
-            submissions.scheduler.cancelled(task)
-            self.task = None
-        return cancelled
-
-    def _help(self) -> None:
-        task, submissions = self.task, self.submissions
-        if task is not None and submissions is not None and not self.done():
-            submissions.help(task)
-
-    def set_result(self, result: Any) -> None:
-        """The call has ended; nothing of it is kept but its result."""
-        self.task = self.submissions = None
-        super().set_result(result)
-
-    def set_exception(self, exception: BaseException | None) -> None:
-        """The call has failed."""
-        self.task = self.submissions = None
-        super().set_exception(exception)
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait, as every condition does, unless the call has been run here meanwhile."""
+        task = self.task
+        if task is not None and serving.tasks is self._submissions.scheduler:
+            self.release()
+            try:
+                helped = self._submissions.help(task)
+            finally:
+                self.acquire()
+            if helped:
+                return True
+        return super().wait(timeout)
 
 
 class Route:
@@ -185,10 +167,10 @@ class Submissions:
         """
         if self._generation != forks.generation():
             self._begin_anew()
-        future = CallFuture(self)
+        future: Future[Any] = Future()
         task = Task(self._spec, 0, [(func, args, kwargs)])
         task.future, task.context = future, contextvars.copy_context()
-        future.task = task
+        future._condition = Helping(self, task)
         about = about or func
         with self.lock:
             route = self._route_of(about, task)
@@ -321,19 +303,18 @@ class Submissions:
 
     # Calls that wait for calls ----------------------------------------------------------------------------
 
-    def help(self, task: Task) -> None:
-        """Run a call that nobody has begun in this thread, if this is a worker that waits for it."""
-        if serving.tasks is not self.scheduler or serving.depth >= DEEP:
-            return
+    def help(self, task: Task) -> bool:
+        """Run a call that nobody has begun in this thread, a worker that waits for it; whether it was run."""
         slot = Slot(self._helping, threaded=False)
-        if not self.scheduler.take_over(slot, task):
-            return
+        if serving.depth >= DEEP or not self.scheduler.take_over(slot, task):
+            return False
         serving.depth += 1
         try:
             result = run_task(task.spec, task, "a worker that waited for it")
         finally:
             serving.depth -= 1
         self.scheduler.completed(slot, task, result, ask=False)
+        return True
 
     def _look_soon(self) -> None:
         """Look after a while whether all threads sleep while calls wait: they may wait for these."""
@@ -468,7 +449,7 @@ class Known:
         slot.worker = thread
         thread.start()
 
-    def ring(self, slot: Any) -> None:
+    def ring(self, rung: Any) -> None:
         """Its thread waits at its gate."""
 
     def recall(self) -> None:

@@ -7,6 +7,7 @@ what it has done; only the scheduler writes here, under its lock.
 from __future__ import annotations
 
 from _thread import allocate_lock
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
@@ -85,7 +86,7 @@ class Chunks:
         self._most = most
         self._at_once, self._window, self._bytes = plan.at_once, window, bytes_each
         self._fixed = 1 if single else fixed
-        self.size = self._fixed or plan.chunksize
+        self.size = self._fixed or min(plan.chunksize, most)
 
     def next(self, remaining: int | None) -> int:
         """Items of the next task: smaller ones towards the end, so that workers finish together."""
@@ -172,6 +173,7 @@ class Track:
         backend: the backend, once it is open.
         slots: its slots.
         parked: those that wait for a task, the last one first.
+        rung: those without a thread that have an answer, in the order in which they were given one.
         busy: slots that have a task.
         allowed: slots that may be busy at present.
         held: whether it is open, but gets no tasks yet.
@@ -185,7 +187,7 @@ class Track:
     __slots__ = (
         "allowed", "backend", "bounded", "busy", "chunks", "cpu_s", "done", "elastic", "ends_late", "error",
         "held", "most", "name",
-        "note", "parked", "queue", "slots", "state", "threaded", "wall_s",
+        "note", "parked", "queue", "rung", "slots", "state", "threaded", "wall_s",
     )  # fmt: skip
 
     def __init__(
@@ -207,6 +209,7 @@ class Track:
         self.backend: Backend | None = None
         self.slots: set[Slot] = set()
         self.parked: list[Slot] = []
+        self.rung: deque[Slot] = deque()
         self.busy, self.allowed, self.held = 0, most, False
         self.done, self.wall_s, self.cpu_s = 0, 0.0, 0.0
         self.error: BaseException | None = None
