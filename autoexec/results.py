@@ -77,6 +77,10 @@ class _Blocks:
         return self
 
     def __next__(self) -> Iterator[Any]:
+        try:
+            self.run.check_process()
+        except AutoexecError as error:  # raised here it would be the end of the chain, and told only once
+            return _Error(error)
         me = get_ident()
         if self._reader == me:
             raise AutoexecError("results were asked for by an item, or a callback, of these very results")
@@ -127,6 +131,7 @@ class Results(_Iterator["R"]):
     def __next__(self) -> R:
         if self._blocks.closed:
             raise StopIteration
+        self._run.check_process()
         return next(self._flat)
 
     def __length_hint__(self) -> int:

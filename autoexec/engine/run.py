@@ -10,20 +10,24 @@ and only while the caller's thread is inside an item. What may follow what stand
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import sys
 import threading
 import time
+from _weakref import ref
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
 
 from ..backends.inline import Block, InlineBackend
+from ..errors import AutoexecError
 from ..frozen import replace
 from ..records import Plan, Profile, WorkKind, spell
 from ..resources import close_here
 from ..worker.context import may_set_variables
 from ..worker.invoke import CallSpec
+from .forks import generation
 from .monitor import Monitor, Seen
 from .sampling import Sampler
 from .scheduler import Scheduler
@@ -200,6 +204,8 @@ class Run:
         self._in_main = threading.current_thread() is threading.main_thread()
         self._deadline = None if options.timeout is None else clock() + options.timeout
         self._interrupted = self._ended = self._let_go = False
+        self._generation = generation()
+        _live.add(ref(self, _live.discard))
         if options.buffersize is not None:
             self.scheduler.room = options.buffersize
         if options.attended:
@@ -632,8 +638,10 @@ class Run:
         Raises:
             StopIteration: when there are no more.
             TimeoutError: if the deadline passes.
+            AutoexecError: in a process that was forked meanwhile.
             BaseException: what ended the run, Ctrl-C included.
         """
+        self.check_process()
         try:
             while not self._pending:
                 found = self._next_outcomes()
@@ -671,6 +679,7 @@ class Run:
             StopIteration: at the end.
         """
         while True:
+            self.check_process()  # an item that ran here may have forked
             found = self.scheduler.take()
             if isinstance(found, list):
                 self._look_after(found)
@@ -833,6 +842,20 @@ class Run:
         """What happened so far."""
         return self.sink.stats(self._clock())
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this process was forked from the one whose run this is: its threads and locks are there."""
+        return self._generation != generation()
+
+    def check_process(self) -> None:
+        """Refuse to hand out results in a process that was forked meanwhile.
+
+        Raises:
+            AutoexecError: in such a process.
+        """
+        if self.elsewhere:
+            raise AutoexecError("these results belong to the process that forked")
+
     def interrupt(self) -> None:
         """End the results, from another thread, while the consumer waits for one."""
         self._interrupted = True
@@ -850,6 +873,8 @@ class Run:
             early: whether results are still missing; what has not begun is then cancelled.
             wait: whether anything may be waited for.
         """
+        if self.elsewhere or (self._let_go and _exiting):
+            return
         first, self._ended = not self._ended, True
         self.state = State.DONE
         self.scheduler.close()
@@ -880,6 +905,19 @@ class Run:
             words.append(f"items set context variables ({self.spec.sets}): each runs in a context of its own")
         if self.plan is not None and any(words):
             self.plan = replace(self.plan, reason="; ".join([self.plan.reason, *filter(None, words)]))
+
+
+_live: set[ref[Run]] = set()
+_exiting: list[bool] = []
+
+
+@atexit.register
+def _let_all_go() -> None:
+    """At exit, while threads still run: later a finalizer might wait for a lock that nobody gives back."""
+    _exiting.append(True)
+    for known in list(_live):
+        if (run := known()) is not None:
+            run.abandon()
 
 
 def _no_chunks() -> Chunks:

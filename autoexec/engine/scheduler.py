@@ -29,6 +29,7 @@ from functools import partial
 from ..errors import AutoexecError, BrokenWorker, ItemTimeout, WorkerDied, add_note
 from ..records import spell
 from ..worker.invoke import CallSpec, Error, Task, TaskResult
+from .forks import generation
 from .queues import Line, TaskQueue, part
 from .tracks import DONE, END, Naming, Slot, Track, TrackState
 from .verdict import OK, Try, judge
@@ -121,6 +122,7 @@ class Scheduler:
         self._bell.acquire()
         self._wants = self._news = self._finishing = False
         self._timer_at = math.inf
+        self._generation = generation()
         self._forward: dict[int, TaskQueue] = {}  # where calls for a queue that was given up go
 
     # The lock ---------------------------------------------------------------------------------------------
@@ -411,7 +413,12 @@ class Scheduler:
             self._bell.acquire(timeout=0.25)
 
     def close(self, *, finish: bool = False) -> None:
-        """Nothing more begins, or with `finish` nothing more than what is there already."""
+        """Nothing more begins, or with `finish` nothing more than what is there already.
+
+        In a process that was forked meanwhile nothing happens: its copy of the lock may never be given back.
+        """
+        if self._generation != generation():
+            return
         self.closing = self.closing or not finish
         self._post(self._on_close, finish)
 
