@@ -58,7 +58,7 @@ class _Error:
 
 
 class _Blocks:
-    """Hands out iterators over blocks of results; the C loop of `chain` does the rest, for several readers too.
+    """Hands out iterators over blocks of results, to several readers; the C loop of `chain` does the rest.
 
     Two readers of one chain replace each other's block. So a block that was handed out and is not used up is
     handed out again before anything new: nothing is lost, whoever takes it.

@@ -334,7 +334,7 @@ class Pool:
     # Memory of results ------------------------------------------------------------------------------------
 
     def widen(self) -> bool:
-        """Let others begin while the consumer waits for one slow call and the window is full, if that fits."""
+        """Let others begin while the consumer waits for one slow call and the window is full."""
         scheduler = self._run.scheduler
         if not self.plan.adaptive or self._run.options.buffersize is not None or not scheduler.crammed():
             return False

@@ -15,7 +15,6 @@ from ..worker.invoke import Task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .group import Group
     from .limits import Limits
 
 __all__ = ["Line", "TaskQueue"]

@@ -706,31 +706,24 @@ class Run:
 
     def _work(self) -> None:
         """There is nothing to hand out: run an item here, pull from the input, change the plan, or wait."""
-        state, pool = self.state, self._pool
-        if state is State.OVERLAPPED:
+        pool = self._pool
+        if self.state is State.OVERLAPPED:
             self._rejoin()
-            return
-        if pool is not None and pool.track.state is TrackState.FAILED and pool.next_plan is None:
+        elif pool is not None and pool.track.state is TrackState.FAILED and pool.next_plan is None:
             self._pool_failed(pool)
-            return
+        elif not (self._work_here(self.state) or self._refill() or self._watch_pool()):
+            self._wait()
+
+    def _work_here(self, state: State) -> bool:
+        """Do what the state asks of this thread; False if it has nothing to do."""
         if state is State.CHANGING:
             self._go_on()
-            if self.state is not State.CHANGING:
-                return
-        elif state in (State.SAMPLING, State.INLINE, State.HELPING):
-            if state is State.HELPING and not self._still_helps():
-                return
-            if self._run_here():
-                return
-            if state is State.SAMPLING and self._waits_its_turn():
-                return
-        if self._refill():
-            return
-        if self.state in (State.POOLED, State.HELPING) and pool is not None and pool is self._pool:
-            self._watch_pool(pool)
-            if self.state is State.CHANGING or pool.widen():
-                return
-        self._wait()
+            return self.state is not State.CHANGING
+        if state is State.HELPING and not self._still_helps():
+            return True
+        if state not in (State.SAMPLING, State.INLINE, State.HELPING):
+            return False
+        return self._run_here() or (state is State.SAMPLING and self._waits_its_turn())
 
     def _still_helps(self) -> bool:
         assert self._pool is not None
@@ -750,11 +743,16 @@ class Run:
         self._open_pool(replace(plan, reason="calls wait for their turn"), profile, fork=False)
         return True
 
-    def _watch_pool(self, pool: Pool) -> None:
-        """See whether the work contradicts the plan."""
+    def _watch_pool(self) -> bool:
+        """See whether the work contradicts the plan, or wants a wider window; whether it now has another."""
+        pool = self._pool
+        if pool is None or self.state not in (State.POOLED, State.HELPING):
+            return False
         pool.look()
-        if self.state is State.POOLED and (profile := pool.drifted(self.remaining())) is not None:
+        settled = self.state is State.POOLED and pool.next_plan is None
+        if settled and (profile := pool.drifted(self.remaining())) is not None:
             self._reconsider(profile)
+        return pool.next_plan is not None or pool.widen()
 
     def change_to(self, plan: Plan, profile: Profile, *, alone: bool = False) -> None:
         """Change the plan, as the pool's own account asks for.

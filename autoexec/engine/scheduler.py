@@ -540,7 +540,9 @@ class Scheduler:
 
     def finished(self, most: int) -> list[Any]:
         """Some values that wait for the consumer, taken all over the window."""
-        return [value for value in self._locked(lambda _: self.window.some(most)) if type(value) is not Failed]
+        return [
+            value for value in self._locked(lambda _: self.window.some(most)) if type(value) is not Failed
+        ]
 
     def widen(self, room: int) -> None:
         """So many items may be taken and not yet delivered."""
