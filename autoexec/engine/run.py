@@ -919,7 +919,8 @@ def _let_all_go() -> None:
 
 
 def _no_chunks() -> Chunks:
-    return Chunks(Plan("serial"), None, single=False, window=None)
+    """Tasks for the caller's own thread are as large as it says, also towards the end: it shares with nobody."""
+    return Chunks(Plan("serial"), 1, single=False, window=None)
 
 
 def _note(text: str) -> None:
