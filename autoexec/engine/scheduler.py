@@ -927,6 +927,7 @@ class Scheduler:
         while True:
             task = queue.take(now, most, self._below)
             if task is not None:
+                self._look = max(self._look, FEW)
                 return task
             if self.source is None or queue is not self.queue or self._look <= 0:
                 return None
