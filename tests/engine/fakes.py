@@ -139,11 +139,15 @@ class FakeBackend:
 
     def look(self) -> None:
         """Slots that have a gate see whether there is an answer for them."""
-        for slot in list(self._waiting):
-            found = self.tasks.next(slot, 0.0)
-            if found is not None:
-                self._waiting.remove(slot)
-                self._take(slot, found)
+        moved = True
+        while moved:
+            moved = False
+            for slot in list(self._waiting):
+                found = self.tasks.next(slot, 0.0)
+                if found is not None:
+                    moved = True
+                    self._waiting.remove(slot)
+                    self._take(slot, found)
 
     def _take(self, slot: Slot, answer: Any) -> None:
         if isinstance(answer, Task):
@@ -450,11 +454,11 @@ class Act:
     def _wait(self, seconds: float) -> bool:
         self.waits.append(seconds)
         assert len(self.waits) < 10_000, "the consumer waits for nothing"
-        if self.meanwhile:
+        stepped = bool(self.meanwhile)
+        if stepped:
             self.meanwhile.pop(0)()
-            return True
         self.clock.go(max(seconds, 1e-6))
-        return False
+        return stepped
 
     def finish(self) -> list[Any]:
         """All tasks end well, one after the other, until all results are there."""
