@@ -64,13 +64,13 @@ class _Blocks:
     handed out again before anything new: nothing is lost, whoever takes it.
     """
 
-    __slots__ = ("_given", "_lock", "_reader", "closed", "run")
+    __slots__ = ("_given", "_lock", "_readers", "closed", "run")
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.closed = False
         self._lock = allocate_lock()
-        self._reader = 0
+        self._readers: set[int] = set()  # marked from before they try the lock until they have let it go
         self._given: list[Iterator[Any]] = []
 
     def __iter__(self) -> Iterator[Any]:
@@ -82,14 +82,21 @@ class _Blocks:
         except AutoexecError as error:  # raised here it would be the end of the chain, and told only once
             return _Error(error)
         me = get_ident()
-        if self._reader == me:
-            raise AutoexecError("results were asked for by an item, or a callback, of these very results")
-        with self._lock:
-            try:
-                self._reader = me
+        if me in self._readers or self.run.scheduler.within:
+            # No error of ours may leave this method: the chain would take it for the end of all blocks.
+            words = "results were asked for by an item, a callback or a finalizer of these very results"
+            return _Error(AutoexecError(words))
+        try:
+            self._readers.add(me)
+            with self._lock:
                 return self._next()
-            finally:
-                self._reader = 0
+        finally:
+            self._readers.discard(me)
+
+    @property
+    def reading(self) -> bool:
+        """Whether this thread is taking a block right now: a finalizer, an item or a signal handler asks."""
+        return get_ident() in self._readers
 
     def _next(self) -> Iterator[Any]:
         given = self._given
@@ -107,8 +114,7 @@ class _Blocks:
         return iterator
 
     def __del__(self) -> None:
-        if not self.closed:
-            self.run.abandon()
+        self.run.abandon()
 
 
 class Results(_Iterator["R"]):
@@ -139,10 +145,16 @@ class Results(_Iterator["R"]):
         return max(0, min(self._run.total or 0, ROOM))
 
     def close(self) -> None:
-        """Cancel what has not begun, wait for what runs in threads, end worker processes at once."""
+        """Cancel what has not begun, wait for what runs in threads, end worker processes at once.
+
+        Called from within `next`, by an item or a signal handler, it does not wait: `next` does.
+        """
         self._blocks.closed = True
         self._run.patient = True
-        self._run.finish(early=True)
+        if self._blocks.reading:
+            self._run.end()
+        else:
+            self._run.finish(early=True)
 
     def take_block(self) -> list[R] | BaseException | None:
         """The next results in a list, the error that is due instead, or None at the end.

@@ -58,6 +58,7 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOEXEC_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("AUTOEXEC_STRICT", "1")  # a run that stands still raises, where it would only say so
         calibration.forget()
         # What a crowded test run makes pools cost must not decide the plans of the tests that follow.
         patch.setattr("autoexec.engine.planning.Planner.learn", lambda planner: None)

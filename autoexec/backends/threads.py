@@ -46,7 +46,6 @@ class ThreadBackend:
         self._context = contextvars.copy_context() if context is None else context
         self._threads: list[threading.Thread] = []
         self._crew = Crew(max_workers, self._threads)
-        self._lock = threading.Lock()
         self._started, self._started_s = 0, 0.0
         self._limits = contextlib.ExitStack()
         self._limit_here: Callable[[], None] | None = None
@@ -66,13 +65,11 @@ class ThreadBackend:
             name=f"autoexec-{self._started}",
             daemon=True,
         )
-        with self._lock:
-            self._threads.append(thread)
+        self._threads.append(thread)  # first: Ctrl-C may come when it runs already
         try:
             thread.start()
-        except BaseException:
-            with self._lock:
-                self._threads.remove(thread)
+        except RuntimeError:
+            self._remove(thread)
             raise
         self._started += 1
         self._started_s += time.perf_counter() - began
@@ -90,10 +87,15 @@ class ThreadBackend:
             self._tasks.crashed(error)
         finally:
             scope.close()
-            with self._lock:
-                if thread in self._threads:
-                    self._threads.remove(thread)
             self._tasks.gone(slot)
+            self._remove(thread)  # last: who waits for the threads to be gone waits for this one
+
+    def _remove(self, thread: threading.Thread | None) -> None:
+        """One step of the interpreter's: a finalizer in the midst of it may start a thread."""
+        try:
+            self._threads.remove(thread)  # type: ignore[arg-type]
+        except ValueError:
+            pass
 
     def _serve(self, slot: Slot, where: str) -> None:
         task: Any = self._tasks.next(slot)
@@ -110,8 +112,7 @@ class ThreadBackend:
 
     def abandon(self, slot: Slot, task: Task) -> None:
         """A thread cannot be ended: it goes when its call is over, and is not waited for."""
-        with self._lock:
-            self._threads[:] = [thread for thread in self._threads if thread is not slot.worker]
+        self._remove(slot.worker)
 
     def close(self, *, wait: bool = True, kill: bool = False) -> None:
         """Let the native libraries go; the threads end by themselves when they are told that this is the end.
@@ -120,14 +121,23 @@ class ThreadBackend:
             wait: return only when all threads are gone.
             kill: a thread cannot be killed.
         """
-        if wait:
-            with self._lock:
-                threads = list(self._threads)
-            for thread in threads:
-                if thread is not threading.current_thread():
-                    thread.join()
+        me = threading.current_thread()
+        while wait and (threads := [thread for thread in self._threads if thread is not me]):
+            for thread in threads:  # each of which may have started another one
+                _join(thread)
+                self._remove(thread)
         self._limits.close()
 
     def costs(self) -> dict[str, float]:
         """Measured seconds, by the names of `Calibration`."""
         return {"thread_start": self._started_s / self._started} if self._started else {}
+
+
+def _join(thread: threading.Thread) -> None:
+    """Wait for a thread; Ctrl-C may have come before it had begun, or just when it did."""
+    for _ in range(1000):
+        try:
+            thread.join()
+            return
+        except RuntimeError:  # nobody has heard of it yet, or ever will
+            time.sleep(0.001)

@@ -37,7 +37,8 @@ class Group:
         budget: retries in hand; None without `retries=`.
         in_flight: calls that run.
         closed: seconds for which the host asked to be left alone, if that was too long to wait for.
-        idle: whether nothing waits, runs or is to run again.
+        users: tasks that wait, run or are to run again, whichever queue they belong to.
+        idle: whether there are none.
         tasks: what waits; the scheduler's own.
         listed: whether it is in line to be looked at; the scheduler's own.
         alarm: when it is to be looked at again; the scheduler's own.
@@ -45,13 +46,13 @@ class Group:
 
     __slots__ = (
         "_held_since", "_paused_until", "alarm", "budget", "closed", "counts", "gate", "idle", "in_flight",
-        "limiter", "listed", "name", "tasks",
+        "limiter", "listed", "name", "tasks", "users",
     )  # fmt: skip
 
     def __init__(self, name: str, counts: HostCounts, gate: Gate | None, budget: Budget | None) -> None:
         self.name, self.counts, self.gate, self.budget = name, counts, gate, budget
         self.limiter: Controller | None = None
-        self.in_flight = 0
+        self.in_flight = self.users = 0
         self.closed: float | None = None
         self.idle = self.listed = False
         self.tasks: deque[Any] = deque()

@@ -203,7 +203,8 @@ class Monitor:
         self._ring()
         self._measuring.clear()
         self._guarding = self._tending = False
-        self._stop.clear()
+        if not self._ended:  # else somebody may be starting it at this very moment
+            self._stop.clear()
         self._bell.acquire(False)
 
     def press(self) -> bool:

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .limits import Limits
 
-__all__ = ["Line", "TaskQueue"]
+__all__ = ["Line", "TaskQueue", "counted", "part"]
 
 LOOK_AT = 8  # lines among which the one with the fewest calls goes first
 
@@ -30,7 +30,7 @@ class Line:
         group: whose limits hold.
         tasks: what waits.
         listed: whether it is among those that may let a call begin.
-        alarm: when it will be looked at again; infinite if only a call's end can change anything.
+        alarm: when it is looked at again at the latest; infinite if only a call's end can change anything.
         users: tasks that wait here, run, or are to run again.
     """
 
@@ -68,6 +68,16 @@ class TaskQueue:
         self._listed: deque[Line] = deque()
         self._alarms: list[tuple[float, int, Line]] = []
 
+    def put_raw(self, tasks: list[Task]) -> None:
+        """Tasks whose group was to be asked for, and was not: they are the next ones again."""
+        self.items += sum(len(task.items) for task in tasks)
+        self._raw.extendleft(reversed(tasks))
+
+    @property
+    def raw_place(self) -> float:
+        """The place of the next task whose group is to be asked for; infinite if there is none."""
+        return self._raw[0].place if self._raw else math.inf
+
     def put(self, task: Task, *, first: bool = False) -> None:
         """A task waits; one with a group in its line, at the front if `first`."""
         self.items += len(task.items)
@@ -83,8 +93,7 @@ class TaskQueue:
             line.tasks.appendleft(task)
         else:
             line.tasks.append(task)
-        if line.alarm == math.inf:
-            self._list(line)
+        self._list(line)
 
     def _push(self, task: Task) -> None:
         self._count += 1
@@ -196,7 +205,7 @@ class TaskQueue:
                 self.refused += line.tasks
                 line.tasks.clear()
                 continue
-            if line.tasks[0].place >= below:
+            if line.tasks[0].place >= below and not _bring_forward(line, below):
                 passed.append(line)
                 continue
             wait = line.group.wait_s(now)
@@ -240,22 +249,26 @@ class TaskQueue:
         """When to look again, although no call begins or ends; infinite if that would change nothing."""
         return self._alarms[0][0] if self._alarms else math.inf
 
-    def ended(self, line: Line) -> None:
-        """A call of this line has ended: another one may begin."""
-        if line.alarm == math.inf:
+    def ended(self, group: Group) -> None:
+        """A call of this group has ended: another one may begin, also before its time comes."""
+        line = self._lines.get(group.name)
+        if line is not None:
             self._list(line)
 
     def revive(self) -> None:
-        """Somebody else's call has ended, under the same limits: look again at all lines."""
+        """The limits are other ones: look again at all lines."""
         for line in self._lines.values():
-            if line.alarm == math.inf:
-                self._list(line)
+            self._list(line)
 
     def let_go(self, line: Line) -> None:
-        """Forget a line if nothing waits, runs, or is to be run again there."""
+        """Forget a line if nothing waits, runs, or is to be run again there; and its group, likewise."""
         line.users -= 1
-        if not line.users and self.limits is not None:
-            self._lines.pop(line.group.name, None)
+        line.group.users -= 1
+        if line.users or self.limits is None:
+            return
+        if self._lines.get(line.group.name) is line:
+            del self._lines[line.group.name]
+        if not line.group.users:
             self.limits.forget(line.group)
 
     def waiting(self) -> Iterator[Task]:
@@ -301,6 +314,24 @@ class TaskQueue:
             line.tasks.clear()
             line.listed = False
         return count
+
+
+def _bring_forward(line: Line, below: float) -> bool:
+    """Have the first task before that place come first, if there is one: retries may stand before it."""
+    task = next((task for task in line.tasks if task.place < below), None)
+    if task is None:
+        return False
+    line.tasks.remove(task)
+    line.tasks.appendleft(task)
+    return True
+
+
+def counted(task: Task) -> Task:
+    """The same; its line is kept for one task more."""
+    if task.group is not None:
+        task.group.users += 1
+        task.group.group.users += 1
+    return task
 
 
 def _plain(task: Task) -> bool:

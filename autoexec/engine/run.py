@@ -11,10 +11,14 @@ and only while the caller's thread is inside an item. What may follow what stand
 from __future__ import annotations
 
 import atexit
+import contextlib
 import contextvars
+import math
+import os
 import sys
 import threading
 import time
+from _thread import start_new_thread
 from _weakref import ref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -30,7 +34,7 @@ from ..worker.invoke import CallSpec
 from .forks import generation
 from .monitor import Monitor, Seen
 from .sampling import Sampler
-from .scheduler import Scheduler
+from .scheduler import Scheduler, nested
 from .sink import Sink
 from .source import Source
 from .tracks import END, Chunks, Track, TrackState
@@ -38,6 +42,7 @@ from .tracks import END, Chunks, Track, TrackState
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from logging import Logger
     from typing import Any
 
     from ..options import Options
@@ -57,6 +62,7 @@ CRUMBS_S = 0.0003  # seconds of such items that settle it
 BLOCK_S = 0.0015  # seconds of work per block of a serial run
 BLOCK_BYTES = 4 << 20  # of results that a block may hold before the consumer sees the first
 MOST = 32_768  # items per block: beyond that the processor's caches suffer
+STUCK_S = 1.0  # seconds in which nothing moves although something could: then it is said
 SLICE_S = 0.25  # seconds of one wait: a signal that comes just before one is seen after it
 PULL_S = 0.002  # seconds the caller's iterator may take while results wait to be delivered
 TURN_S = 0.05  # seconds for which the caller's own thread waits for a call's turn before others are asked
@@ -201,9 +207,11 @@ class Run:
         self._merged = None if keep is None else keep.merge(self._blocks(), ordered=options.ordered)
         self._size = 1
         self._expected_s = 0.0  # per item of a serial run
+        self._mark: tuple[int, ...] | None = None
+        self._marked = math.inf  # since when it has been the same
         self._in_main = threading.current_thread() is threading.main_thread()
         self._deadline = None if options.timeout is None else clock() + options.timeout
-        self._interrupted = self._ended = self._let_go = False
+        self._interrupted = self._ended = self._cut_short = self._let_go = False
         self._generation = generation()
         _live.add(ref(self, _live.discard))
         if options.buffersize is not None:
@@ -642,13 +650,15 @@ class Run:
             BaseException: what ended the run, Ctrl-C included.
         """
         self.check_process()
+        if self.scheduler.within:  # a finalizer or a signal handler: the run itself has done nothing wrong
+            raise nested()
         try:
             while not self._pending:
                 found = self._next_outcomes()
                 failures = self._keep is not None or self.scheduler.window.failures
                 self._pending += self.sink.parts(found, failures=failures)
         except StopIteration:
-            self.finish(early=self._interrupted)
+            self.finish(early=self._interrupted or self._cut_short)
             raise
         except BaseException:
             self.finish(early=True)
@@ -684,6 +694,8 @@ class Run:
             if isinstance(found, list):
                 self._look_after(found)
                 return found
+            if self._ended:  # a signal handler, a finalizer or an item has closed it meanwhile
+                raise StopIteration
             if found is END or self._interrupted:
                 self._settle_plan()
                 if self.source.error is not None and not self._interrupted:
@@ -774,9 +786,31 @@ class Run:
             seconds = min(seconds, self._pool.due_s())
         due = self.scheduler.due
         seconds = min(seconds, max(0.0, due - now))
-        self.scheduler.wait(seconds)
+        rung = self.scheduler.wait(seconds)
         if self._clock() >= due:
             self.scheduler.tick()
+        if not rung:
+            self._watch_over(self.scheduler.stuck())
+
+    def _watch_over(self, mark: tuple[int, ...] | None) -> None:
+        """Say so, once, when for a second nothing has moved although something could.
+
+        Args:
+            mark: see `Scheduler.stuck`.
+
+        Raises:
+            AutoexecError: instead, where the environment has AUTOEXEC_STRICT.
+        """
+        now = self._clock()
+        if mark != self._mark:
+            self._mark, self._marked = mark, now
+        if mark is None or now - self._marked < STUCK_S:
+            return
+        self._marked = math.inf
+        words = self.scheduler.stuck_words()
+        if os.environ.get("AUTOEXEC_STRICT"):
+            raise AutoexecError(words)
+        _log().warning("%s", words)
 
     def _refill(self, least: int | None = None) -> bool:
         """Pull items from the caller's iterator for the workers; whether there were any.
@@ -864,8 +898,16 @@ class Run:
         if not self._let_go:
             self.finish(early=True, wait=False)
 
+    def end(self) -> None:
+        """Nothing more begins, and nothing is waited for; whoever takes results is told of the end."""
+        if self.elsewhere:
+            return
+        self._ended = self._cut_short = True
+        self.scheduler.close()
+        self.monitor.dismiss()
+
     def finish(self, *, early: bool, wait: bool = True) -> None:
-        """Let everything go: the monitor, the workers, the bar.
+        """Let everything go: the monitor, the workers, the bar. If Ctrl-C ends this, it is to be done again.
 
         Args:
             early: whether results are still missing; what has not begun is then cancelled.
@@ -874,9 +916,13 @@ class Run:
         if self.elsewhere or (self._let_go and _exiting):
             return
         first, self._ended = not self._ended, True
+        self._cut_short = self._cut_short or early
         self.state = State.DONE
         self.scheduler.close()
         self.monitor.dismiss()
+        if self.scheduler.within:  # nothing can be waited for in the middle of something
+            self._finish_elsewhere()
+            return
         if wait and not sys.is_finalizing():
             self.monitor.end()
         # With a journal, what runs is waited for: its results are kept.
@@ -893,6 +939,11 @@ class Run:
             self._keep.close()
         self.sink.close()
         self._let_go = True
+
+    def _finish_elsewhere(self) -> None:
+        """The rest of the end, in a thread of its own; at interpreter shutdown there is none to be had."""
+        with contextlib.suppress(RuntimeError):
+            start_new_thread(lambda: self.finish(early=True), ())
 
     def _remember(self, planner: Planner, early: bool) -> None:
         """What the run has shown: to later plans, and in this one's reason."""
@@ -923,7 +974,12 @@ def _no_chunks() -> Chunks:
     return Chunks(Plan("serial"), 1, single=False, window=None)
 
 
+def _log() -> Logger:
+    import logging
+
+    return logging.getLogger("autoexec")
+
+
 def _note(text: str) -> None:
-    logging = sys.modules.get("logging")
-    if logging is not None:  # who has not imported it (11 ms) has not asked for more than warnings
-        logging.getLogger("autoexec").info(text)
+    if "logging" in sys.modules:  # who has not imported it (11 ms) has not asked for more than warnings
+        _log().info(text)

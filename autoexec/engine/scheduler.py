@@ -10,6 +10,8 @@ works off all events and looks once more after releasing it; who finds it held w
 answer. So no finalizer and no signal handler can hang on it, and few threads queue for it. A consumer, which
 may be the main thread, uses `with` alone: a `KeyboardInterrupt` between `acquire` and `try` would leave the
 lock held for ever.
+A thread is marked in `_inside` from before it tries the lock until after it has let it go: what a finalizer
+or a signal handler asks for in between is done when that is over.
 Rule 4: at release no open track has both a parked slot and a task that it may begin.
 Rule 5, the ledger: each place is in exactly one table, and a run ends only when the source is over and all
 tables but "handed out" are empty. Counts are lengths of tables.
@@ -30,7 +32,7 @@ from ..errors import AutoexecError, BrokenWorker, ItemTimeout, WorkerDied, add_n
 from ..records import spell
 from ..worker.invoke import CallSpec, Error, Task, TaskResult
 from .forks import generation
-from .queues import Line, TaskQueue, part
+from .queues import Line, TaskQueue, counted, part
 from .tracks import DONE, END, Naming, Slot, Track, TrackState
 from .verdict import OK, Try, judge
 from .window import Failed, Window
@@ -43,11 +45,10 @@ if TYPE_CHECKING:
     from .source import Source
     from .tracks import End
 
-__all__ = ["Scheduler"]
+__all__ = ["Scheduler", "fatal", "nested"]
 
 FEW, MANY = 8, 256  # items that one look pulls from the source for groups that cannot begin any
 FULL = 1 << 62
-STUCK_S = 1.0  # seconds in which nothing moves although something could: the watchdog speaks
 
 
 class Scheduler:
@@ -105,12 +106,15 @@ class Scheduler:
         self._most = math.inf if most is None else most
         self._keep, self._ends_at_error, self._item_timeout = keep, ends_at_error, item_timeout
         self._clock, self._timer = clock, timer
-        self._lock, self._owner = allocate_lock(), 0
+        self._lock = allocate_lock()
+        self._inside: set[int] = set()
+        self._torn = False  # whether an event was left in the middle: some slot may wait for what is lost
         self._events: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self._acts: list[Callable[[], object]] = []
         self._out: dict[int, tuple[Task, Slot]] = {}
         self._retries: list[tuple[float, int, Task, TaskQueue]] = []
         self._keeping: dict[int, Task] = {}
+        self._calls: set[Task] = set()  # of an executor, as long as their futures are not done
         self._late: dict[int, Task] = {}  # given up, and not yet judged
         self._timed: deque[tuple[float, int]] = deque()  # tasks with a time limit, the oldest first
         self._serial = self._busy = 0
@@ -123,48 +127,96 @@ class Scheduler:
         self._wants = self._news = self._finishing = False
         self._timer_at = math.inf
         self._generation = generation()
-        self._forward: dict[int, TaskQueue] = {}  # where calls for a queue that was given up go
+        self._forward: dict[TaskQueue, TaskQueue] = {}  # where calls for a queue that was given up go
 
     # The lock ---------------------------------------------------------------------------------------------
 
     def _locked(self, step: Callable[[float], Any] | None = None) -> Any:
         """Work off the events, then do `step`; for consumers, and for whoever is in the main thread."""
         me = get_ident()
-        if self._owner == me:  # from a signal handler or a finalizer, in the middle of it
+        if me in self._inside:  # from a signal handler or a finalizer, in the middle of it
             if step is None:
                 return None
-            raise AutoexecError("results were asked for while the same thread was handing some out")
-        with self._lock:
-            try:
-                self._owner = me
+            raise nested()
+        found: Any = None
+        acts: Iterable[Callable[[], object]] = ()
+        try:
+            self._inside.add(me)
+            with self._lock:
                 now = self._clock()
                 self._work_off(now)
                 found = step(now) if step is not None else None
                 acts = self._settled(now)
-            finally:
-                self._owner = 0
-        for act in acts:
-            act()
-        if self._events:
-            self._try()
+        except BaseException as error:
+            self._tear(error)
+            raise
+        finally:
+            self._inside.discard(me)
+            self._act(acts)
+            if self._events:
+                self._try()
         return found
+
+    def _soon(self, step: Callable[[float], None]) -> None:
+        """Do something at once, or if this thread is in the middle of something else, right after that."""
+        if self.within:
+            self._events.append((step, ()))
+        else:
+            self._locked(step)
+
+    @property
+    def within(self) -> bool:
+        """Whether this thread is in the middle of something here: a finalizer, or a signal handler, asks."""
+        return get_ident() in self._inside
 
     def _try(self) -> None:
         """Work off the events, unless somebody else is at it and will look once more."""
-        if threading.main_thread().ident == get_ident():
+        me = get_ident()
+        if threading.main_thread().ident == me:
             self._locked()
             return
-        while self._events and self._lock.acquire(False):
+        while self._events and me not in self._inside:
+            acts: Iterable[Callable[[], object]] | None = None
             try:
-                self._owner = get_ident()
-                now = self._clock()
-                self._work_off(now)
-                acts = self._settled(now)
+                self._inside.add(me)
+                if not self._lock.acquire(False):
+                    return
+                try:
+                    now = self._clock()
+                    self._work_off(now)
+                    acts = self._settled(now)
+                finally:
+                    self._lock.release()
+            except BaseException as error:
+                self._tear(error)
+                raise
             finally:
-                self._owner = 0
-                self._lock.release()
-            for act in acts:
+                self._inside.discard(me)
+            self._act(acts)
+
+    def _tear(self, error: BaseException) -> None:
+        """Something was left in the middle: nobody knows what is lost, so that this cannot go on."""
+        self._torn = True
+        self._events.append((self._on_crash, (error,)))
+
+    def _act(self, acts: Iterable[Callable[[], object]]) -> None:
+        """What is to be done without the lock; what is left of it after an error is done by the next one."""
+        left = iter(acts)
+        try:
+            for act in left:
                 act()
+        except BaseException as error:
+            self._events.append((self._on_left, (list(left),)))
+            if not isinstance(error, Exception):
+                self._tear(error)
+                raise
+            self.crashed(error)
+
+    def _on_left(self, now: float, acts: list[Callable[[], object]]) -> None:
+        self._acts += acts
+
+    def _on_crash(self, now: float, error: BaseException) -> None:
+        self._crash(error)
 
     def _work_off(self, now: float) -> None:
         events = self._events
@@ -173,11 +225,16 @@ class Scheduler:
             try:
                 handle(now, *about)
             except Exception as error:  # a fault of ours: whoever waits must hear of it
+                self._torn = True
                 self._crash(error)
 
     def _settled(self, now: float) -> list[Callable[[], object]]:
         """Give out what may be given out, ring who waits; what is to be done without the lock."""
-        self._match(now)
+        try:
+            self._match(now)
+        except Exception as error:  # a fault of ours, as in an event
+            self._torn = True
+            self._crash(error)
         if self._wants and (self._news or self._something()):
             self._wants = self._news = False
             self._bell.release()
@@ -313,7 +370,7 @@ class Scheduler:
 
     def crashed(self, error: BaseException) -> None:
         """Something escaped a thread of ours: the run ends with it."""
-        self._post(lambda now: self._crash(error))
+        self._post(self._on_crash, error)
 
     def returned(self, slot: Slot, task: Task) -> None:
         """A task was never begun, and never will be."""
@@ -343,7 +400,22 @@ class Scheduler:
             found = [task for each in queues for task in each.waiting()]
             return found + [task for _, _, task, where in self._retries if queue in (None, where)]
 
-        return self._locked(step)  # type: ignore[no-any-return]
+        # A signal handler may ask, too: what it sees may be in the middle of a change.
+        return step(0.0) if self.within else self._locked(step)
+
+    def take_back(self, task: Task) -> bool:
+        """Take a call away that waits, or that is to run again; False if somebody has it."""
+
+        def step(_: float) -> bool:
+            again = next((entry for entry in self._retries if entry[2] is task), None)
+            if again is not None:
+                self._retries.remove(again)
+                heapq.heapify(self._retries)
+                self._withdraw(again[3], task)
+                return True
+            return self._drop(task)
+
+        return bool(self._locked(step))
 
     def left(self, track: Track) -> list[Task]:
         """The tasks that the slots of a track have; nobody waits for them any more."""
@@ -357,20 +429,21 @@ class Scheduler:
                 if not slot.tasks:
                     self._free_one(track)
                 self._left += len(task.items)
+                self._calls.discard(task)
             return found
 
         return self._locked(step)  # type: ignore[no-any-return]
 
     def take_over(self, slot: Slot, task: Task) -> bool:
-        """Give a task that waits to a slot that nobody else knows; False if it does not wait any more."""
+        """Give a task that waits to a slot of a track that nobody else knows; False if it does not wait."""
 
         def step(now: float) -> bool:
-            if not any(queue.drop(task) for queue in self.queues):
+            queue = next((each for each in self.queues if each.drop(task)), None)
+            if queue is None:
                 return False
-            slot.track.queue = next(iter(self.queues))
-            if task.group is not None:
-                task.group.users -= 1
-                task.group = None
+            slot.track.queue = queue
+            if queue.limits is not None:  # it counts, whatever they say: somebody waits for it
+                task.ticket = queue.limits.begin(task.group.group, now)
             self._give_to(slot, task, now)
             return True
 
@@ -382,12 +455,25 @@ class Scheduler:
         def step(_: float) -> None:
             tasks = sorted(source.waiting(), key=lambda task: task.place)
             source.clear()
-            self._forward[id(source)] = target
+            self._forward[source] = target
+            self._forward.pop(target, None)
             for task in tasks:
-                name = task.group.group.name if task.group is not None else ""
-                self._requeue(task, target, name)
+                self._rehome(task, source, target)
+            if source in self.queues:
+                self.queues.remove(source)
 
-        self._locked(step)
+        self._soon(step)
+
+    def _home(self, queue: TaskQueue) -> TaskQueue:
+        """Where the calls of a queue wait by now."""
+        while queue in self._forward:
+            queue = self._forward[queue]
+        return queue
+
+    def _rehome(self, task: Task, source: TaskQueue, target: TaskQueue) -> None:
+        line: Line | None = task.group
+        self._leave(source, line)
+        self._requeue(task, target, line.group.name if line is not None else "")
 
     def _requeue(self, task: Task, queue: TaskQueue, name: str) -> None:
         if queue not in self.queues:
@@ -405,7 +491,7 @@ class Scheduler:
             track.most += more
             track.allowed += more
 
-        self._locked(step)
+        self._soon(step)
 
     def join(self) -> None:
         """Wait until all calls that were put are done; `close(finish=True)` comes first."""
@@ -437,30 +523,33 @@ class Scheduler:
             BaseException: what ended the run.
             AutoexecError: if the tables do not add up at the end.
         """
-        return self._locked(self._taken)  # type: ignore[no-any-return]
+        found = self._locked(self._taken)
+        if isinstance(found, BaseException):
+            raise found
+        return found  # type: ignore[no-any-return]
 
-    def _taken(self, now: float) -> list[Any] | End | None:
+    def _taken(self, now: float) -> list[Any] | End | BaseException | None:
         self.delivered = self.window.handed
         self._resumed()
         if block := self.window.pop():
             return block
         if self.error is not None:
-            raise self.error
+            return self.error
         if self.source is None or self._finished():
-            self._check()
-            return END
+            return self._checked() or END
         self._bell.acquire(False)
         self._wants = True
         return None
 
     def _resumed(self) -> None:
         """The consumer comes again after an error: what lies behind that may begin."""
-        if self.window.handed > self._below or (not self.window.ordered and not self.window.ready):
+        window = self.window
+        if window.handed > self._below if window.ordered else not window.ready:
             self._below = math.inf
 
-    def wait(self, seconds: float) -> None:
-        """Until there may be something to take, or for so many seconds."""
-        self._bell.acquire(timeout=max(0.0, seconds))
+    def wait(self, seconds: float) -> bool:
+        """Until there may be something to take, or for so many seconds; whether it was the former."""
+        return self._bell.acquire(timeout=max(0.0, seconds))
 
     def ring(self) -> None:
         """End a wait."""
@@ -516,7 +605,7 @@ class Scheduler:
                 self._drain(track)
             self._check_sum()
 
-        self._locked(step)
+        self._soon(step)
 
     def give_back(self, slot: Slot, task: Task, at: int) -> None:
         """The items of a task from `at` on were taken away from the slot that has it: they wait again."""
@@ -525,7 +614,7 @@ class Scheduler:
             if task.serial in self._out and at < len(task.items):
                 left = part(task, at, len(task.items))
                 task.items = task.items[:at]
-                slot.track.queue.put(left, first=True)
+                slot.track.queue.put(counted(left), first=True)
 
         self._locked(step)
 
@@ -569,7 +658,7 @@ class Scheduler:
             else:
                 self.queue.limit(limits)
 
-        self._locked(step)
+        self._soon(step)
 
     def tell_limits(self, change: Callable[[], object]) -> None:
         """Change something about limits, under the lock; it must run no code of the user's."""
@@ -579,7 +668,7 @@ class Scheduler:
             for queue in self.queues:
                 queue.revive()
 
-        self._locked(step)
+        self._soon(step)
 
     def allow(self, track: Track, busy: int) -> None:
         """So many slots of a track may be busy from now on."""
@@ -587,7 +676,7 @@ class Scheduler:
         def step(_: float) -> None:
             track.allowed = busy
 
-        self._locked(step)
+        self._soon(step)
 
     def warm_up(self, track: Track, count: int) -> int:
         """Have up to `count` more slots at hand for tasks to come; how many are new."""
@@ -624,6 +713,30 @@ class Scheduler:
         """When to tick, at the latest."""
         return self._timer_at
 
+    def stuck(self) -> tuple[int, ...] | None:
+        """Whether a consumer waits for what nobody is going to do, by a fault of ours; None if it does not.
+
+        Nothing is out, nothing is due at any time, and a worker has nothing to do; but not all is handed out.
+
+        Returns:
+            A mark that is another one once anything has moved.
+        """
+        return self._locked(self._stuck)  # type: ignore[no-any-return]
+
+    def _stuck(self, now: float) -> tuple[int, ...] | None:
+        source = self.source
+        assert source is not None
+        moves = self._out or self._late or self._keeping or self._due() < math.inf or self.window.due
+        if moves or self.closing or any(queue.naming for queue in self.queues):
+            return None
+        if not (self._open() or source.at_hand) or not any(map(_idle, self.tracks)):
+            return None
+        return self._serial, self.window.ready, self.window.handed
+
+    def stuck_words(self) -> str:
+        """What the tables hold, for whoever is to find out why nothing moves."""
+        return f"nothing moves although something could: {self._told(self.ledger())}"
+
     def enough_out(self) -> bool:
         """Whether workers have something to do for a while."""
         return len(self._out) + self.queue.items >= 2 * sum(len(track.slots) for track in self.tracks)
@@ -637,7 +750,8 @@ class Scheduler:
 
     def _asked_ahead(self, now: float, slot: Slot) -> None:
         track, found = slot.track, None
-        if track.state is TrackState.OPEN and not track.held and self._plenty(track):
+        patient = self._item_timeout is None  # else no item may wait behind one that takes too long
+        if patient and track.state is TrackState.OPEN and not track.held and self._plenty(track):
             found = self._pick(track, now, naming=False)
         if isinstance(found, Task):
             self._give_to(slot, found, now)
@@ -718,15 +832,15 @@ class Scheduler:
         line: Line | None = task.group
         self._tell_limits(now, queue, task, result, tries)
         if result.withdrawn:
-            self._withdrawn += len(task.items)
-            self._leave(queue, line)
+            self._withdraw(queue, task)
             return
+        goes = True
         if len(task.items) > len(outcomes):
-            self._back(slot.track, task, len(outcomes), split=result.split)
+            goes = not self._back(slot.track, task, len(outcomes), split=result.split)
         problems = {one.at: one for one in tries if one.error is not None}
         if result.clean and not problems:
             self._finish(slot, task, task.place, outcomes)
-            if outcomes:
+            if goes:
                 self._leave(queue, line)
             return
         final: list[Any] = []
@@ -741,7 +855,7 @@ class Scheduler:
             else:
                 final.append(outcome)
         self._finish(slot, task, start, final)
-        if outcomes:
+        if goes:
             self._leave(queue, line)
 
     def _tell_limits(
@@ -762,36 +876,34 @@ class Scheduler:
             for answer in answers[1:]:
                 limits.also(line.group, now, answer, seconds)
         for other in self.queues:
-            if other is queue:
-                other.ended(line)
             if other.limits is limits:
-                other.revive()
+                other.ended(line.group)
 
-    def _back(self, track: Track, task: Task, at: int, *, split: bool = False) -> None:
-        """Items of a task that were not begun wait again: all together, in shares, or one by one."""
-        queue = track.queue
+    def _back(self, track: Track, task: Task, at: int, *, split: bool = False) -> bool:
+        """Items of a task that were not begun wait again: all together, in shares, or one by one.
+
+        Returns:
+            Whether it is the task itself that waits, and not parts of it.
+        """
         if at == 0 and not split:
             task.attempt -= 1
-            self._put_again(queue, task)
-            return
+            self._put_again(track.queue, task)
+            return True
         size = len(task.items)
         step = 1 if split else max(1, -(-(size - at) // (2 * max(1, len(track.slots)))))
         for start in reversed(range(at, size, step)):
             left = part(task, start, min(size, start + step))
             left.alone = True
-            if left.group is not None:
-                left.group.users += 1
-            self._put_again(queue, left)
+            track.queue.put(counted(left), first=True)
+        return False
 
     def _put_again(self, queue: TaskQueue, task: Task) -> None:
         """A task waits again, before the others; where its queue was given up, in the one that followed."""
-        target = self._forward.get(id(queue), queue)
-        if target is queue:
+        home = self._home(queue)
+        if home is queue:
             queue.put(task, first=True)
-            return
-        line: Line | None = task.group
-        self._requeue(task, target, line.group.name if line is not None else "")
-        self._leave(queue, line)
+        else:
+            self._rehome(task, queue, home)
 
     def _again(
         self, now: float, queue: TaskQueue, task: Task, at: int, problem: Try, result: TaskResult
@@ -808,10 +920,8 @@ class Scheduler:
         if refusal:
             again.notes.append(refusal)
             return False
-        if again.group is not None:
-            again.group.users += 1
         self._serial += 1
-        heapq.heappush(self._retries, (now + problem.delay_s, self._serial, again, queue))
+        heapq.heappush(self._retries, (now + problem.delay_s, self._serial, counted(again), queue))
         return True
 
     def _given_up(
@@ -824,7 +934,7 @@ class Scheduler:
             kind = problem.kind if problem is not None else ""
             name = task.group.group.name if task.group is not None else ""
             queue.limits.failed(kind or type(outcome.error).__qualname__, name)
-        if self._ends_at_error or fatal(outcome.error):
+        if task.future is None and (self._ends_at_error or fatal(outcome.error)):
             self._below = min(self._below, place if self.window.ordered else -1)
             if self.source is not None and self.source.scattered:
                 self.source.end_at(place)
@@ -837,7 +947,7 @@ class Scheduler:
             return
         if task.future is not None:
             self._resolved += len(outcomes)
-            slot.todo.append(partial(resolve, task.future, outcomes[0]))
+            slot.todo.append(partial(self._resolve, task, outcomes[0]))
         elif self._keep is not None and not all(type(outcome) is Failed for outcome in outcomes):
             self._serial += 1
             held = part(task, place - task.place, place - task.place + len(outcomes))
@@ -846,6 +956,12 @@ class Scheduler:
             slot.todo.append(partial(self._write, held, outcomes))
         else:
             self.window.add(place, outcomes)
+
+    def _resolve(self, task: Task, outcome: Any) -> None:
+        """A call has ended: its future hears of it, unless it was cancelled and never begun."""
+        self._calls.discard(task)
+        if task.begin() and (self.error is None or not task.future.done()):
+            resolve(task.future, outcome)
 
     def _write(self, task: Task, outcomes: list[Any]) -> None:
         """Items into the journal: in the worker's own thread, without the lock."""
@@ -871,12 +987,14 @@ class Scheduler:
 
     def _match(self, now: float) -> None:
         """Give tasks to slots that wait, and make slots where more may begin than wait."""
-        self._look = FEW
+        self._look = max(self._look, FEW)
         for track in self.tracks:
             if track.state is TrackState.OPEN and not track.held:
-                self._match_track(track, now)
+                if track.queue.items or self.source is not None:  # an executor may have many without
+                    self._match_track(track, now)
             elif track.parked and track.state is not TrackState.OPENING and not track.held:
                 self._dismiss(track)
+        self._look = FEW
         for queue in self.queues:
             if queue.refused:
                 self._refuse(queue)
@@ -946,7 +1064,7 @@ class Scheduler:
         source, spec = self.source, self.spec
         assert source is not None
         assert spec is not None
-        if self._below < math.inf and (self._below < 0 or source.position >= self._below):
+        if self._below < math.inf and min(queue.raw_place, source.position) >= self._below:
             return None
         if self._slow_names and queue.limits is not None and (queue.naming or not naming):
             return None
@@ -996,10 +1114,8 @@ class Scheduler:
         return Naming(queue, singles)
 
     def _enqueue(self, queue: TaskQueue, task: Task, name: str) -> None:
-        line = queue.line(name)
-        task.group = line
-        line.users += 1
-        queue.put(task)
+        task.group = queue.line(name)
+        queue.put(counted(task))
 
     def _enqueue_runs(self, queue: TaskQueue, task: Task, names: list[str]) -> None:
         """Neighbours of one group together, unless each call waits for its turn at a rate."""
@@ -1042,7 +1158,7 @@ class Scheduler:
                 failed = self._given_up(queue, task, at, error, None, "no worker")
                 if task.future is not None:
                     self._resolved += 1
-                    self._acts.append(partial(resolve, task.future, failed))
+                    self._acts.append(partial(self._resolve, task, failed))
                 else:
                     self.window.add(task.place + at, [failed])
             queue.let_go(line)
@@ -1086,9 +1202,9 @@ class Scheduler:
                 self._back(track, task, 0)
         slot.tasks.clear()
         if isinstance(slot.mail, Naming):
-            for task in slot.mail.tasks:
-                self._enqueue(track.queue, task, "")
             track.queue.naming -= len(slot.mail.tasks)
+            track.queue.put_raw(slot.mail.tasks)
+            slot.mail = None
         if not track.slots and track.state is TrackState.OPEN:
             self._on_failed(now, track, error)
 
@@ -1098,6 +1214,8 @@ class Scheduler:
             count = len(slot.tasks)
             self._crash(AutoexecError(f"a worker of {track.name} ended while it held {count} tasks"))
         track.slots.discard(slot)
+        self._acts += slot.todo  # there is some if it was told of the end too early
+        slot.todo.clear()
         if slot.parked:
             slot.parked = False
             track.parked.remove(slot)
@@ -1120,11 +1238,20 @@ class Scheduler:
         parked, track.parked = track.parked, []
         for slot in parked:
             self._tell(slot, END)
+        if self._torn:
+            self._free_all(track)
+
+    def _free_all(self, track: Track) -> None:
+        """What some slots wait for may have been lost: they all are told that this is the end."""
+        for slot in track.slots:
+            if slot.gate is not None:
+                slot.mail = slot.mail or END
+                _open_gate(slot)
 
     # Time -------------------------------------------------------------------------------------------------
 
     def _due(self) -> float:
-        due = min((queue.due for queue in self.queues), default=math.inf)
+        due = min((queue.due for queue in self.queues if queue.limits is not None), default=math.inf)
         if self._retries:
             due = min(due, self._retries[0][0])
         if self._timed:
@@ -1133,6 +1260,8 @@ class Scheduler:
 
     def _due_now(self, now: float) -> None:
         self._look = MANY
+        for queue in self.queues:
+            queue.ring(now)
         while self._retries and self._retries[0][0] <= now:
             _, _, task, queue = heapq.heappop(self._retries)
             self._put_again(queue, task)
@@ -1174,15 +1303,28 @@ class Scheduler:
     def _on_put(self, now: float, task: Task, queue: TaskQueue) -> None:
         self._put += 1
         task.place = self._put
-        self._requeue(task, self._forward.get(id(queue), queue), task.group or "")
+        if self.error is not None:
+            self._withdrawn += 1
+            task.group = None
+            self._acts.append(partial(self._fail_call, task))
+            return
+        self._calls.add(task)
+        self._requeue(task, self._home(queue), task.group or "")
 
     def _on_cancelled(self, now: float, task: Task, gone: list[bool]) -> None:
-        for queue in self.queues:
-            if queue.drop(task):
-                self._withdrawn += 1
-                self._leave(queue, task.group)
-                gone.append(True)
-                return
+        if self._drop(task):
+            gone.append(True)
+
+    def _drop(self, task: Task) -> bool:
+        queue = next((each for each in self.queues if each.drop(task)), None)
+        if queue is not None:
+            self._withdraw(queue, task)
+        return queue is not None
+
+    def _withdraw(self, queue: TaskQueue, task: Task) -> None:
+        self._withdrawn += len(task.items)
+        self._calls.discard(task)
+        self._leave(queue, task.group)
 
     def _ready_to_end(self) -> bool:
         if self._open() and self.error is None:
@@ -1199,6 +1341,19 @@ class Scheduler:
         if self.error is None:
             self.error = error
         self.closing = self._news = True
+        if self.source is None:
+            self._fail_calls()
+
+    def _fail_calls(self) -> None:
+        """An executor cannot go on: whoever waits for a call hears of it."""
+        self._withdrawn += sum(queue.clear() for queue in self.queues) + len(self._retries)
+        self._retries.clear()
+        self._acts += [partial(self._fail_call, task) for task in self._calls]
+
+    def _fail_call(self, task: Task) -> None:
+        broken = AutoexecError(f"the executor cannot go on: {self.error!r}")
+        broken.__cause__ = self.error
+        self._resolve(task, Failed(broken, 0, None, False, "", []))
 
     def _on_news(self, now: float) -> None:
         self._news = True
@@ -1268,22 +1423,30 @@ class Scheduler:
         if counts["pulled"] != sum(counts.values()) - counts["pulled"]:
             raise self._mismatch(counts)
 
-    def _check(self) -> None:
-        """A run ends when every place has been handed out.
-
-        Raises:
-            AutoexecError: if not.
-        """
+    def _checked(self) -> AutoexecError | None:
+        """What is wrong with the end of a run: it ends when every place has been handed out."""
         counts = self.ledger()
-        if counts["pulled"] != counts["delivered"]:
-            raise self._mismatch(counts)
+        return None if counts["pulled"] == counts["delivered"] else self._mismatch(counts)
 
     def _mismatch(self, counts: dict[str, int]) -> AutoexecError:
+        return AutoexecError(f"results were lost, which must not happen: {self._told(counts)}")
+
+    def _told(self, counts: dict[str, int]) -> str:
         told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        return AutoexecError(
-            f"results were lost, which must not happen: {told}; states: {', '.join(self.states)}; "
-            "please report this with the script"
-        )
+        return f"{told}; states: {', '.join(self.states)}; please report this with the script"
+
+
+def _idle(track: Track) -> bool:
+    """Whether a track is open and could run something."""
+    if track.state is not TrackState.OPEN or track.held or track.busy >= track.allowed:
+        return False
+    grows = track.elastic and len(track.slots) < track.most
+    return bool(track.parked) or grows or not (track.elastic or track.threaded)
+
+
+def nested() -> AutoexecError:
+    """The error of who asks for something in the middle of something else in the same thread."""
+    return AutoexecError("results were asked for while the same thread was handing some out")
 
 
 def _open_gate(slot: Slot) -> None:

@@ -142,7 +142,6 @@ class Submissions:
         )
         self.scheduler.on_failed = self._failed
         self.limits = Limits(options) if options.attended else None  # shared by all functions: so are rates
-        self._helping = Track("helping", TaskQueue(), 0, _single(), threaded=False, bounded=True)
         self._stuck_at = 0.0
 
     # Submitting -------------------------------------------------------------------------------------------
@@ -223,7 +222,7 @@ class Submissions:
 
     def _reroute(self, route: Route, task: Task) -> bool:
         """Another way for a call whose route has failed; False if there is none."""
-        if not self.scheduler.cancelled(task):
+        if not self.scheduler.take_back(task):
             return True  # somebody has it already
         with self.lock:
             self._routes = {key: other for key, other in self._routes.items() if other is not route}
@@ -250,7 +249,8 @@ class Submissions:
             try:
                 self._reroute(route, task)
             except RuntimeError as error:
-                task.future.set_exception(error)
+                if task.begin():  # else it was cancelled just now
+                    task.future.set_exception(error)
 
     def _route(self, plan: Plan, func: Callable[..., Any]) -> Route:
         if plan.backend == "serial":
@@ -305,7 +305,7 @@ class Submissions:
 
     def help(self, task: Task) -> bool:
         """Run a call that nobody has begun in this thread, a worker that waits for it; whether it was run."""
-        slot = Slot(self._helping, threaded=False)
+        slot = Slot(Track("helping", TaskQueue(), 0, _single(), threaded=False, bounded=True), threaded=False)
         if serving.depth >= DEEP or not self.scheduler.take_over(slot, task):
             return False
         serving.depth += 1

@@ -266,9 +266,7 @@ class Story:
 
 
 @given(steps=STEPS, cap=st.integers(1, 5), retries=st.integers(0, 2), most=st.integers(1, 4))
-def test_nothing_is_lost_or_doubled(
-    steps: list[tuple[str, int]], cap: int, retries: int, most: int
-) -> None:
+def test_nothing_is_lost_or_doubled(steps: list[tuple[str, int]], cap: int, retries: int, most: int) -> None:
     """Whatever happens in whatever order: each item comes out once, within the limit and the retries."""
     story = Story(cap, retries, most)
     for what, number in steps:
