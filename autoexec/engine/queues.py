@@ -15,6 +15,7 @@ from ..worker.invoke import Task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .group import Group
     from .limits import Limits
 
 __all__ = ["Line", "TaskQueue", "counted", "part"]

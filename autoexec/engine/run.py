@@ -970,7 +970,7 @@ def _let_all_go() -> None:
 
 
 def _no_chunks() -> Chunks:
-    """Tasks for the caller's own thread are as large as it says, also towards the end: it shares with nobody."""
+    """Tasks for the caller's own thread: as large as it says, up to the end, as it shares with nobody."""
     return Chunks(Plan("serial"), 1, single=False, window=None)
 
 
