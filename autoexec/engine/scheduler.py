@@ -625,7 +625,7 @@ class Scheduler:
             return False
         if source.sequence is not None:
             return bool(source.at_hand) and self._room() <= 0
-        return not source.ended and self.to_pull() <= 0
+        return not (source.ended or source.at_hand) and self.to_pull() <= 0
 
     def finished(self, most: int) -> list[Any]:
         """Some values that wait for the consumer, taken all over the window."""
