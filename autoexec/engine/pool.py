@@ -202,19 +202,22 @@ class Pool:
 
     def first_ended(self, profile: Profile, *, importing: bool) -> None:
         """The first item, which ran in the caller's own thread while this began, has ended."""
-        held = self._ramp.holds
-        self.open_up()
-        if not self.plan.adaptive or importing:
+        if self.plan.adaptive and not importing and self._first_shows(profile):
             return
+        self.open_up()  # not before: it would let out what is better run elsewhere
+
+    def _first_shows(self, profile: Profile) -> bool:
+        """Learn from the first item; whether the others are run in another way."""
         if self._contention is not None:
             self._contention.first_ended(profile.held_s)
-            if held and sizing.mixes(profile) and self._left_alone(profile):
-                return
+            if self._ramp.holds and sizing.mixes(profile) and self._left_alone(profile):
+                return True
         limits = self._run.sink.limits
         if limits is not None:
             # What a single call computes may be its imports, or the first connection to a host.
             seconds = profile.held_s if profile.items > 1 else 0.0
             self._run.scheduler.tell_limits(lambda: limits.profiled(profile.wall_s, seconds))
+        return False
 
     def _left_alone(self, profile: Profile) -> bool:
         """Change to processes if that is better; the first call was alone, and no other one is out."""

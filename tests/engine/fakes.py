@@ -461,7 +461,7 @@ class Act:
         return stepped
 
     def finish(self) -> list[Any]:
-        """All tasks end well, one after the other, until all results are there."""
+        """All tasks end well, one after the other, until all results are there, which are returned."""
 
         def end_one() -> None:
             for backend in self.planner.opened:
@@ -470,7 +470,8 @@ class Act:
             self.meanwhile.append(end_one)
 
         self.meanwhile.append(end_one)
-        return list(self.results())
+        self.given += self.results()
+        return self.given
 
     def wait(self, seconds: float) -> None:
         """Let time pass, tick by tick."""
