@@ -77,6 +77,10 @@ class _Blocks:
         return self
 
     def __next__(self) -> Iterator[Any]:
+        try:
+            self.run.check_process()
+        except AutoexecError as error:  # raised here it would be the end of the chain, and told only once
+            return _Error(error)
         me = get_ident()
         if me in self._readers or self.run.scheduler.within:
             # No error of ours may leave this method: the chain would take it for the end of all blocks.
@@ -133,6 +137,7 @@ class Results(_Iterator["R"]):
     def __next__(self) -> R:
         if self._blocks.closed:
             raise StopIteration
+        self._run.check_process()
         return next(self._flat)
 
     def __length_hint__(self) -> int:

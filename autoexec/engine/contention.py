@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from ..decide.crowding import Crowding
 from ..records import Profile
@@ -32,18 +33,27 @@ class OthersClock:
 
 
 class Contention:
-    """Watches one backend of threads; used by one thread at a time."""
+    """Watches one backend of threads; used by one thread at a time.
 
-    __slots__ = ("_clock", "_crowd", "_due", "_since")
+    Args:
+        clock: tells the time in seconds.
+        others: see `OthersClock.read`; None reads this process.
+    """
 
-    def __init__(self) -> None:
-        self._since = self._due = time.perf_counter()
-        self._clock = OthersClock()
-        self._crowd = Crowding(self._since, self._clock.read()[0])
+    __slots__ = ("_clock", "_crowd", "_due", "_others", "_since")
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        others: Callable[[], tuple[float, bool]] | None = None,
+    ) -> None:
+        self._clock, self._others = clock, others or OthersClock().read
+        self._since = self._due = clock()
+        self._crowd = Crowding(self._since, self._others()[0])
 
     def due_s(self) -> float:
         """Seconds until the next look; they grow as the calls grow old."""
-        return max(0.001, self._due - time.perf_counter())
+        return max(0.001, self._due - self._clock())
 
     def verdict(self, profile: Profile) -> bool | None:
         """Whether calls in general do as `profile` says; None while that is open."""
@@ -70,9 +80,9 @@ class Contention:
             profile: what was thought so far.
             left: items that have not begun, or None if unknown.
         """
-        now = time.perf_counter()
+        now = self._clock()
         self._due = now + max(LOOK_S, LOOK_SHARE * (now - self._since))
-        cpu, same = self._clock.read()
+        cpu, same = self._others()
         if same:
             self._crowd.look(now, cpu, begun=begun, running=running)
         else:

@@ -19,16 +19,27 @@ class Memory:
 
     Args:
         item_bytes: what one item adds, 0 where nobody knows.
+        clock: tells the time in seconds.
+        left: tells the bytes that are left, and those that there may be at most.
+        kills: tells how many processes the kernel has ended so far.
     """
 
-    def __init__(self, item_bytes: int) -> None:
+    def __init__(
+        self,
+        item_bytes: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        left: Callable[[], tuple[int, int | None]] = machine.memory_now,
+        kills: Callable[[], int] = machine.oom_kills,
+    ) -> None:
+        self._clock, self._left, self._count_kills = clock, left, kills
         self._item_bytes = item_bytes
         self._admission = Admission()
         self._lock = threading.Lock()
         self._looked = 0.0
         self._roomy = True
         self._slack = 0  # bytes that tasks may still take before another look
-        self._kills = machine.oom_kills()
+        self._kills = kills()
 
     def roomy(self, running: int, most: int, still: Callable[[int], int]) -> bool:
         """Whether one more task may begin.
@@ -38,7 +49,7 @@ class Memory:
             most: bytes that an item was seen to add to a worker.
             still: tells what those under way, and one more, would still take if each came to so many bytes.
         """
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             item = max(self._item_bytes, most)
             if now - self._looked > LOOK_S or not self._roomy or self._slack < item:
@@ -48,7 +59,7 @@ class Memory:
             return self._roomy
 
     def _look(self, now: float, running: int, item: int, still: Callable[[int], int]) -> bool:
-        available, limit = machine.memory_now()
+        available, limit = self._left()
         wanted, floor = (running + 1) * item, AGAIN * reserve(limit)
         if item and available - wanted < floor:  # else there is enough, whatever they have taken already
             wanted = still(item)
@@ -66,10 +77,10 @@ class Memory:
             running: tasks that are under way elsewhere: no more than so many begin for a while, then.
         """
         with self._lock:
-            before, self._kills = self._kills, machine.oom_kills()
+            before, self._kills = self._kills, self._count_kills()
             if self._kills > before:
                 first = self._admission.kills == 0
-                self._admission.killed(running, time.monotonic())
+                self._admission.killed(running, self._clock())
                 self._roomy = False
                 if first:
                     _warn("the kernel has ended a worker")

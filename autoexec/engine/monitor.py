@@ -165,6 +165,11 @@ class Monitor:
         if threading.current_thread() is not self._thread:
             self._start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has a thread."""
+        return self._thread is not None
+
     def rest(self) -> None:
         """Nothing is to be watched any more; the time is kept as long as something is due."""
         self._measuring.clear()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from ..backends.registry import shape_of
 from ..decide import sizing
 from ..decide.drift import Drift
@@ -18,7 +16,6 @@ from .tracks import Chunks, Track, TrackState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from .run import Run
@@ -28,7 +25,7 @@ __all__ = ["Pool"]
 RAMP = 16  # calls sent out at first when the only evidence is that one call waits
 TEND_S = 0.05  # seconds between two looks while the caller's thread is inside an item
 PULLED = 4096  # items of a task of an input that has to be pulled: it is not read too far ahead
-WEIGH_AFTER, WEIGHED = 64, 32  # results between two that are weighed, and how many of these count
+WEIGHED = 32  # results that are weighed before the window grows
 
 
 class Pool:
@@ -45,7 +42,6 @@ class Pool:
         next_profile: what that rests on.
         spare: the pool that is to follow, if it is open already.
         waited: whether its threads have to end before the next pool is opened.
-        rejoined: whether the caller's thread is back from the item that ran when it was opened.
     """
 
     def __init__(self, run: Run, plan: Plan, profile: Profile) -> None:
@@ -73,16 +69,14 @@ class Pool:
         self.next_plan: Plan | None = None
         self.next_profile = profile
         self.spare: Pool | None = None
-        self.waited = self.rejoined = False
-        self._first_out = False  # whether the caller's thread was inside an item when this was opened
-        self._drift = Drift(plan, profile, time.perf_counter())
+        self.waited = False
+        self._clock = run.clock
+        self._drift = Drift(plan, profile, self._clock())
         kept = options.in_process or options.item_timeout is not None
         self._free = options.backend == "auto" and not kept  # to leave this process
         watched = plan.adaptive and plan.backend == "threads" and run.planner.machine.gil and self._free
-        self._contention = Contention() if watched else None
-        self._ramp = Ramp()
-        self._weights: list[int] = []
-        self._arrivals = 0
+        self._contention = Contention(self._clock) if watched else None
+        self._ramp = Ramp(self._clock)
 
     # Opening ----------------------------------------------------------------------------------------------
 
@@ -109,10 +103,15 @@ class Pool:
         except (OSError, RuntimeError) as error:
             scheduler.not_opened(track, error)
             return False
+        return True
+
+    def begin(self) -> None:
+        """Its workers may ask from now on; until then the limits are those of the pool before it."""
+        run = self._run
         self._attend()
         if run.options.buffersize is None:
-            scheduler.room = sizing.window_size(self.profile, self.plan.at_once, track.chunks.size)
-        return True
+            run.scheduler.room = sizing.window_size(self.profile, self.plan.at_once, self.track.chunks.size)
+        run.scheduler.opened(self.track)
 
     def _attend(self) -> None:
         """Limits, where the plan adapts or the options ask for attention."""
@@ -121,24 +120,22 @@ class Pool:
             run.limit()
             limits = run.sink.limits
             assert limits is not None
+            gil = run.planner.machine.gil
             sampled = profile if profile.items and not profile.partial else None
             run.scheduler.tell_limits(
                 lambda: limits.adapt(
                     plan.max_workers,
                     profile.remaining,
                     sampled.wall_s if sampled is not None else None,
-                    sampled.held_s if sampled is not None else 0.0,
+                    sampled.held_s if sampled is not None and gil else 0.0,
                 )
             )
-            if not run.planner.machine.gil:
+            if not gil:
                 limits.held_share = 0.0
             elif sampled is not None and sampled.cpu_s > 0.0:
                 limits.held_share = sampled.held_s / sampled.cpu_s
-        elif run.sink.limits is not None:
-            if run.options.attended:
-                run.scheduler.tell_limits(run.sink.limits.let_go)
-            else:
-                run.scheduler.attend(None)
+        elif run.sink.limits is not None:  # they still count, and hold nobody back
+            run.scheduler.tell_limits(run.sink.limits.let_go)
 
     def _blocked(self, task: Any, seconds: float) -> None:
         from ..introspect import name_of
@@ -153,10 +150,6 @@ class Pool:
 
             logging.getLogger("autoexec").warning("%s", words[0])
 
-    def begin(self) -> None:
-        """Its workers may ask from now on."""
-        self._run.scheduler.opened(self.track)
-
     @property
     def starting(self) -> bool:
         """Whether no worker has finished anything yet, and some have to be started first."""
@@ -170,8 +163,7 @@ class Pool:
         Short runs do not wait for what that call shows after its wait, nor do those of which not all would be
         out by then (see `Opening`).
         """
-        self._first_out = True
-        rest = self._run.source.remaining() or 0
+        rest = self._run.remaining() or 0
         if waiting and self._contention is not None and SHORT < rest <= self.plan.max_workers:
             self._ramp.hold(rest)
         else:
@@ -210,27 +202,30 @@ class Pool:
 
     def first_ended(self, profile: Profile, *, importing: bool) -> None:
         """The first item, which ran in the caller's own thread while this began, has ended."""
-        held = self._ramp.holds
-        self.open_up()
-        if not self.plan.adaptive or importing:
+        if self.plan.adaptive and not importing and self._first_shows(profile):
             return
+        self.open_up()  # not before: it would let out what is better run elsewhere
+
+    def _first_shows(self, profile: Profile) -> bool:
+        """Learn from the first item; whether the others are run in another way."""
         if self._contention is not None:
             self._contention.first_ended(profile.held_s)
-            if held and sizing.mixes(profile) and self._left_alone(profile):
-                return
+            if self._ramp.holds and sizing.mixes(profile) and self._left_alone(profile):
+                return True
         limits = self._run.sink.limits
         if limits is not None:
             # What a single call computes may be its imports, or the first connection to a host.
             seconds = profile.held_s if profile.items > 1 else 0.0
             self._run.scheduler.tell_limits(lambda: limits.profiled(profile.wall_s, seconds))
+        return False
 
     def _left_alone(self, profile: Profile) -> bool:
         """Change to processes if that is better; the first call was alone, and no other one is out."""
-        profile = replace(profile, remaining=self._run.source.remaining())
+        profile = replace(profile, remaining=self._run.remaining())
         if self.spare is not None:
             self._run.change_to(self.spare.plan, self.spare.profile)
         elif plan := self._run.replan(profile):
-            self._run.change_to(plan, profile)
+            self._run.change_to(plan, profile, alone=True)
         return self.next_plan is not None
 
     # Does the work fit? -----------------------------------------------------------------------------------
@@ -250,9 +245,8 @@ class Pool:
         contention, limits = self._contention, self._run.sink.limits
         if contention is None or limits is None or limits.metrics.refusals:
             return
-        rest = self._run.source.remaining()
-        queued = self._run.scheduler.queue.items
-        left = None if rest is None else rest + queued
+        source, queued = self._run.source, self._run.scheduler.queue.items
+        left = self._run.remaining() if source.at_hand or queued else 0
         contention.first_runs(alone_s, waited_s)
         metrics = limits.metrics
         begun, running = metrics.calls + metrics.at_once, metrics.at_once
@@ -285,7 +279,11 @@ class Pool:
         if verdict:
             self._run.change_to(spare.plan, spare.profile)
         elif verdict is False:
-            self.spare = None
+            self._drop_spare()
+
+    def _drop_spare(self) -> None:
+        spare, self.spare = self.spare, None
+        if spare is not None:
             self._run.scheduler.change(drains=[spare.track])
             if spare.track.backend is not None:
                 spare.track.backend.close(wait=False, kill=True)
@@ -296,7 +294,7 @@ class Pool:
         if source.over and not queue.items:
             return None  # nothing is left that could run in another way
         gil = self._run.planner.machine.gil
-        return self._drift.judge(time.perf_counter(), remaining, gil=gil)
+        return self._drift.judge(self._clock(), remaining, gil=gil)
 
     def due_s(self) -> float:
         """Seconds until the next look."""
@@ -304,17 +302,28 @@ class Pool:
 
     # What comes after it ----------------------------------------------------------------------------------
 
-    def follow(self, plan: Plan, profile: Profile) -> None:
-        """It is drained, and followed by another plan."""
+    def follow(self, plan: Plan, profile: Profile, *, alone: bool = False) -> None:
+        """It is drained, and followed by another plan.
+
+        Args:
+            plan: that one.
+            profile: what it rests on.
+            alone: whether no call of this pool is out.
+        """
         self.next_plan, self.next_profile = plan, profile
         self.open_up()
         if self.spare is not None and self.spare.plan.backend != plan.backend:
-            self.spare = None
-        if self.plan.backend == "threads" and plan.backend == "processes" and self.spare is None:
-            # Threads of ours that end soon are waited for: then workers can be forked.
-            busy = len(self.track.slots)
-            soon = profile.wall_s * busy <= self._run.planner.fresh_s()
-            self.waited = self._run.planner.forks_after(busy) and (soon or self._ramp.started > 0)
+            self._drop_spare()
+        if self.spare is None:  # threads of ours that end soon are waited for: then workers can be forked
+            self.waited = alone or self._soon_alone(plan, profile)
+
+    def _soon_alone(self, plan: Plan, profile: Profile) -> bool:
+        """Whether the threads, which keep all cores busy, end soon, and workers can be forked after that."""
+        if (self.plan.backend, plan.backend) != ("threads", "processes"):
+            return False
+        planner, threads = self._run.planner, self.plan.max_workers
+        after = planner.forks_after(threads + self._run.monitor.alive)
+        return after and profile.wall_s * threads <= planner.fresh_s()
 
     def may_be_followed(self) -> bool:
         """Whether the next plan can be carried out now."""
@@ -327,19 +336,14 @@ class Pool:
 
     # Memory of results ------------------------------------------------------------------------------------
 
-    def widen(self, last: Callable[[], Any]) -> bool:
-        """Let others begin while the consumer waits for one slow call and the window is full.
-
-        Args:
-            last: a result, to be weighed.
-        """
+    def widen(self) -> bool:
+        """Let others begin while the consumer waits for one slow call and the window is full."""
         scheduler = self._run.scheduler
-        if not self.plan.adaptive or self._run.options.buffersize is not None:
+        if not self.plan.adaptive or self._run.options.buffersize is not None or not scheduler.crammed():
             return False
-        if len(self._weights) < WEIGHED:
-            self._weights.append(weight(last()))
-        wanted = min(2 * scheduler.room, sizing.waiting_window(self._weights))
+        weights = [weight(value) for value in scheduler.finished(WEIGHED)]
+        wanted = min(2 * scheduler.room, sizing.waiting_window(weights))
         if wanted <= scheduler.room:
             return False
-        scheduler.room = wanted
+        scheduler.widen(wanted)
         return True

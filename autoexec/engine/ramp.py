@@ -19,36 +19,42 @@ SOME, WARM = 16, 4  # threads that are started at first, and between two steps, 
 class Ramp:
     """Open at first. Narrowed, it opens step by step; held, it waits for what the first call shows.
 
+    Args:
+        clock: tells the time in seconds.
+        cpu: tells the CPU seconds of this process.
+
     Attributes:
-        held_back: whether items were being kept back when it was opened.
         started: threads that were started meanwhile.
     """
 
     __slots__ = (
+        "_clock",
         "_cpu",
+        "_cpu_clock",
         "_doubles",
         "_limit",
         "_prepare",
         "_time",
         "_to_start",
         "_until",
-        "held_back",
         "started",
     )
 
-    def __init__(self) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.perf_counter, cpu: Callable[[], float] = time.process_time
+    ) -> None:
+        self._clock, self._cpu_clock = clock, cpu
         self._limit: int | None = None  # items; None if open
         self._doubles = False
         self._until = 0.0  # the time up to which none is let out
         self._prepare = math.inf  # the time to think of other processes
         self._to_start = self.started = 0
         self._cpu = self._time = 0.0
-        self.held_back = False
 
     def narrow(self, limit: int, *, doubles: bool) -> None:
         """Let only `limit` items out; `doubles`: twice as many each step that leaves the processor alone."""
         self._limit, self._doubles = limit, doubles
-        self._cpu, self._time = time.process_time(), time.perf_counter()
+        self._cpu, self._time = self._cpu_clock(), self._clock()
 
     def hold(self, items: int) -> None:
         """Let none of so many items out until the first call has shown what it does after its wait.
@@ -60,10 +66,6 @@ class Ramp:
 
     def open(self) -> None:
         """Let all out."""
-        self.held_back = self.holds
-        self._let_out()
-
-    def _let_out(self) -> None:
         self._limit, self._until = None, 0.0
 
     @property
@@ -82,7 +84,7 @@ class Ramp:
 
     def prepares(self, alone_s: float) -> bool:
         """Whether there is time to think of other processes, the first call having computed for `alone_s`."""
-        return self.holds and alone_s < COMPUTING_S and time.perf_counter() > self._prepare
+        return self.holds and alone_s < COMPUTING_S and self._clock() > self._prepare
 
     def step(self, window: int, warm_up: Callable[[int], int], *, alone_s: float, waited_s: float) -> None:
         """Open further if that is due.
@@ -98,7 +100,7 @@ class Ramp:
         if self.holds:
             self._wait(warm_up, alone_s, waited_s)
             return
-        cpu, now = time.process_time(), time.perf_counter()
+        cpu, now = self._cpu_clock(), self._clock()
         busy = (cpu - self._cpu) / max(1e-6, now - self._time)
         self._cpu, self._time = cpu, now
         if self._doubles and busy < BUSY:
@@ -107,8 +109,8 @@ class Ramp:
     def _wait(self, warm_up: Callable[[int], int], alone_s: float, waited_s: float) -> None:
         if alone_s >= COMPUTING_S:
             return
-        if waited_s and time.perf_counter() > self._until:
-            self._let_out()
+        if waited_s and self._clock() > self._until:
+            self.open()
         elif self._to_start > 0:
             count = warm_up(min(WARM if self.started else SOME, self._to_start))
             self._to_start = self._to_start - count if count else 0

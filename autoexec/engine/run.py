@@ -10,6 +10,7 @@ and only while the caller's thread is inside an item. What may follow what stand
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import contextvars
 import math
@@ -18,6 +19,7 @@ import sys
 import threading
 import time
 from _thread import start_new_thread
+from _weakref import ref
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -29,6 +31,7 @@ from ..records import Plan, Profile, WorkKind, spell
 from ..resources import close_here
 from ..worker.context import may_set_variables
 from ..worker.invoke import CallSpec
+from .forks import generation
 from .monitor import Monitor, Seen
 from .sampling import Sampler
 from .scheduler import Scheduler, nested
@@ -137,6 +140,7 @@ class Run:
         clock: tells the time, as `time.monotonic` does.
         facts: what the machine is and what its pools cost; None asks here and now.
         planner: makes the planner of the run; None takes the library's own.
+        monitor: makes the one that watches the caller's thread and keeps the time; None likewise.
 
     Attributes:
         plan: how the rest is run, or None as long as that is open.
@@ -158,6 +162,7 @@ class Run:
         clock: Callable[[], float] = time.monotonic,
         facts: tuple[Machine, Calibration] | None = None,
         planner: Callable[..., Planner] | None = None,
+        monitor: Callable[..., Monitor] | None = None,
     ) -> None:
         self.call, self.source, self.options = call, source, options
         self.plan: Plan | None = None
@@ -179,7 +184,8 @@ class Run:
         self._planner: Planner | None = None
         self._lock = threading.Lock()
         self._inline = InlineBackend(self.spec)
-        self.monitor = Monitor(self._inline, self._early, self._tend, self._tick, self._crashed)
+        watch = monitor or Monitor
+        self.monitor = watch(self._inline, self._early, self._tend, self._tick, self._crashed)
         self.scheduler = Scheduler(
             self.spec,
             source,
@@ -206,10 +212,17 @@ class Run:
         self._in_main = threading.current_thread() is threading.main_thread()
         self._deadline = None if options.timeout is None else clock() + options.timeout
         self._interrupted = self._ended = self._cut_short = self._let_go = False
+        self._generation = generation()
+        _live.add(ref(self, _live.discard))
         if options.buffersize is not None:
             self.scheduler.room = options.buffersize
         if options.attended:
             self.limit()
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Tells the time."""
+        return self._clock
 
     # The call ---------------------------------------------------------------------------------------------
 
@@ -324,7 +337,7 @@ class Run:
     def _learn(self, block: Block) -> None:
         self.sampler.add(block)
         item, seconds = self.sampler.item_s, self.sampler.total_s
-        rest = self._remaining()
+        rest = self.remaining()
         if self.sampler.importing():  # a first call like that says nothing about the rest
             self.monitor.measure()
             self.sampler.restart()
@@ -340,7 +353,7 @@ class Run:
         elif block.wall_s < BLOCK_S / 4:
             self._size = min(4 * self._size, max(1, int(BLOCK_S / 4 / max(item, 1e-9))))
 
-    def _remaining(self) -> int | None:
+    def remaining(self) -> int | None:
         """Items that have not begun, or None if unknown."""
         rest = self.source.remaining()
         return None if rest is None else rest + self.scheduler.queue.items
@@ -358,7 +371,7 @@ class Run:
 
     def _decide(self) -> None:
         """Decide in the caller's thread, between two items."""
-        sample = self.sampler.sample(self.monitor, self._remaining())
+        sample = self.sampler.sample(self.monitor, self.remaining())
         try:
             plan, profile = self.planner.plan(sample, self.sampler, fork=True)
         except OSError as error:  # the machine cannot even be asked: no file can be opened
@@ -374,7 +387,7 @@ class Run:
             if plan.backend == "serial":
                 self.go(State.INLINE)
         if plan.backend == "serial":
-            self._go_serial(self._remaining())
+            self._go_serial(self.remaining())
         else:
             self.monitor.stop()  # a process that has threads must not fork
             self._open_pool(plan, profile, fork=True)
@@ -428,7 +441,7 @@ class Run:
             return self._take_over(plan, profile, seen)
 
     def _rest_of_block(self) -> int | None:
-        rest, block = self._remaining(), self._inline.block
+        rest, block = self.remaining(), self._inline.block
         if rest is None or block is None:
             return rest
         return rest + max(0, len(block.items) - len(block.out) - 1)
@@ -457,13 +470,14 @@ class Run:
 
     def _tend(self) -> float:
         """Open further what was opened while the caller's thread still finishes its item."""
-        if self._pool is None or self.state is not State.OVERLAPPED:
-            return SLICE_S
-        cpu, wait = self.monitor.block_times()
-        if self.sampler.importing():
-            cpu = 0.0  # a first call that imports says nothing about the others
-        with self.sampler.own_imports():
-            return self._pool.tend(cpu, wait)
+        with self._lock:  # the caller's thread, when it is back, waits until this is done
+            if self._pool is None or self.state is not State.OVERLAPPED:
+                return SLICE_S
+            cpu, wait = self.monitor.block_times()
+            if self.sampler.importing():
+                cpu = 0.0  # a first call that imports says nothing about the others
+            with self.sampler.own_imports():
+                return self._pool.tend(cpu, wait)
 
     def _tick(self) -> float:
         return self.scheduler.tick()
@@ -514,10 +528,9 @@ class Run:
         named = self.options.backend not in ("auto", "threads") or self.is_async
         if named or self.options.item_timeout is not None:
             raise error
+        self._pool = None
         if self._here.state not in (TrackState.PLANNED, TrackState.OPEN):
-            self._here = Track("serial", self.scheduler.queue, 1, _no_chunks(), threaded=False)
-            self._here.backend, self._here.state = self._inline, TrackState.PLANNED
-            self._slot = self._here.add()
+            self._come_back()
         words = f"stays in the caller's thread: no {pool.plan.backend} can be started here ({error})"
         self.plan = Plan("serial", reason=words)
         opens = self._here if self._here.state is TrackState.PLANNED else None
@@ -526,13 +539,19 @@ class Run:
 
     def back_here(self, plan: Plan, profile: Profile) -> None:
         """The rest is for the caller's own thread again."""
-        self._here = Track("serial", self.scheduler.queue, 1, _no_chunks(), threaded=False)
-        self._here.backend = self._inline
-        self._slot = self._here.add()
+        self._come_back()
         self.plan, self.profile, self._pool = plan, profile, None
         self.go(State.INLINE, opens=self._here)
         self._size, self._expected_s = 1, profile.wall_s
         self._share_contexts()
+
+    def _come_back(self) -> None:
+        """Another track for the caller's own thread: one that was drained never reopens."""
+        self._here = Track("serial", self.scheduler.queue, 1, _no_chunks(), threaded=False)
+        self._here.backend = self._inline
+        self._slot = self._here.add()
+        if not self.options.attended:
+            self.scheduler.attend(None)  # single calls were attended to for the plan's sake
 
     def replan(self, profile: Profile) -> Plan | None:
         """The plan for a corrected profile, if it is another one."""
@@ -558,15 +577,20 @@ class Run:
         """
         return self.options.item_timeout is not None or self.options.size is not None
 
-    def _change(self, plan: Plan, profile: Profile) -> None:
+    def _change(self, plan: Plan, profile: Profile, *, alone: bool = False) -> None:
         """Drain the pool; if workers are to be forked, the next one waits until the threads are gone."""
         pool = self._pool
         assert pool is not None
         _note(f"{self.plan.backend if self.plan else ''} -> {plan}")
-        self.go(State.CHANGING, drains=pool.track)
+        if self.state is State.OVERLAPPED:  # the pool that follows is there already
+            self.scheduler.change(drains=[pool.track])
+        else:
+            self.go(State.CHANGING, drains=pool.track)
         if self._here.state is TrackState.OPEN:
             self.scheduler.change(drains=[self._here])
-        pool.follow(plan, profile)
+        pool.follow(plan, profile, alone=alone)
+        if self.state is State.OVERLAPPED:
+            self._go_on()
 
     def _go_on(self) -> None:
         """The pool that was drained may be followed now."""
@@ -577,14 +601,15 @@ class Run:
         plan, profile = pool.next_plan, pool.next_profile
         pool.next_plan = None
         pool.backend_close()
-        profile = replace(profile, remaining=self._remaining())
+        profile = replace(profile, remaining=self.remaining())
         if plan.backend == "serial":
             self.back_here(plan, profile)
             return
         spare = pool.spare
         if spare is not None:
             self.plan, self.profile, self._pool = plan, profile, spare
-            self.go(State.POOLED)
+            if self.state is State.CHANGING:
+                self.go(State.POOLED)
             spare.begin()
             return
         if pool.waited:
@@ -594,12 +619,11 @@ class Run:
 
     def _rejoin(self) -> None:
         """The caller's thread is back from its item, while a pool has the rest."""
-        pool = self._pool
-        assert pool is not None
         with self._lock:
             self.go(State.POOLED)
+            pool = self._pool
+            assert pool is not None
         self.monitor.rest()
-        pool.rejoined = True
         if self.profile is not None and self.profile.partial:
             gil = self.planner.machine.gil
             self.profile, wrong = self.sampler.refreshed(self.profile, gil=gil)
@@ -622,8 +646,10 @@ class Run:
         Raises:
             StopIteration: when there are no more.
             TimeoutError: if the deadline passes.
+            AutoexecError: in a process that was forked meanwhile.
             BaseException: what ended the run, Ctrl-C included.
         """
+        self.check_process()
         if self.scheduler.within:  # a finalizer or a signal handler: the run itself has done nothing wrong
             raise nested()
         try:
@@ -663,6 +689,7 @@ class Run:
             StopIteration: at the end.
         """
         while True:
+            self.check_process()  # an item that ran here may have forked
             found = self.scheduler.take()
             if isinstance(found, list):
                 self._look_after(found)
@@ -691,29 +718,24 @@ class Run:
 
     def _work(self) -> None:
         """There is nothing to hand out: run an item here, pull from the input, change the plan, or wait."""
-        state, pool = self.state, self._pool
-        if pool is not None and pool.track.state is TrackState.FAILED and state is not State.INLINE:
-            self._pool = None
-            self._pool_failed(pool)
-            return
-        if state is State.OVERLAPPED:
+        pool = self._pool
+        if self.state is State.OVERLAPPED:
             self._rejoin()
-        elif state is State.CHANGING:
+        elif pool is not None and pool.track.state is TrackState.FAILED and pool.next_plan is None:
+            self._pool_failed(pool)
+        elif not (self._work_here(self.state) or self._refill() or self._watch_pool()):
+            self._wait()
+
+    def _work_here(self, state: State) -> bool:
+        """Do what the state asks of this thread; False if it has nothing to do."""
+        if state is State.CHANGING:
             self._go_on()
-            if self.state is not State.CHANGING:
-                return
-        elif state in (State.SAMPLING, State.INLINE, State.HELPING):
-            if state is State.HELPING and not self._still_helps():
-                return
-            if self._run_here():
-                return
-            if state is State.SAMPLING and self._waits_its_turn():
-                return
-        if self._refill():
-            return
-        if self.state in (State.POOLED, State.HELPING) and pool is not None and pool is self._pool:
-            self._watch_pool(pool)
-        self._wait()
+            return self.state is not State.CHANGING
+        if state is State.HELPING and not self._still_helps():
+            return True
+        if state not in (State.SAMPLING, State.INLINE, State.HELPING):
+            return False
+        return self._run_here() or (state is State.SAMPLING and self._waits_its_turn())
 
     def _still_helps(self) -> bool:
         assert self._pool is not None
@@ -729,22 +751,31 @@ class Run:
         if not (self.scheduler.queue.items or self.scheduler.retries) or self.scheduler.busy:
             return False
         self.monitor.stop()
-        plan, profile = self.planner.direct(self._remaining())
+        plan, profile = self.planner.direct(self.remaining())
         self._open_pool(replace(plan, reason="calls wait for their turn"), profile, fork=False)
         return True
 
-    def _watch_pool(self, pool: Pool) -> None:
-        """See whether the work contradicts the plan."""
+    def _watch_pool(self) -> bool:
+        """See whether the work contradicts the plan, or wants a wider window; whether it now has another."""
+        pool = self._pool
+        if pool is None or self.state not in (State.POOLED, State.HELPING):
+            return False
         pool.look()
-        if self.state is State.POOLED and (profile := pool.drifted(self._remaining())) is not None:
+        settled = self.state is State.POOLED and pool.next_plan is None
+        if settled and (profile := pool.drifted(self.remaining())) is not None:
             self._reconsider(profile)
+        return pool.next_plan is not None or pool.widen()
 
-    def change_to(self, plan: Plan, profile: Profile) -> None:
-        """Change the plan, as the pool's own account asks for."""
+    def change_to(self, plan: Plan, profile: Profile, *, alone: bool = False) -> None:
+        """Change the plan, as the pool's own account asks for.
+
+        Args:
+            plan: the next one.
+            profile: what that rests on.
+            alone: whether no call of the pool is out.
+        """
         if self.state in (State.POOLED, State.HELPING, State.OVERLAPPED):
-            if self.state is State.OVERLAPPED:
-                self.go(State.POOLED)
-            self._change(plan, profile)
+            self._change(plan, profile, alone=alone)
 
     def _wait(self) -> None:
         now = self._clock()
@@ -819,7 +850,7 @@ class Run:
             self._size = min(self._block_size(item), 4 * self._size)
             return
         if block.wall_s > TRIFLE_S and item > 10 * self._expected_s:
-            rest = self._remaining()
+            rest = self.remaining()
             if rest is None or rest * item > BUDGET_S:
                 self.go(State.SAMPLING)
                 self.spec.together = False
@@ -843,6 +874,20 @@ class Run:
         """What happened so far."""
         return self.sink.stats(self._clock())
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this process was forked from the one whose run this is: its threads and locks are there."""
+        return self._generation != generation()
+
+    def check_process(self) -> None:
+        """Refuse to hand out results in a process that was forked meanwhile.
+
+        Raises:
+            AutoexecError: in such a process.
+        """
+        if self.elsewhere:
+            raise AutoexecError("these results belong to the process that forked")
+
     def interrupt(self) -> None:
         """End the results, from another thread, while the consumer waits for one."""
         self._interrupted = True
@@ -855,6 +900,8 @@ class Run:
 
     def end(self) -> None:
         """Nothing more begins, and nothing is waited for; whoever takes results is told of the end."""
+        if self.elsewhere:
+            return
         self._ended = self._cut_short = True
         self.scheduler.close()
         self.monitor.dismiss()
@@ -866,6 +913,8 @@ class Run:
             early: whether results are still missing; what has not begun is then cancelled.
             wait: whether anything may be waited for.
         """
+        if self.elsewhere or (self._let_go and _exiting):
+            return
         first, self._ended = not self._ended, True
         self._cut_short = self._cut_short or early
         self.state = State.DONE
@@ -907,8 +956,22 @@ class Run:
             self.plan = replace(self.plan, reason="; ".join([self.plan.reason, *filter(None, words)]))
 
 
+_live: set[ref[Run]] = set()
+_exiting: list[bool] = []
+
+
+@atexit.register
+def _let_all_go() -> None:
+    """At exit, while threads still run: later a finalizer might wait for a lock that nobody gives back."""
+    _exiting.append(True)
+    for known in list(_live):
+        if (run := known()) is not None:
+            run.abandon()
+
+
 def _no_chunks() -> Chunks:
-    return Chunks(Plan("serial"), None, single=False, window=None)
+    """Tasks for the caller's own thread: as large as it says, up to the end, as it shares with nobody."""
+    return Chunks(Plan("serial"), 1, single=False, window=None)
 
 
 def _log() -> Logger:

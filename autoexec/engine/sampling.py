@@ -33,6 +33,7 @@ class Sampler:
     Args:
         call: the function.
         arguments: finds in an item what the function is called with, where that is not the item itself.
+        memory: tells the bytes that this process has now, and the most that it ever had.
 
     Attributes:
         hazards: what the watched items changed around them.
@@ -43,9 +44,12 @@ class Sampler:
     """
 
     def __init__(
-        self, call: Callable[..., Any], arguments: Callable[[Any], tuple[Any, ...]] | None = None
+        self,
+        call: Callable[..., Any],
+        arguments: Callable[[Any], tuple[Any, ...]] | None = None,
+        memory: Callable[[], tuple[int, int]] = resident,
     ) -> None:
-        self._call = call
+        self._call, self._resident = call, memory
         self._arguments = arguments or (lambda item: item if isinstance(item, tuple) else (item,))
         self.hazards: tuple[Hazard, ...] = ()
         self.last: tuple[tuple[Any, ...], Any] | None = None
@@ -62,7 +66,7 @@ class Sampler:
         self._modules = len(sys.modules)
         self._sample: Sample | None = None
         self.memory_bytes = 0
-        self._memory = resident()
+        self._memory = self._resident()
 
     def add(self, block: Block) -> None:
         """Learn from a block that was run."""
@@ -84,7 +88,7 @@ class Sampler:
 
     def _weigh(self, items: int = 1) -> None:
         """Learn what items have added to the memory since the last look."""
-        self.memory_bytes = max(self.memory_bytes, grown(self._memory, now := resident()) // items)
+        self.memory_bytes = max(self.memory_bytes, grown(self._memory, now := self._resident()) // items)
         self._memory = now
 
     def importing(self) -> bool:
@@ -145,7 +149,7 @@ class Sampler:
             counts.append(seen.items)
         memory = self.memory_bytes
         if running is not None:  # what the item that runs has taken so far
-            memory = max(memory, grown(self._memory, resident()) // max(1, seen.items))
+            memory = max(memory, grown(self._memory, self._resident()) // max(1, seen.items))
         self._sample = Sample(
             function=name_of(self._call),
             walls=tuple(walls),

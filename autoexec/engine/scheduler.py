@@ -31,6 +31,7 @@ from functools import partial
 from ..errors import AutoexecError, BrokenWorker, ItemTimeout, WorkerDied, add_note
 from ..records import spell
 from ..worker.invoke import CallSpec, Error, Task, TaskResult
+from .forks import generation
 from .queues import Line, TaskQueue, counted, part
 from .tracks import DONE, END, Naming, Slot, Track, TrackState
 from .verdict import OK, Try, judge
@@ -125,6 +126,7 @@ class Scheduler:
         self._bell.acquire()
         self._wants = self._news = self._finishing = False
         self._timer_at = math.inf
+        self._generation = generation()
         self._forward: dict[TaskQueue, TaskQueue] = {}  # where calls for a queue that was given up go
 
     # The lock ---------------------------------------------------------------------------------------------
@@ -497,7 +499,12 @@ class Scheduler:
             self._bell.acquire(timeout=0.25)
 
     def close(self, *, finish: bool = False) -> None:
-        """Nothing more begins, or with `finish` nothing more than what is there already."""
+        """Nothing more begins, or with `finish` nothing more than what is there already.
+
+        In a process that was forked meanwhile nothing happens: its copy of the lock may never be given back.
+        """
+        if self._generation != generation():
+            return
         self.closing = self.closing or not finish
         self._post(self._on_close, finish)
 
@@ -608,6 +615,29 @@ class Scheduler:
                 left = part(task, at, len(task.items))
                 task.items = task.items[:at]
                 slot.track.queue.put(counted(left), first=True)
+
+        self._locked(step)
+
+    def crammed(self) -> bool:
+        """Whether nothing more may be taken from the input because of what is not delivered yet."""
+        source = self.source
+        if source is None or self._below < math.inf:
+            return False
+        if source.sequence is not None:
+            return bool(source.at_hand) and self._room() <= 0
+        return not (source.ended or source.at_hand) and self.to_pull() <= 0
+
+    def finished(self, most: int) -> list[Any]:
+        """Some values that wait for the consumer, taken all over the window."""
+        return [
+            value for value in self._locked(lambda _: self.window.some(most)) if type(value) is not Failed
+        ]
+
+    def widen(self, room: int) -> None:
+        """So many items may be taken and not yet delivered."""
+
+        def step(_: float) -> None:
+            self.room = room
 
         self._locked(step)
 
@@ -1015,6 +1045,7 @@ class Scheduler:
         while True:
             task = queue.take(now, most, self._below)
             if task is not None:
+                self._look = max(self._look, FEW)
                 return task
             if self.source is None or queue is not self.queue or self._look <= 0:
                 return None

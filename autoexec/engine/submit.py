@@ -355,7 +355,8 @@ class Submissions:
         """Cancel every call that has not begun."""
         self._cancelling = True
         for task in self.scheduler.waiting():
-            task.future.cancel()
+            if task.future.cancel() and self.scheduler.cancelled(task):
+                task.future.set_running_or_notify_cancel()  # no worker will come to tell who waits for it
 
     def kill(self) -> None:
         """Cancel every call that has not begun, and end worker processes with what they run."""

@@ -99,6 +99,12 @@ class Window:
             return None
         return self._loose.popleft()
 
+    def some(self, most: int) -> list[Any]:
+        """Up to `most` of the items that wait here, of blocks all over them."""
+        blocks = [*self._blocks.values(), *self._loose]
+        step = -(-len(blocks) // most) or 1
+        return [block[-1] for block in blocks[::step] if block]
+
     def drop(self) -> int:
         """Forget what waits; how many items that were."""
         count, self.ready = self.ready, 0

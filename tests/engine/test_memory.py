@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from autoexec.engine import memory
 from autoexec.engine.memory import LOOK_S, Memory
+from tests.engine.fakes import FakeClock
 
 MIB = 1 << 20
 LIMIT = 1024 * MIB  # whose reserve is 64 MiB
@@ -25,30 +25,21 @@ class Machine:
         return self.kills
 
 
-class Clock:
-    """Stands in for the module `time`."""
-
-    def __init__(self) -> None:
-        self.now = 1.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+def machine() -> Machine:
     """The machine that is asked."""
-    machine = Machine()
-    monkeypatch.setattr(memory, "machine", machine)
-    return machine
+    return Machine()
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock() -> FakeClock:
     """The time."""
-    clock = Clock()
-    monkeypatch.setattr(memory, "time", clock)
-    return clock
+    return FakeClock()
+
+
+def memory(machine: Machine, clock: FakeClock, item_bytes: int) -> Memory:
+    """Watches that machine by that clock."""
+    return Memory(item_bytes, clock=clock, left=machine.memory_now, kills=machine.oom_kills)
 
 
 def nobody(most: int) -> int:
@@ -56,9 +47,9 @@ def nobody(most: int) -> int:
     raise AssertionError(most)
 
 
-def test_where_there_is_plenty_nobody_is_asked(machine: Machine, clock: Clock) -> None:
+def test_where_there_is_plenty_nobody_is_asked(machine: Machine, clock: FakeClock) -> None:
     """Neither the machine again and again nor the workers."""
-    watched = Memory(10 * MIB)
+    watched = memory(machine, clock, 10 * MIB)
     assert all(watched.roomy(running, 0, nobody) for running in range(4))
     assert machine.looks == 1
     clock.now += 2 * LOOK_S
@@ -66,23 +57,23 @@ def test_where_there_is_plenty_nobody_is_asked(machine: Machine, clock: Clock) -
     assert machine.looks == 2
 
 
-def test_tasks_that_began_just_now_count(machine: Machine, clock: Clock) -> None:
+def test_tasks_that_began_just_now_count(machine: Machine, clock: FakeClock) -> None:
     """Their memory is not taken yet, but will be: two at once must not both take what one of them needs."""
     machine.available = 500 * MIB
-    watched = Memory(300 * MIB)
+    watched = memory(machine, clock, 300 * MIB)
     assert watched.roomy(0, 0, lambda most: most)
     assert not watched.roomy(1, 0, lambda most: 2 * most)
     assert machine.looks == 2
 
 
-def test_what_is_taken_already_does_not_count_twice(machine: Machine, clock: Clock) -> None:
+def test_what_is_taken_already_does_not_count_twice(machine: Machine, clock: FakeClock) -> None:
     """A worker that has its memory needs no more."""
     machine.available = 500 * MIB
-    watched = Memory(300 * MIB)
+    watched = memory(machine, clock, 300 * MIB)
     assert watched.roomy(1, 0, lambda most: most)
 
 
-def test_what_workers_were_seen_to_need_counts(machine: Machine, clock: Clock) -> None:
+def test_what_workers_were_seen_to_need_counts(machine: Machine, clock: FakeClock) -> None:
     """Items may be larger than the first ones."""
     machine.available = 200 * MIB
     asked: list[int] = []
@@ -91,14 +82,16 @@ def test_what_workers_were_seen_to_need_counts(machine: Machine, clock: Clock) -
         asked.append(most // MIB)
         return 2 * most
 
-    assert Memory(MIB).roomy(1, 0, nobody)
-    assert not Memory(MIB).roomy(1, 90 * MIB, still)
+    assert memory(machine, clock, MIB).roomy(1, 0, nobody)
+    assert not memory(machine, clock, MIB).roomy(1, 90 * MIB, still)
     assert asked == [90]
 
 
-def test_after_a_kill_no_more_begin(machine: Machine, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_after_a_kill_no_more_begin(
+    machine: Machine, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     """The log says so once, the plan's reason in the end."""
-    watched = Memory(0)
+    watched = memory(machine, clock, 0)
     assert watched.roomy(1, 0, nobody)
     assert not watched.starved(1)
     machine.kills += 1
@@ -113,9 +106,11 @@ def test_after_a_kill_no_more_begin(machine: Machine, clock: Clock, caplog: pyte
     assert str(watched).startswith("memory ran out 2 times")
 
 
-def test_a_shortage_is_told_once(machine: Machine, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_shortage_is_told_once(
+    machine: Machine, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     """With what was left."""
-    watched = Memory(0)
+    watched = memory(machine, clock, 0)
     for _ in range(2):
         machine.available = 3 * MIB
         clock.now += 1

@@ -1,4 +1,4 @@
-"""What the judge says of functions, arguments and results that cannot leave this process."""
+"""What the planner says of functions, arguments and results that cannot leave this process."""
 
 from __future__ import annotations
 
@@ -8,28 +8,36 @@ from typing import Any
 
 import pytest
 
-from autoexec.engine.feed import Feed
-from autoexec.engine.judge import Judge
-from autoexec.engine.loop import Block
-from autoexec.engine.measured import Measured
+from autoexec.backends.inline import Block
+from autoexec.engine.planning import Planner
+from autoexec.engine.sampling import Sampler
+from autoexec.engine.source import Source
 from autoexec.options import Options
-from autoexec.records import Hazard, Profile, WorkKind
+from autoexec.records import Calibration, Hazard, Profile, WorkKind
+from autoexec.worker.invoke import CallSpec, Task
+from tests.engine.fakes import made_up_machine
 
 LOCK = threading.Lock()
 BUSY = Profile("work", 3, 0.1, 0.1, 0.0, 0.0, kind=WorkKind.PYTHON, remaining=1000)
 
 
 def work(x: Any) -> Any:
-    """Something to judge."""
+    """Something to plan."""
     return x
+
+
+def planner(call: Callable[..., Any] = work, star: bool = False, **wishes: Any) -> Planner:
+    """Plans calls on a made-up machine."""
+    facts = made_up_machine(), Calibration()
+    return Planner(call, Options(**wishes), Source(([],), star), CallSpec(call), facts=facts)
 
 
 def _stays(
     args: tuple[Any, ...] | None, value: Any = None, block: Block | None = None, star: bool = False
 ) -> str:
-    measured = Measured(work)
-    measured.last = None if args is None else (args, value)
-    _, stays = Judge(work, Options(), Feed(([],), star))._with_crossing(BUSY, measured, block)
+    sampler = Sampler(work)
+    sampler.last = None if args is None else (args, value)
+    _, stays = planner(star=star)._with_crossing(BUSY, sampler, block)
     return stays
 
 
@@ -53,14 +61,14 @@ def test_the_path_to_what_keeps_a_function_here(args: tuple[Any, ...], value: An
 def test_an_item_that_still_runs(item: Any, star: bool) -> None:
     """Its arguments are looked at before there is any result."""
     path = "args[0] " if star else "args[0][1] "
-    assert _stays(None, block=Block(0, [item]), star=star).startswith(path)
+    assert _stays(None, block=Block(Task(CallSpec(work), 0, [item])), star=star).startswith(path)
 
 
 def test_what_can_cross_stays_nowhere() -> None:
     """No reason, and the bytes are known."""
-    measured = Measured(work)
-    measured.last = (("a",), "b")
-    profile, stays = Judge(work, Options())._with_crossing(BUSY, measured, None)
+    sampler = Sampler(work)
+    sampler.last = (("a",), "b")
+    profile, stays = planner()._with_crossing(BUSY, sampler, None)
     assert stays == "" and profile.bytes_in and profile.bytes_out
 
 
@@ -89,20 +97,41 @@ def test_a_function_that_cannot_be_sent() -> None:
         return func
 
     func = make()
-    judge = Judge(func, Options())
     with pytest.raises(
         TypeError, match=r"func cannot be sent to another process: func.__closure__\['conn'\]"
     ) as caught:
-        judge._serialised(func)
+        planner(func)._serialised(CallSpec(func))
     assert "autoexec.per_worker" in str(caught.value)
-    assert isinstance(judge._serialised(work), bytes)
+    assert isinstance(planner(func)._serialised(CallSpec(work)), bytes)
 
 
 def test_copies_of_arguments_may_be_changed() -> None:
     """With `writable="copy"` that hazard says nothing against other processes; all others still do."""
-    measured = Measured(work)
+    sampler = Sampler(work)
     argument = Hazard("changes its argument", "x", "here.py:1", True)
     other = Hazard("changes a captured object", "seen", "here.py:1", False)
-    measured.hazards = (argument, other)
-    assert Judge(work, Options())._against(measured) == (argument, other)
-    assert Judge(work, Options(writable="copy"))._against(measured) == (other,)
+    sampler.hazards = (argument, other)
+    assert planner()._against(sampler) == (argument, other)
+    assert planner(writable="copy")._against(sampler) == (other,)
+
+
+def test_a_rest_of_nothing_has_one_way() -> None:
+    """When the input ends just as a plan is made, threads that were asked for have nothing to do, either."""
+    sampler = Sampler(work)
+    profile = Profile("work", 3, 0.1, 0.0, 0.0, 0.1, kind=WorkKind.IO, remaining=0)
+    plan = planner(backend="threads")._choose(profile, sampler, fork=False, stays="")
+    assert plan.backend == "serial"
+
+
+def test_with_one_core_what_computes_stays() -> None:
+    """In a worker that shares two cores with another one, a loop is the best there is."""
+    sampler = Sampler(work)
+    sampler.last = ((1,), 1)
+    facts = made_up_machine(1), Calibration()
+    spec = CallSpec(work)
+    one = Planner(work, Options(), Source(([],)), spec, facts=facts)
+    assert one._choose(BUSY, sampler, fork=True, stays="").backend == "serial"
+    facts = made_up_machine(2), Calibration()
+    two = Planner(work, Options(), Source(([],)), spec, facts=facts)
+    profile = two._with_crossing(BUSY, sampler, None)[0]
+    assert two._choose(profile, sampler, fork=True, stays="").backend == "processes"
