@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from queue import Empty
 
 import pytest
+from autoexec.engine.inbox import ANY, EAR_S, MANY, Inbox
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoexec.backends.base import Chunk, Finished
-from autoexec.engine.inbox import ANY, EAR_S, MANY, Inbox
 
 PATIENCE_S = 20.0  # only a missed wake-up takes that long
 
