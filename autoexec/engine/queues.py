@@ -27,18 +27,18 @@ class Line:
     """The tasks that wait for one group.
 
     Attributes:
-        limits: those of the queue.
         group: whose limits hold.
         tasks: what waits.
         listed: whether it is among those that may let a call begin.
         alarm: when it is looked at again at the latest; infinite if only a call's end can change anything.
         users: tasks that wait here, run, or are to run again.
+        limits: what the group belongs to; the queue may have others by now, or none.
     """
 
     __slots__ = ("alarm", "group", "limits", "listed", "tasks", "users")
 
-    def __init__(self, limits: Limits, name: str) -> None:
-        self.limits, self.group = limits, limits.group(name)
+    def __init__(self, group: Group, limits: Limits) -> None:
+        self.group, self.limits = group, limits
         self.tasks: deque[Task] = deque()
         self.listed = False
         self.alarm = math.inf
@@ -82,19 +82,30 @@ class TaskQueue:
     def put(self, task: Task, *, first: bool = False) -> None:
         """A task waits; one with a group in its line, at the front if `first`."""
         self.items += len(task.items)
+        line: Line | None = task.group
+        if line is not None and self._lines.get(line.group.name) is not line:
+            line = self._renewed(task, line)
         if self.limits is None:
-            task.group = task.ticket = None
             self._push(task)
             return
-        if task.group is None:
+        if line is None:
             self._raw.append(task)
             return
-        line: Line = task.group
         if first:
             line.tasks.appendleft(task)
         else:
             line.tasks.append(task)
         self._list(line)
+
+    def _renewed(self, task: Task, line: Line) -> Line | None:
+        """The limits under which a task began have gone since, or others have come: its line now, if any."""
+        self.let_go(line)
+        task.group = task.ticket = None
+        if self.limits is not None:
+            task.group = self.line(line.group.name)
+            counted(task)
+        found: Line | None = task.group
+        return found
 
     def _push(self, task: Task) -> None:
         self._count += 1
@@ -105,7 +116,7 @@ class TaskQueue:
         line = self._lines.get(name)
         if line is None:
             assert self.limits is not None
-            line = self._lines[name] = Line(self.limits, name)
+            line = self._lines[name] = Line(self.limits.group(name), self.limits)
         return line
 
     def _list(self, line: Line) -> None:
@@ -134,12 +145,12 @@ class TaskQueue:
         """From now on nothing is limited."""
         waiting = [*self._raw, *(task for line in self._lines.values() for task in line.tasks)]
         self._raw.clear()
-        for line in self._lines.values():
-            line.tasks.clear()  # calls that run will still tell of their end
         self.limits, self._lines = None, {}
         self._listed.clear()
         self._alarms.clear()
         for task in waiting:
+            if task.group is not None:
+                self.let_go(task.group)
             task.group = task.ticket = None
             self._push(task)
 
@@ -265,12 +276,10 @@ class TaskQueue:
         """Forget a line if nothing waits, runs, or is to be run again there; and its group, likewise."""
         line.users -= 1
         line.group.users -= 1
-        if line.users or self.limits is None:
-            return
-        if self._lines.get(line.group.name) is line:
+        if not line.users and self._lines.get(line.group.name) is line:
             del self._lines[line.group.name]
         if not line.group.users:
-            self.limits.forget(line.group)
+            line.limits.forget(line.group)
 
     def waiting(self) -> Iterator[Task]:
         """All tasks that wait."""

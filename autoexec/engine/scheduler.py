@@ -755,6 +755,8 @@ class Scheduler:
             found = self._pick(track, now, naming=False)
         if isinstance(found, Task):
             self._give_to(slot, found, now)
+        elif isinstance(found, Naming):  # the first of its kind: it is for a slot that has nothing to do
+            _put_back(found)
         self._tell(slot, found if isinstance(found, Task) else DONE)
 
     def _leaving(self, now: float, slot: Slot) -> None:
@@ -830,7 +832,7 @@ class Scheduler:
         """Each item of a task into the table where it belongs now."""
         queue, outcomes = slot.track.queue, result.outcomes
         line: Line | None = task.group
-        self._tell_limits(now, queue, task, result, tries)
+        self._tell_limits(now, task, result, tries)
         if result.withdrawn:
             self._withdraw(queue, task)
             return
@@ -858,14 +860,12 @@ class Scheduler:
         if goes:
             self._leave(queue, line)
 
-    def _tell_limits(
-        self, now: float, queue: TaskQueue, task: Task, result: TaskResult, tries: list[Try]
-    ) -> None:
+    def _tell_limits(self, now: float, task: Task, result: TaskResult, tries: list[Try]) -> None:
+        """A call has ended, under the limits under which it began."""
         line: Line | None = task.group
         if line is None:
             return
-        limits = line.limits  # of when it began
-        ticket, task.ticket = task.ticket, None
+        limits, ticket, task.ticket = line.limits, task.ticket, None
         count = len(result.outcomes)
         if not count:
             limits.cancel(line.group, ticket, now)
@@ -914,8 +914,8 @@ class Scheduler:
         if not single:
             again.attempt, again.since = 1, task.since
         again.notes = problem.notes = [*again.notes, problem.note(again.attempt, result)]
-        if problem.delay_s is None or self.closing or queue.limits is None:
-            return False
+        if problem.delay_s is None or self.closing or queue.limits is None or again.group is None:
+            return False  # without a group: it began before there were limits
         refusal = queue.limits.may_retry(again.group.group, problem.answer)
         if refusal:
             again.notes.append(refusal)
@@ -1181,11 +1181,12 @@ class Scheduler:
             self._acts.append(partial(self.on_failed, track))
 
     def _take_back(self, now: float, track: Track) -> None:
+        tasks = [task for slot in track.slots for task in slot.tasks.values()]
+        for task in sorted(tasks, key=lambda task: -task.place):  # each goes before the others
+            self._out.pop(task.serial, None)
+            self._tell_limits(now, task, TaskResult([]), [])
+            self._back(track, task, 0)
         for slot in track.slots:
-            for task in list(slot.tasks.values()):
-                self._out.pop(task.serial, None)
-                self._tell_limits(now, track.queue, task, TaskResult([]), [])
-                self._back(track, task, 0)
             if slot.tasks:
                 self._free_one(track)
             slot.tasks.clear()
@@ -1198,12 +1199,11 @@ class Scheduler:
         for task in list(slot.tasks.values()):
             if self._out.pop(task.serial, None) is not None:
                 self._free_one(track)
-                self._tell_limits(now, track.queue, task, TaskResult([]), [])
+                self._tell_limits(now, task, TaskResult([]), [])
                 self._back(track, task, 0)
         slot.tasks.clear()
         if isinstance(slot.mail, Naming):
-            track.queue.naming -= len(slot.mail.tasks)
-            track.queue.put_raw(slot.mail.tasks)
+            _put_back(slot.mail)
             slot.mail = None
         if not track.slots and track.state is TrackState.OPEN:
             self._on_failed(now, track, error)
@@ -1434,6 +1434,12 @@ class Scheduler:
     def _told(self, counts: dict[str, int]) -> str:
         told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         return f"{told}; states: {', '.join(self.states)}; please report this with the script"
+
+
+def _put_back(naming: Naming) -> None:
+    """Nobody has found out whom some tasks concern: somebody else will."""
+    naming.queue.naming -= len(naming.tasks)
+    naming.queue.put_raw(naming.tasks)
 
 
 def _idle(track: Track) -> bool:

@@ -305,7 +305,9 @@ class Submissions:
 
     def help(self, task: Task) -> bool:
         """Run a call that nobody has begun in this thread, a worker that waits for it; whether it was run."""
-        slot = Slot(Track("helping", TaskQueue(), 0, _single(), threaded=False, bounded=True), threaded=False)
+        # It takes the time that it takes: nobody else could go on with what this thread does.
+        track = Track("helping", TaskQueue(), 0, _single(), threaded=False, bounded=True, ends_late=True)
+        slot = Slot(track, threaded=False)
         if serving.depth >= DEEP or not self.scheduler.take_over(slot, task):
             return False
         serving.depth += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -267,8 +267,26 @@ class Stage:
         places = list(places_of(scheduler))
         assert len(places) == len(set(places)), sorted(places)
         self._check_busy()
+        self._check_users()
+        assert scheduler._due() >= scheduler.due or not scheduler._due() < math.inf, "nobody keeps the time"
         for track in scheduler.tracks:
+            assert track.most or track.state is not TrackState.OPEN
             assert not self.may_begin(track), (track, scheduler.ledger())
+
+    def _check_users(self) -> None:
+        """Each group is kept for the tasks that are on their way, and for no others."""
+        scheduler = self.scheduler
+        if scheduler.closing:
+            return  # nobody will ask for them again
+        users = Counter(id(task.group) for task in tasks_of(scheduler) if task.group is not None)
+        groups: Counter[int] = Counter()
+        for queue in scheduler.queues:
+            for line in queue._lines.values():
+                assert line.users == users[id(line)] > 0, line.group.name
+                groups[id(line.group)] += line.users
+        for queue in scheduler.queues:
+            for line in queue._lines.values():
+                assert line.group.users >= groups[id(line.group)]
 
     def _check_busy(self) -> None:
         scheduler, running = self.scheduler, 0
@@ -324,14 +342,18 @@ def backend(track: Track) -> FakeBackend:
 
 def places_of(scheduler: Scheduler) -> Iterator[int]:
     """The places of all that waits, is out, is to run again, is being kept, or is ready in its order."""
-    tasks: list[Task] = [task for queue in scheduler.queues for task in queue.waiting()]
-    tasks += [task for task, _ in scheduler._out.values()]
-    tasks += [task for _, _, task, _ in scheduler._retries]
-    tasks += [*scheduler._keeping.values(), *scheduler._late.values()]
-    for task in tasks:
+    for task in [*tasks_of(scheduler), *scheduler._keeping.values()]:
         yield from range(task.place, task.place + len(task.items))
     for place, outcomes in scheduler.window._blocks.items():
         yield from range(place, place + len(outcomes))
+
+
+def tasks_of(scheduler: Scheduler) -> list[Task]:
+    """What waits, is out, is to run again, or was given up and not judged yet."""
+    tasks = [task for queue in scheduler.queues for task in queue.waiting()]
+    tasks += [task for task, _ in scheduler._out.values()]
+    tasks += [task for _, _, task, _ in scheduler._retries]
+    return [*tasks, *scheduler._late.values()]
 
 
 def limits(cap: int = 0, *, per: Callable[..., str] | None = None, **wishes: Any) -> Limits:

@@ -23,7 +23,7 @@ from autoexec.worker.invoke import Task, TaskResult
 
 from .stage import Stage, backend, limits
 
-EXAMPLES = int(os.environ.get("AUTOEXEC_MACHINE_EXAMPLES", "75"))
+EXAMPLES = int(os.environ.get("AUTOEXEC_MACHINE_EXAMPLES", "150"))
 SETTINGS = settings(
     max_examples=EXAMPLES,
     stateful_step_count=50,
@@ -265,13 +265,14 @@ class Machine(RuleBasedStateMachine):
             if kind == "r":
                 value = OSError(value, "again")
             elif kind in "ef":
-                value = ValueError(value, "no")
+                value = self.final(value)
             outcomes.append(value)
-            if isinstance(value, Exception) and not task.spec.capture:
+            if isinstance(value, BaseException) and not task.spec.capture:
                 break
         return self.stage.result(task, *outcomes) if outcomes else TaskResult([])
 
     errors = True
+    final: Any = ValueError
 
     def finish(self, slot: Slot, task: Task, result: TaskResult) -> None:
         """A slot says what came of its task, and asks for the next one if that was its last."""
@@ -307,7 +308,7 @@ class Machine(RuleBasedStateMachine):
         self.release()
         self.stage.clock.now += seconds
         if self.stage.scheduler.due <= self.stage.clock.now:
-            self.stage.scheduler.tick()
+            assert self.stage.scheduler.tick() > self.stage.clock.now, "the time is kept without pause"
         self._see_abandoned()
 
     def _see_abandoned(self) -> None:
@@ -322,7 +323,7 @@ class Machine(RuleBasedStateMachine):
             self.last[key] = TIMEOUT
         self.hands = [entry for entry in self.hands if entry[0] is not slot]
         self.stale.append((slot, task))
-        if slot in backend(slot.track).rung:  # it has not even looked
+        while slot in backend(slot.track).rung:  # it has not even looked
             backend(slot.track).rung.remove(slot)
 
     @precondition(lambda self: not self.held)
@@ -371,14 +372,17 @@ class Machine(RuleBasedStateMachine):
         self.errors = False
         for track in self.tracks:
             backend(track).refuse = None
-        for _ in range(3000):
+        idle = 0
+        while idle < 9:
             if self.arrived():
                 return
             if self.serve():
+                idle = 0
                 continue
             if self.stage.scheduler.due < math.inf:
                 self.pass_time(max(0.0, self.stage.scheduler.due - self.stage.clock.now))
                 continue
+            idle += 1
             for track in self._in(TrackState.OPENING):
                 self.stage.scheduler.opened(track)
             for track in self._in(TrackState.OPEN):
@@ -568,6 +572,15 @@ class Items(Machine):
         self.kept.remove(about)
         self.stage.scheduler._post(self.stage.scheduler._on_kept, *about)
 
+    @precondition(lambda self: self.stage.spec.capture)
+    @rule(group=st.sampled_from(["", "hosts", "slow names"]))
+    def attend(self, group: str) -> None:
+        """From now on calls are looked at one by one, or not any more."""
+        self.release()
+        queue = self.stage.scheduler.queue
+        if (queue.limits is None) == bool(group) and not queue.naming:
+            self.stage.scheduler.attend(limits(4) if group == "hosts" else self._limits(group))
+
     # The caller's own thread ------------------------------------------------------------------------------
 
     @precondition(lambda self: self.here is None and self.stage.scheduler._item_timeout is None)
@@ -682,6 +695,8 @@ class EarlyEnd(Items):
 
 class Calls(Machine):
     """An executor: calls with futures, several queues, cancelling, moving."""
+
+    final = SystemExit
 
     @initialize(
         queues=st.integers(1, 3),

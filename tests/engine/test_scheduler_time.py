@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from autoexec.engine.tracks import END, Slot
+from autoexec.engine.tracks import DONE, END, Slot
 from autoexec.errors import ItemTimeout
 from autoexec.worker.invoke import Error, Task, TaskResult
 
@@ -184,6 +184,19 @@ def test_groups_take_turns_under_their_limits() -> None:
     assert len(stage.given) == 8 and not stage.scheduler.queue._lines
 
 
+def test_items_that_a_busy_slot_would_have_to_name_are_left_to_an_idle_one() -> None:
+    """A slot that asks for one more task has no time for that; nothing is lost by its asking."""
+    items = ["http://one/0", object(), object()]  # whose attributes may be anything
+    stage = Stage(items, limits=limits(retries=1))
+    _, (slot,) = stage.pool(1)
+    first = stage.task(slot)
+    stage.scheduler._post(stage.scheduler._asked_ahead, slot)
+    assert stage.mail(slot) is DONE
+    stage.finish(slot, first)
+    stage.run_all([slot])
+    assert stage.given == [*items, END]
+
+
 def test_what_per_raises_is_that_items_failure() -> None:
     """Nothing else is touched by it."""
 
@@ -287,6 +300,26 @@ def test_limits_that_come_later_hold_for_what_waits() -> None:
     stage.scheduler.attend(None)
     stage.check()
     assert all(task.group is None for task in stage.scheduler.queue.waiting())
+
+
+def test_limits_that_went_and_came_again_know_of_the_calls_between() -> None:
+    """A call that began under them ends under them, whatever holds by then."""
+    known = limits(3)
+    stage = Stage(range(6), limits=known)
+    _, slots = stage.pool(3)
+    tasks = [stage.task(slot) for slot in slots]
+    group = known.group("")
+    assert group.in_flight == 3 == known.metrics.at_once
+    stage.scheduler.attend(None)
+    stage.finish(slots[0], tasks[0])
+    assert group.in_flight == 2 == group.users
+    stage.scheduler.attend(known)
+    stage.scheduler.returned(slots[1], tasks[1])
+    stage.check()
+    stage.finish(slots[2], tasks[2])
+    assert group.in_flight == known.metrics.at_once == len(stage.scheduler._out) - 1  # one began without
+    stage.run_all(slots)
+    assert group.in_flight == 0 == group.users == known.metrics.at_once
 
 
 def test_items_whose_group_was_not_asked_for_yet_begin_before_an_error() -> None:
