@@ -287,11 +287,7 @@ class Run:
 
         if self.sink.limits is None:
             self.sink.limits = Limits(self.options)
-<<<<<<< HEAD
         if self.scheduler.queue.limits is None:
-=======
-        if self.scheduler.queue.limits is not self.sink.limits:  # a plan without any came between
->>>>>>> h4
             self.scheduler.attend(self.sink.limits)
 
     # Sampling ---------------------------------------------------------------------------------------------

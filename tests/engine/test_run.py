@@ -93,9 +93,7 @@ def test_a_pool_that_is_starting_is_helped() -> None:
     results.close()
 
 
-@pytest.mark.parametrize(
-    "wishes", [{"size": lambda x: 1}, {"item_timeout": 3.0}, {"initializer": list}], ids=str
-)
+@pytest.mark.parametrize("wishes", [{"size": abs}, {"item_timeout": 3.0}, {"initializer": list}], ids=str)
 def test_who_may_not_run_items_here_does_not_help(wishes: dict[str, Any]) -> None:
     """Heavy ones would not come first, late ones could not be given up."""
     act = Act(range(9), Plan("processes", 2), profile_of_a(WorkKind.PYTHON), **wishes)
