@@ -27,7 +27,7 @@ DIVES = 20  # times that the search begins anew further down when the recursion 
 LONGEST = 160  # characters of a path that are shown
 
 # The caller does not know what autoexec wraps functions in: step -> what the path is called from there on.
-_OURS = {".call": "", ".__wrapped__": "", "._initializer": "initializer", "._args": "initargs"}
+_OURS = {".call": "", ".__wrapped__": "", ".initializer": "initializer", ".initargs": "initargs"}
 _THREADS = "or use backend='threads'"
 _INSTEAD = {
     "result": f"return plain data instead, {_THREADS}",

@@ -1,9 +1,9 @@
 """Imports point downwards: a test of the house's statics.
 
 A module may import what stands on a lower floor, and what shares its own room. The records are the
-ground, the options and the call itself (worker) stand on it; measure, decide, backends, report and journal are
-rooms of one floor that do not know one another; the engine joins them; its results, the verbs and the other
-doors stand on top, in this order.
+ground, the options and the call itself (worker) stand on it; measure, decide, backends, report and journal
+are rooms of one floor that do not know one another; the engine joins them; its results, the verbs and the
+other doors stand on top, in this order.
 """
 
 from __future__ import annotations

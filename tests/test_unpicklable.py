@@ -16,11 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoexec.backends.base import Capturing
-from autoexec.backends.prepared import Prepared
 from autoexec.decorator import parallel
 from autoexec.insides import parts
 from autoexec.unpicklable import Unpicklable, explain, find
+from autoexec.worker.invoke import CallSpec
 
 LOCK = threading.Lock()
 GLOBAL = {"lock": LOCK}
@@ -145,9 +144,9 @@ PATHS: list[tuple[Any, str, str]] = [
     ((x for x in "abc"), "result", "result"),
     (ValueError("x", LOCK), "exception", "exception.args[1]"),
     (_failing(OSError("x")), "exception", "exception.response['lock']"),
-    (Capturing(Prepared(_closing_over(LOCK), print, ())), "func", "func.__closure__['thing']"),
-    (Prepared(abs, _closing_over(LOCK), ()), "func", "initializer.__closure__['thing']"),
-    (Prepared(abs, print, (1, LOCK)), "func", "initargs[1]"),
+    (CallSpec(_closing_over(LOCK), initializer=print), "func", "func.__closure__['thing']"),
+    (CallSpec(abs, initializer=_closing_over(LOCK)), "func", "initializer.__closure__['thing']"),
+    (CallSpec(abs, initializer=print, initargs=(1, LOCK)), "func", "initargs[1]"),
     (_by_value("class func: lock = LOCK"), "func", "func.lock"),
     (_by_value("class func: lock = LOCK")(), "result", "result.__class__.lock"),
 ]
@@ -181,7 +180,7 @@ def test_the_sentence_says_type_error_and_remedy() -> None:
     assert "return plain data" in explain([LOCK], "result")
     assert "raise an error that holds plain data" in explain(ValueError(LOCK), "exception")
     assert "open it inside the function" in explain((LOCK,), "args")
-    assert "inside the initializer" in explain(Prepared(abs, print, (LOCK,)), "func")
+    assert "inside the initializer" in explain(CallSpec(abs, initializer=print, initargs=(LOCK,)), "func")
     assert "open it inside the function or" in explain(LOCK, "result_of_something")
     assert "not this one" in explain(Refuses(), "result")
 
@@ -239,7 +238,7 @@ def test_without_cloudpickle_a_lambda_is_the_culprit(monkeypatch: pytest.MonkeyP
 def test_a_decorated_function_is_called_by_its_own_name() -> None:
     """What autoexec wraps around it does not show in the path."""
     wrapped = parallel(_closing_over(LOCK))
-    found = find(Capturing(wrapped._target()), "func")
+    found = find(CallSpec(wrapped._target(), capture=True), "func")
     assert found is not None and found.path == "func.__closure__['thing']"
 
 

@@ -27,7 +27,6 @@ class Line:
     """The tasks that wait for one group.
 
     Attributes:
-        limits: those of the queue.
         group: whose limits hold.
         tasks: what waits.
         listed: whether it is among those that may let a call begin.
@@ -149,8 +148,6 @@ class TaskQueue:
         """From now on nothing is limited."""
         waiting = [*self._raw, *(task for line in self._lines.values() for task in line.tasks)]
         self._raw.clear()
-        for line in self._lines.values():
-            line.tasks.clear()  # calls that run will still tell of their end
         self.limits, self._lines = None, {}
         self._listed.clear()
         self._alarms.clear()

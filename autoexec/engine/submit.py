@@ -106,6 +106,9 @@ class Submissions:
     Args:
         options: the executor's.
         closed: told when all work is done and the workers are gone.
+        clock: tells the time, as `time.monotonic` does.
+        planner: makes what plans calls; None takes the library's own.
+        monitor: makes what watches threads and keeps the time; None likewise.
 
     Attributes:
         scheduler: the tables.
@@ -115,9 +118,16 @@ class Submissions:
     """
 
     def __init__(
-        self, options: Options, closed: Callable[[Submissions], None] = lambda submissions: None
+        self,
+        options: Options,
+        closed: Callable[[Submissions], None] = lambda submissions: None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        planner: Callable[..., Planner] | None = None,
+        monitor: Callable[..., Monitor] | None = None,
     ) -> None:
-        self.options, self._closed = options, closed
+        self.options, self._closed, self._clock = options, closed, clock
+        self.make_planner, self.make_monitor = planner or Planner, monitor or Monitor
         self._closer: threading.Thread | None = None
         self._cancelling = False
         self._begin_anew()
@@ -130,14 +140,15 @@ class Submissions:
         self._functions: dict[Hashable, Known] = {}
         self._routes: dict[Hashable, Route] = {}
         self._spec = CallSpec(apply, star=True, initializer=options.initializer, initargs=options.initargs)
-        self._planner = Planner(apply, options, None, self._spec)
-        self._monitor = Monitor(None, lambda seen: False, lambda: 1.0, self._tick, self._crashed)
+        self._planner = self.make_planner(apply, options, None, self._spec)
+        self._monitor = self.make_monitor(None, lambda seen: False, lambda: 1.0, self._tick, self._crashed)
         self.scheduler = Scheduler(
             None,
             None,
             most=options.max_workers,
             ends_at_error=False,
             item_timeout=options.item_timeout,
+            clock=self._clock,
             timer=self._monitor.wake_at,
         )
         self.scheduler.on_failed = self._failed
@@ -265,8 +276,11 @@ class Submissions:
             if route is None:
                 try:
                     route = self._open(plan, func)
-                except RuntimeError:  # no new threads at interpreter shutdown: one of ours may do for all
-                    route = self._open(replace(plan, backend="threads"), func)
+                except (OSError, RuntimeError) as error:
+                    # No new threads at interpreter shutdown: one of ours may do for all. No new processes.
+                    if isinstance(error, OSError) and self.options.backend != "auto":
+                        raise
+                    route = self._open(self._in_process(plan), func)
                 self._routes[key] = route
         return route
 
@@ -284,7 +298,7 @@ class Submissions:
             elastic=shape.elastic, threaded=shape.threaded, ends_late=shape.ends_late, bounded=shape.bounded,
         )  # fmt: skip
 
-        def blocked(task: Task, seconds: float) -> None:
+        def blocked(_: Task, seconds: float) -> None:
             words = limits.blocked(name_of(func), seconds) if limits is not None else None
             if words:
                 import logging
@@ -321,12 +335,12 @@ class Submissions:
     def _look_soon(self) -> None:
         """Look after a while whether all threads sleep while calls wait: they may wait for these."""
         if self.options.max_workers is None and not self._stuck_at:
-            self._stuck_at = time.monotonic() + STUCK_S
+            self._stuck_at = self._clock() + STUCK_S
             self._monitor.wake_at(self._stuck_at)
 
     def _tick(self) -> float:
         due = self.scheduler.tick()
-        if self._stuck_at and time.monotonic() >= self._stuck_at:
+        if self._stuck_at and self._clock() >= self._stuck_at:
             self._stuck_at = 0.0
             with self.lock:
                 routes = list(self._routes.values())
@@ -362,12 +376,13 @@ class Submissions:
         """Cancel every call that has not begun, and end worker processes with what they run."""
         self.cancel()
         route = self._routes.get("processes")
-        if route is None or route.track.backend is None:
+        if route is None or route.track.backend is None or route.track.name != "processes":
             return
         # First: then nobody asks couriers, whose workers are ended, what became of their tasks.
         left = self.scheduler.left(route.track)
         self.scheduler.change(drains=[route.track])
         route.track.backend.close(kill=True)
+        left += [task for task in self.scheduler.waiting(route.queue) if self.scheduler.take_back(task)]
         for task in left:
             if not task.future.done():
                 task.future.set_exception(
@@ -475,8 +490,8 @@ class Known:
     def _work(self, slot: Slot) -> None:
         scheduler = self._submissions.scheduler
         serving.tasks = scheduler
-        monitor = self._monitor = Monitor(
-            self._inline, self._early, lambda: 1.0, lambda: scheduler.tick(), scheduler.crashed
+        monitor = self._monitor = self._submissions.make_monitor(
+            self._inline, self._early, lambda: 1.0, scheduler.tick, scheduler.crashed
         )
         monitor.measure()
         try:
@@ -513,7 +528,7 @@ class Known:
     def planner(self) -> Planner:
         """Plans this function's calls."""
         if self._planner is None:
-            self._planner = Planner(self._func, self._submissions.options)
+            self._planner = self._submissions.make_planner(self._func, self._submissions.options)
         return self._planner
 
     def _early(self, seen: Seen) -> bool:
@@ -526,7 +541,10 @@ class Known:
 
     def _decide(self, monitor: Monitor, seen: Seen | None = None) -> bool:
         sample = self._sampler.sample(monitor, None, seen)
-        plan, profile = self.planner.plan(sample, self._sampler, fork=False)
+        try:
+            plan, profile = self.planner.plan(sample, self._sampler, fork=False)
+        except OSError:  # the machine cannot even be asked now: after the next call it is tried again
+            return False
         if seen is None and self.route.queue.items and monitor.unproven(plan, profile):
             return False
         if plan.backend == "threads" or all(hazard.threads_ok for hazard in plan.hazards):
@@ -567,7 +585,7 @@ class Known:
         assert plan is not None
         if plan.backend not in ("processes", "joblib") or func is self._func or _holds_nothing(func):
             return plan
-        hazards = Planner(func, self._submissions.options).hazards()
+        hazards = self._submissions.make_planner(func, self._submissions.options).hazards()
         if not hazards:
             return plan
         stays = replace(plan, hazards=hazards, reason=f"stays in this process: {hazards[0]}")
@@ -586,7 +604,8 @@ def identity(func: Callable[..., Any]) -> Hashable:
     code = static_attribute(func, "__code__", None)
     if type(code) is CodeType:
         return id(code), code
-    code = static_attribute(getattr(type(func), "__call__", None), "__code__", None)
+    call = getattr(type(func), "__call__", None)  # noqa: B004 (what is called, not whether it can be)
+    code = static_attribute(call, "__code__", None)
     if type(code) is CodeType:
         return type(func), code
     return type(func), name_of(func)

@@ -156,7 +156,7 @@ class CallSpec:
 
     @property
     def importable(self) -> bool:
-        """Whether a fresh interpreter finds all that it holds under its name, so that plain pickle will do."""
+        """Whether a fresh interpreter finds all that it holds under its name: then plain pickle will do."""
         found = importable(self.call) and not self.values
         return found and (self.initializer is None or (importable(self.initializer) and not self.initargs))
 

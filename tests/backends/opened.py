@@ -7,60 +7,87 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from queue import SimpleQueue
 from typing import Any
 
-from autoexec.backends.base import Capturing, Chunk, Failure, Finished
 from autoexec.backends.conduct import Conduct, Setting, Terms
 from autoexec.backends.parcels import Parcel, pack
 from autoexec.backends.processes import ProcessBackend
+from autoexec.engine.tracks import Track
 from autoexec.measure.hazards import dump
+from autoexec.records import Plan
 from autoexec.unpicklable import Unpicklable
+from autoexec.worker.invoke import CallSpec, Error, Task, TaskResult
+from tests.backends.partner import Partner
 
-WAIT_S = 30.0
 
-
-def _packed(call: Callable[..., Any]) -> Parcel:
+def _packed(call: Any) -> Parcel:
     found = dump(call, pack)
     if isinstance(found, Unpicklable):
         raise TypeError(str(found))
     return found  # type: ignore[no-any-return]
 
 
-def _bytes(call: Callable[..., Any]) -> bytes:
+def _bytes(call: Any) -> bytes:
     found = dump(call)
     assert isinstance(found, bytes)
     return found
 
 
-SETTING = Setting(call=None, serialise=_bytes, packed=_packed)
+SETTING = Setting(spec=None, serialise=_bytes, packed=_packed)
 
 
-class Opened:
+class Outcome:
+    """What became of a task.
+
+    Attributes:
+        start: the place of its first item.
+        values: results of its first items; where errors are captured, these too, as `Error`.
+        error: what ended it, if it does not capture errors.
+        result: the result as it was told.
+    """
+
+    def __init__(self, task: Task, result: TaskResult) -> None:
+        self.start, self.result = task.place, result
+        self.values, self.error = list(result.outcomes), None
+        ends = self.values and type(self.values[-1]) is Error and not task.spec.capture
+        if ends:
+            self.error = self.values.pop().error
+        self.where = result.worker
+        self.wall_s, self.cpu_s = result.ended - result.began, result.cpu_s
+
+
+class Opened(Partner):
     """A backend and what it has delivered."""
 
-    def __init__(self, workers: int, setting: Setting) -> None:
-        self.inbox: SimpleQueue[Finished] = SimpleQueue()
-        self.backend = ProcessBackend(workers, self.inbox.put, setting)
-        self._call = setting.call
+    def __init__(self, workers: int, setting: Setting, call: Any, *, capture: bool) -> None:
+        plan = Plan("processes", workers, threads=setting.terms.threads)
 
-    def submit(self, items: Sequence[Any], start: int = 0, call: Any = None, *, star: bool = False) -> None:
-        """One task."""
-        self.backend.submit(Chunk(start, items, call or self._call, star))
+        def make(scheduler: Any, track: Track) -> ProcessBackend:
+            return ProcessBackend(scheduler, workers, track.add, setting)
 
-    def next(self) -> Finished:
+        super().__init__(make, plan, setting.spec if call is not None else None, capture=capture)
+
+    def finished(self) -> Outcome:
         """What is delivered next."""
-        return self.inbox.get(timeout=WAIT_S)
+        done = self.next()
+        return Outcome(done.task, done.result)
 
     def run(self, items: Sequence[Any], size: int, call: Any = None) -> dict[int, Any]:
         """All items in tasks of so many: results or errors by index.
 
         An item after the first error of a task that does not capture is missing.
         """
-        starts = range(0, len(items), size)
-        for start in starts:
+        found: dict[int, Any] = {}
+        for start in range(0, len(items), size):
             self.submit(items[start : start + size], start, call)
-        return outcome(self.next() for _ in starts)
+        waiting = set(range(0, len(items), size))
+        while waiting or self.scheduler._open():
+            one = self.finished()
+            waiting.discard(one.start)
+            for index, value in outcome([one]).items():
+                assert index not in found
+                found[index] = value
+        return found
 
     @property
     def pids(self) -> set[int]:
@@ -71,10 +98,9 @@ class Opened:
 def outcome(done: Any) -> dict[int, Any]:
     """Results and errors by index; an index that comes twice is an error."""
     found: dict[int, Any] = {}
-    for finished in done:
-        values = [value.error if type(value) is Failure else value for value in finished.values]
-        values += [] if finished.error is None else [finished.error]
-        for index, value in enumerate(values, finished.chunk.start):
+    for each in done:
+        values = [value.error if type(value) is Error else value for value in each.result.outcomes]
+        for index, value in enumerate(values, each.start):
             assert index not in found
             found[index] = value
     return found
@@ -93,16 +119,15 @@ def opened(
     **conduct: Any,
 ) -> Iterator[Opened]:
     """A backend of `workers` workers for `call`; what is left of it is ended afterwards."""
-    sent: Any = Capturing(call) if capture and call is not None else call
-    made = Opened(
-        workers,
-        replace(setting, call=sent, fork=fork, terms=terms, conduct=Conduct(strict=strict, **conduct)),
-    )
+    spec = None if call is None else CallSpec(call, capture=capture)
+    conduct_ = Conduct(strict=strict, **conduct)
+    setting = replace(setting, spec=spec, fork=fork, terms=terms, conduct=conduct_)
+    made = Opened(workers, setting, call, capture=capture)
     try:
         yield made
-        made.backend.close()
+        made.finish()
     finally:
-        made.backend.close(kill=True)
+        made.kill()
 
 
 def fork() -> int:

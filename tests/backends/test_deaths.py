@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from autoexec.backends.base import Chunk
 from autoexec.backends.deaths import died_loading, how, late, late_to_load, never_began, short, worker_died
-from autoexec.backends.tasks import Task
+from autoexec.backends.tasks import Sent
 from autoexec.errors import ItemTimeout, WorkerDied
+from autoexec.worker.invoke import CallSpec, Task
 from tests.backends.opened import opened
 
 
-def _task(items: list[object], done: int = 0, *, start: int = 10, star: bool = False) -> Task:
-    task = Task(Chunk(start, items, print, star))
+def _task(items: list[object], done: int = 0, *, start: int = 10, star: bool = False) -> Sent:
+    task = Sent(Task(CallSpec(print, star=star), start, items))
     for _ in range(done):
         task.add(None)
     return task

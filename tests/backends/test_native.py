@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from autoexec.backends import native, pools
-from autoexec.backends.base import Chunk, Finished
 from autoexec.backends.native import VARIABLES, environment, limited
 from autoexec.backends.pools import Pool
 from autoexec.backends.threads import ThreadBackend
+from autoexec.records import Plan
+from tests.backends.partner import partner
 
 
 def run(code: str, **env: str) -> Any:
@@ -281,17 +282,22 @@ def test_overlapping_limits(library: Library) -> None:
     assert library.history == [4, 2, 8]
 
 
+def _threads(native_threads: int) -> Any:
+    """Two threads with a limit for native libraries."""
+    return partner(
+        lambda tasks, track: ThreadBackend(tasks, 2, native_threads=native_threads), Plan("threads", 2)
+    )
+
+
 def test_openmp_is_set_in_the_threads_that_compute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its number belongs to a thread: the caller's keeps its own, each worker sets it for itself."""
     numbers = threading.local()
     get = lambda: getattr(numbers, "threads", 8)  # noqa: E731
     pool = Pool("libgomp", get, lambda threads: setattr(numbers, "threads", threads), by_thread=True)
     monkeypatch.setattr(native, "_loaded", lambda: [pool])
-    done: list[Finished] = []
-    backend = ThreadBackend(2, done.append, native_threads=3)  # type: ignore[arg-type]
-    backend.submit(Chunk(0, [0], lambda _: get()))
-    backend.close()
-    assert done[0].values == [3]
+    with _threads(3) as made:
+        made.submit([0], call=lambda _: get())
+        assert made.next().values == [3]
     assert get() == 8
 
 
@@ -303,11 +309,10 @@ def test_the_threads_backend_limits_openblas() -> None:
     def told() -> list[int]:
         return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
 
-    before, done = told(), list[Finished]()
-    backend = ThreadBackend(2, done.append, native_threads=1)  # type: ignore[arg-type]
-    backend.submit(Chunk(0, [0], lambda _: told()))
-    backend.close()
-    assert done[0].values == [[1] * len(before)]
+    before = told()
+    with _threads(1) as made:
+        made.submit([0], call=lambda _: told())
+        assert made.next().values == [[1] * len(before)]
     assert told() == before
 
 

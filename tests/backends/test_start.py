@@ -21,6 +21,7 @@ from autoexec.backends.parcels import by_value, load, pack
 from autoexec.backends.slate import entries
 from autoexec.backends.start import fork_worker, may_fork, spawn_worker
 from autoexec.backends.workers import Worker
+from autoexec.worker.invoke import CallSpec
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
 
@@ -102,10 +103,10 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     """One worker that knows function 1: it returns what an expression is worth over there."""
     call = lambda text: eval(text)  # noqa: E731
     if request.param == "forked":
-        made = fork_worker(Terms(), {1: call}, None)
+        made = fork_worker(Terms(), {1: CallSpec(call)}, None)
     else:
         made = spawn_worker(Terms())
-        made.seats[0].channel.send(frames.FUNCTION, by_value(call), 1, 1)
+        made.seats[0].channel.send(frames.FUNCTION, by_value(CallSpec(call)), 1, 1)
     yield made
     for seat in made.seats:
         seat.leave()
@@ -113,7 +114,7 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
 
 def _ask(worker: Worker, text: str) -> Any:
     channel = worker.seats[0].channel
-    channel.send(frames.TASK, pack((1, False, 0, [text])), 1)
+    channel.send(frames.TASK, pack((1, 0, [text])), 1)
     frame = channel.receive()
     problem, *_ = frame.load()
     assert problem is None, problem
@@ -156,7 +157,7 @@ def test_ctrl_c_is_the_callers_business(worker: Worker) -> None:
 
 def test_a_worker_has_no_descriptors_of_another_ones() -> None:
     """The second of two does not keep the first one's sockets, or its lifeline, open."""
-    first, second = (fork_worker(Terms(), {1: lambda text: eval(text)}, None) for _ in range(2))
+    first, second = (fork_worker(Terms(), {1: CallSpec(lambda text: eval(text))}, None) for _ in range(2))
     theirs = {os.readlink(f"/proc/self/fd/{first.seats[0].channel.fileno()}")}
     links = _ask(second, LINKS)
     assert not theirs & set(links)
@@ -181,7 +182,7 @@ def test_a_fresh_worker_has_no_descriptors_but_its_own() -> None:
 
 def test_stacks_tell_what_a_worker_is_doing(worker: Worker) -> None:
     """Each time anew; of one that is over there is nothing to tell."""
-    worker.seats[0].channel.send(frames.TASK, pack((1, False, 0, ["__import__('signal').pause()"])), 1)
+    worker.seats[0].channel.send(frames.TASK, pack((1, 0, ["__import__('signal').pause()"])), 1)
     while worker.seats[0].slate.place is None:
         os.sched_yield()
     for _ in range(2):
@@ -268,10 +269,10 @@ def test_optimised_callers_have_optimised_workers() -> None:
 
 def test_the_seat_of_a_lost_worker_still_has_its_last_words() -> None:
     """What it sent before it ended is there to be read."""
-    made = fork_worker(Terms(), {1: os._exit, 2: abs}, None)
+    made = fork_worker(Terms(), {1: CallSpec(os._exit), 2: CallSpec(abs)}, None)
     channel = made.seats[0].channel
-    channel.send(frames.TASK, pack((2, False, 0, [-5])), 1)
-    channel.send(frames.TASK, pack((1, False, 0, [4])), 2)
+    channel.send(frames.TASK, pack((2, 0, [-5])), 1)
+    channel.send(frames.TASK, pack((1, 0, [4])), 2)
     assert made.watched is not None and select.select([made.watched], [], [], 20)[0]
     assert made.seats[0].wait(0) is True
     assert load(next(entries(channel.receive().part(-1)))) == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -289,6 +290,7 @@ class FakePlanner:
     Attributes:
         replanned: the plan for a corrected profile; None makes the same plan again.
         opened: the backends.
+        asked_to_open: set once it is to open one.
         places: whether each of them might have been forked.
         refuse: what `open` raises, by the plan's backend.
         asked: the profiles that it was asked to plan for again.
@@ -303,6 +305,7 @@ class FakePlanner:
         self.machine = machine or made_up_machine()
         self.replanned: Plan | None = None
         self.opened: list[FakeBackend] = []
+        self.asked_to_open = threading.Event()
         self.places: list[bool] = []
         self.refuse: dict[str, Exception] = {}
         self.asked: list[Profile] = []
@@ -330,6 +333,7 @@ class FakePlanner:
         self, plan: Plan, scheduler: Scheduler, track: Track, *,
         fork: bool, eager: bool = False, profile: Any = None, loop: Any = None, blocked: Any = None,
     ) -> FakeBackend:  # fmt: skip
+        self.asked_to_open.set()
         if plan.backend in self.refuse:
             raise self.refuse[plan.backend]
         backend = FakeBackend(scheduler)

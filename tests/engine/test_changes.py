@@ -521,7 +521,7 @@ def test_a_backend_that_was_asked_for_by_name_raises() -> None:
 
 
 def test_workers_that_end_in_the_middle_leave_the_rest_here() -> None:
-    """What they had runs again in the caller's thread, if that is allowed; else the run says why it cannot."""
+    """What they had runs again in the caller's thread, and the plan says why."""
     story = Overlapped(20)
     story.begin()
     story.act.take()

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from autoexec.engine.feed import Feed
 from hypothesis import given
 from hypothesis import strategies as st
-
-from autoexec.engine.feed import Feed
 
 MAKERS = {
     "list": lambda n: list(range(n)),

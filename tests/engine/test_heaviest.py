@@ -9,11 +9,11 @@ from itertools import chain
 from typing import Any
 
 import pytest
+from autoexec.engine.feed import Feed, open_feed
+from autoexec.engine.heaviest import Heaviest, Weighed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoexec.engine.feed import Feed, open_feed
-from autoexec.engine.heaviest import Heaviest, Weighed
 from autoexec.errors import OptionError
 from autoexec.records import Plan
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from autoexec.backends.base import Failure
-from autoexec.worker.remote_errors import RemoteTraceback, portable
 from autoexec.errors import AutoexecError, JournalError
+from autoexec.worker.invoke import Error as Failure
+from autoexec.worker.remote_errors import RemoteTraceback, portable
 
 
 class Keyword(Exception):
