@@ -76,7 +76,10 @@ class TaskQueue:
             self._push(task)
             return
         if task.group is None:
-            self._raw.append(task)
+            if first:
+                self._raw.appendleft(task)
+            else:
+                self._raw.append(task)
             return
         line: Line = task.group
         if first:

@@ -926,7 +926,7 @@ class Scheduler:
         if queue.limits is None:
             return task
         self._look -= 1
-        return self._named_at_once(queue, task)
+        return self._named_at_once(queue, task, naming)
 
     def _room(self) -> int:
         """Items that may be taken from the source."""
@@ -938,8 +938,11 @@ class Scheduler:
             return self.room - (source.taken - self.window.ready - self.window.handed)
         return self.room - (source.taken - self.delivered)
 
-    def _named_at_once(self, queue: TaskQueue, task: Task) -> Naming | bool:
-        """Put the items of a task into the lines of their groups, or have somebody ask the user's code."""
+    def _named_at_once(self, queue: TaskQueue, task: Task, naming: bool) -> Naming | bool | None:
+        """Put the items of a task into the lines of their groups, or have somebody ask the user's code.
+
+        Without `naming` whoever asks has no time for that: the task waits for somebody else.
+        """
         limits, star = queue.limits, task.spec.star
         assert limits is not None
         if len(task.items) == 1:
@@ -956,6 +959,9 @@ class Scheduler:
                 self._enqueue_runs(queue, task, known)
                 return True
         self._slow_names = True
+        if not naming:
+            queue.put(task, first=True)
+            return None
         queue.naming += len(singles)
         return Naming(queue, singles)
 
