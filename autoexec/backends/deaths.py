@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from ..errors import ItemTimeout, WorkerDied, shown, unpacked
+from ..brief import NO_WORDS, brief
+from ..errors import ItemTimeout, WorkerDied, unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .tasks import Sent
 
-__all__ = ["died_loading", "how", "late", "late_to_load", "never_began", "worker_died"]
+__all__ = ["died_loading", "how", "late", "late_to_load", "never_began", "short", "worker_died"]
 
 SHOWN = 60  # characters of an item
 MOST = 12.0  # what fruitless deaths in a row may weigh before no other worker is sacrificed
@@ -90,4 +91,14 @@ def late(pid: int, limit_s: float, task: Sent) -> ItemTimeout:
 def _shown(task: Sent) -> str:
     """The item that is due next, in short."""
     item = task.rest[0]
-    return ", ".join(shown(arg, SHOWN) for arg in unpacked(item, task.task.spec.star))
+    return ", ".join(short(arg) for arg in unpacked(item, task.task.spec.star))
+
+
+def short(item: object) -> str:
+    """An item in few words; one whose own words raise is named by its class.
+
+    >>> short("x" * 100)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."
+    """
+    text = brief(item, SHOWN)
+    return text if text != NO_WORDS else f"<{type(item).__qualname__}>"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from ..errors import shown
-from .deaths import SHOWN
+from .deaths import short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def tell(couriers: Iterable[Courier], waited_s: float) -> None:
         at = min(place or 0, len(task.task.items) - 1)
         index, item = task.task.place + at, task.task.items[at]
         since = time.monotonic() - seat.slate.since
-        lines.append(f"item {index} ({shown(item, SHOWN)}) in process {seat.worker.pid} for {since:.0f} s")
+        lines.append(f"item {index} ({short(item)}) in process {seat.worker.pid} for {since:.0f} s")
         if seat.worker.pid not in told:
             told.add(seat.worker.pid)
             lines.append(seat.worker.stacks().rstrip() or "(its stack could not be read)")

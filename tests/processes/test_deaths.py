@@ -219,16 +219,16 @@ def test_an_accident_is_healed(chunksize: int, start: str, journal: Any) -> None
 def test_out_of_memory_is_told(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the kernel's counters say so, the message does, with what to do."""
     from autoexec.backends.conduct import Conduct
-    from autoexec.engine import judge
+    from autoexec.engine import planning
 
-    real = judge.Judge._conduct
+    real = planning.Planner._conduct
 
     def starved(self: Any, *args: Any) -> Conduct:
         from autoexec.frozen import replace
 
         return replace(real(self, *args), starved=lambda running: True)
 
-    monkeypatch.setattr(judge.Judge, "_conduct", starved)
+    monkeypatch.setattr(planning.Planner, "_conduct", starved)
     values = list(run(work.killed))
     assert "out of memory" in str(values[BAD]) and "max_workers" in str(values[BAD])
     assert "out of memory" not in str(list(run(work.exits))[BAD])
