@@ -329,8 +329,10 @@ def pickle_hazard(func: Callable[..., object]) -> Hazard | None:
 def _dump(obj: Any, pack: Callable[..., Any] | None = None) -> Any:
     import pickle
 
+    from autoexec.worker.invoke import CallSpec
+
     dumps: Callable[..., bytes] = pickle.dumps
-    if not importable(obj):
+    if not (obj.importable if type(obj) is CallSpec else importable(obj)):
         try:
             import cloudpickle  # type: ignore[import-untyped, unused-ignore]
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 
 from ..errors import BrokenWorker
+from ..introspect import importable
 from .context import changed, of_call, prepare, taken_up
 
 TYPE_CHECKING = False
@@ -152,6 +153,12 @@ class CallSpec:
     def __reduce__(self) -> tuple[Any, ...]:
         own = (self.call, self.star, self.capture, self.initializer, self.initargs, self.token, self.values)
         return _arrived, own
+
+    @property
+    def importable(self) -> bool:
+        """Whether a fresh interpreter finds all that it holds under its name, so that plain pickle will do."""
+        found = importable(self.call) and not self.values
+        return found and (self.initializer is None or (importable(self.initializer) and not self.initargs))
 
     def in_worker(self) -> contextvars.Context:
         """The same in a worker, which has objects of its own."""
