@@ -104,6 +104,8 @@ class ProcessBackend:
         """The next task for a courier, who serves this seat; None when there will be no more."""
         while not self.killed and not self._roomy(seat):
             time.sleep(0.05)
+        if self.killed:  # what its worker had is nobody's any more
+            return None
         found = self.tasks.next(slot, 0.0)
         while found is None:
             found = self.tasks.next(slot, relieve(self._couriers))

@@ -171,7 +171,7 @@ def test_a_fresh_worker_has_no_descriptors_but_its_own() -> None:
     """What the caller opened does not reach it, not even what may be inherited."""
     reading, writing = os.pipe()
     made = spawn_worker(Terms())
-    made.seats[0].channel.send(frames.FUNCTION, by_value(lambda text: eval(text)), 1, 1)
+    made.seats[0].channel.send(frames.FUNCTION, by_value(CallSpec(lambda text: eval(text))), 1, 1)
     pipe = os.readlink(f"/proc/self/fd/{reading}")
     links = _ask(made, LINKS)
     assert pipe not in links

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from autoexec.errors import AutoexecError, JournalError
-from autoexec.worker.invoke import Error as Failure
+from autoexec.worker.invoke import Error
 from autoexec.worker.remote_errors import RemoteTraceback, portable
 
 
@@ -53,7 +53,7 @@ def raised(error: BaseException) -> BaseException:
 
 def travelled(error: BaseException) -> Any:
     """What arrives at the other side."""
-    return pickle.loads(pickle.dumps(Failure(error))).error
+    return pickle.loads(pickle.dumps(Error(error))).error
 
 
 def test_an_error_that_pickles_arrives_as_it_is() -> None:
@@ -156,5 +156,5 @@ def test_an_error_of_a_local_class() -> None:
     error = raised(Local("wrong"))
     sent, text = portable(error)
     assert sent is error and "Local: wrong" in text
-    found = cloudpickle.loads(cloudpickle.dumps(Failure(error))).error
+    found = cloudpickle.loads(cloudpickle.dumps(Error(error))).error
     assert type(found).__name__ == "Local" and isinstance(found.__cause__, RemoteTraceback)
