@@ -102,6 +102,7 @@ class Courier:
         finally:
             seat, self._seat = self._seat, None
             self._backend.give_back(seat)
+            self._slot.left = self._slot.left or self._backend.killed
             self._backend.tasks.gone(self._slot)
 
     def _serve(self) -> bool:

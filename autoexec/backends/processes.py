@@ -23,7 +23,7 @@ from .conduct import Setting
 from .courier import Courier
 from .functions import Functions
 from .parcels import Parcel, by_value, pack
-from .sharing import relieve
+from .sharing import AGAIN_S, relieve
 from .staff import Staff
 from .tasks import Sent
 from .workers import Seat, scene_now
@@ -107,8 +107,10 @@ class ProcessBackend:
         if self.killed:  # what its worker had is nobody's any more
             return None
         found = self.tasks.next(slot, 0.0)
+        pause = AGAIN_S  # others may only now begin what one of them has too much of
         while found is None:
-            found = self.tasks.next(slot, relieve(self._couriers))
+            found = self.tasks.next(slot, min(pause, relieve(self._couriers)))
+            pause *= 2
         return found if isinstance(found, Task) else None
 
     def start(self, slot: Slot) -> None:

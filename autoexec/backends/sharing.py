@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .courier import Courier
 
-__all__ = ["relieve"]
+__all__ = ["AGAIN_S", "relieve"]
 
 LONG_S = 0.03  # a task that runs longer than this was cut too large
 SPARED_S = 0.005  # of work, at least, that somebody else should get by it

@@ -80,13 +80,14 @@ class Opened(Partner):
         found: dict[int, Any] = {}
         for start in range(0, len(items), size):
             self.submit(items[start : start + size], start, call)
+        if self.capture:
+            return self.collect(len(items))
         waiting = set(range(0, len(items), size))
-        while waiting or self.scheduler._open():
+        while waiting or self.scheduler._open() or not self.empty:
             one = self.finished()
-            waiting.discard(one.start)
-            for index, value in outcome([one]).items():
-                assert index not in found
-                found[index] = value
+            if one.result.outcomes:
+                waiting.discard(one.start)
+            found.update(outcome([one]))
         return found
 
     @property
@@ -125,7 +126,8 @@ def opened(
     made = Opened(workers, setting, call, capture=capture)
     try:
         yield made
-        made.finish()
+        if not made.backend.killed:
+            made.finish()
     finally:
         made.kill()
 

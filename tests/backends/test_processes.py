@@ -113,16 +113,16 @@ def test_closing_kills_what_runs(pool: Opened) -> None:
     """With `kill` nothing is waited for, and nothing more delivered."""
     for start in range(4):
         pool.submit([start], start, lambda x: time.sleep(300))
-    pool.backend.close(kill=True)
-    assert pool.inbox.empty()
+    pool.kill()
+    assert pool.empty
 
 
 def test_closing_waits_for_what_was_submitted(pool: Opened) -> None:
     """Without `kill` every task is delivered."""
     for start in range(0, 40, 2):
         pool.submit(ITEMS[start : start + 2], start)
-    pool.backend.close()
-    assert pool.inbox.qsize() == 20
+    pool.finish()
+    assert len(pool.collect(40)) == 40 and pool.empty
 
 
 def test_a_cancelled_task_is_never_sent(journal: Any) -> None:
@@ -261,8 +261,9 @@ def test_the_rest_of_a_long_task_is_shared_out(journal: Any) -> None:
 
     with opened(work, 2, fork=True) as made:
         made.submit(range(16))
-        done = made.next()
-    assert [x for x, _ in done.values] == list(range(16)) and len({pid for _, pid in done.values}) == 2
+        found = made.collect(16)
+    assert sorted(found) == list(range(16))
+    assert all(place == x for place, (x, _) in found.items()) and len({pid for _, pid in found.values()}) == 2
     assert set(journal.counts().values()) == {1}
 
 

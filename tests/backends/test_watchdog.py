@@ -57,7 +57,7 @@ def test_a_hanging_item_is_named_with_its_stack(heard: Heard, fork: bool) -> Non
         pool.submit([0, 1, 2, 3], 40)
         text = heard.wait_for("in wait_for_a_sign")  # earlier ones may tell of how it starts
         (pid,) = pool.pids
-        pool.backend.close(kill=True)
+        pool.kill()
     assert text.startswith("no item has finished for ") and f"item 42 (2) in process {pid} for" in text
     assert "most recent call first" in text
 
@@ -73,7 +73,7 @@ def test_all_seats_are_told_of_and_each_worker_once(heard: Heard) -> None:
             os.sched_yield()
         heard.there.clear()
         assert heard.there.wait(WAIT_S)
-        pool.backend.close(kill=True)
+        pool.kill()
     text = heard.lines[-1]
     assert [f"item {i} ({i}) in process" in text for i in range(3)] == [True] * 3
     assert text.count("Current thread") == 1
@@ -87,7 +87,7 @@ def test_it_is_not_said_all_the_time(heard: Heard, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(watchdog, "TIMES", 1e6)
         longest = pool.backend._longest
         pool.backend.look()
-        pool.backend.close(kill=True)
+        pool.kill()
     assert len(heard.lines) == 1 and longest >= watchdog.PATIENCE_S
 
 
@@ -95,7 +95,7 @@ def _quiet(pool: Opened, heard: Heard, looks: list[Any], count: int) -> None:
     while len(looks) < count:
         os.sched_yield()
     assert heard.lines == []
-    pool.backend.close(kill=True)
+    pool.kill()
 
 
 @pytest.fixture
@@ -146,5 +146,5 @@ def test_a_worker_that_gives_no_answer(heard: Heard) -> None:
     with opened(lambda x: os.kill(os.getpid(), signal.SIGSTOP), fork=True) as pool:
         pool.submit(["stopped"])
         assert heard.there.wait(WAIT_S)
-        pool.backend.close(kill=True)
+        pool.kill()
     assert "item 0 ('stopped')" in heard.lines[0] and "(its stack could not be read)" in heard.lines[0]
