@@ -13,10 +13,12 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Executor as BaseExecutor
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
+from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from .api import check_function, resolved
+from .backends.executors import in_this_process
 from .checks import is_async
 from .engine.submit import Submissions
 from .errors import OptionError
@@ -111,8 +113,11 @@ class Executor(BaseExecutor):
         with self._lock:
             if self._shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            if isinstance(self._options.backend, BaseExecutor):  # the caller's own: its future says it best
-                future = self._options.backend.submit(fn, *args, **kwargs)
+            own = self._options.backend
+            if isinstance(own, BaseExecutor):  # its future says it best
+                if in_this_process(own):  # context variables hold per call
+                    fn, args = copy_context().run, (fn, *args)
+                future: Future[Any] = own.submit(fn, *args, **kwargs)
                 self._given.add(future)
                 return future
             return self._open().submit(fn, args, kwargs, about)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -586,3 +587,18 @@ def test_what_the_learning_thread_made_is_closed() -> None:
     with autoexec.Executor(2) as executor:
         assert all(executor.map(lambda _: session().open, range(300)))
     assert made and not any(one.open for one in made)
+
+
+def test_context_variables_hold_per_call_in_an_executor_of_ones_own() -> None:
+    """Each call has what its caller had when it was submitted; what it sets, no other call sees."""
+    variable: ContextVar[str] = ContextVar("variable")
+    variable.set("the caller's")
+
+    def call(x: int) -> str:
+        seen = variable.get("nothing")
+        variable.set(f"that of {x}")
+        return seen
+
+    with ThreadPoolExecutor(1) as own, autoexec.Executor(backend=own) as pool:
+        assert [pool.submit(call, x).result() for x in range(3)] == ["the caller's"] * 3
+        assert list(pool.map(call, range(3))) == ["the caller's"] * 3

@@ -37,6 +37,7 @@ ROOMS = {
 # Modules that share a room; every other one is a room of its own name.
 SHARED = {
     "brief": "ground",
+    "by_value": "ground",
     "errors": "ground",
     "frozen": "ground",
     "insides": "ground",

@@ -98,9 +98,9 @@ def pack(value: object, dump: Dump = pickle.dumps) -> Parcel:
 
 def by_value(value: object) -> Parcel:
     """`pack` for what lives in `__main__` or has no name that could be imported."""
-    import cloudpickle
+    from ..by_value import dumps
 
-    return pack(value, cloudpickle.dumps)
+    return pack(value, dumps)
 
 
 def load(data: Any, buffers: Sequence[memoryview] = ()) -> Any:

@@ -386,10 +386,10 @@ class Planner:
         spec.values = carried(spec.context, pickling.crosses)
         values = belongings(self._call)
         if values:
-            import cloudpickle
+            from ..by_value import dumps
 
             try:
-                return send(Outfit(spec, values), cloudpickle.dumps)
+                return send(Outfit(spec, values), dumps)
             except Exception:  # the function, or some of that: then as much as can be sent
                 values = {key: value for key, value in values.items() if pickling.crosses(value)}
         found = dump(spec, lambda spec, dumps: send(Outfit(spec, values) if values else spec, dumps))

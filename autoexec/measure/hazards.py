@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 
+from autoexec import by_value
 from autoexec.introspect import importable
 from autoexec.records import Hazard
 
@@ -333,12 +334,7 @@ def _dump(obj: Any, pack: Callable[..., Any] | None = None) -> Any:
 
     dumps: Callable[..., bytes] = pickle.dumps
     if not (obj.importable if type(obj) is CallSpec else importable(obj)):
-        try:
-            import cloudpickle  # type: ignore[import-untyped, unused-ignore]
-
-            dumps = cloudpickle.dumps
-        except ImportError:
-            pass
+        dumps = by_value.dumps
     return dumps(obj, protocol=5) if pack is None else pack(obj, dumps)
 
 

@@ -40,12 +40,11 @@ def dumps(value: object, apart: list[pickle.PickleBuffer] | None = None) -> byte
     try:
         return pickle.dumps(value, protocol=5, buffer_callback=taken)
     except Exception:  # lambdas, closures, local classes
-        import cloudpickle
+        from .. import by_value
 
         if apart is not None:
             apart.clear()
-        data: bytes = cloudpickle.dumps(value, protocol=5, buffer_callback=taken)
-        return data
+        return by_value.dumps(value, protocol=5, buffer_callback=taken)
 
 
 def crossing(value: object, *, load: bool = True) -> Crossing | None:
@@ -82,10 +81,10 @@ def crosses(value: object) -> bool:
     >>> crosses([1, "two"]), crosses(open)
     (True, True)
     """
-    import cloudpickle
+    from .. import by_value
 
     try:
-        cloudpickle.dumps(value, protocol=5, buffer_callback=lambda buffer: False)
+        by_value.dumps(value, protocol=5, buffer_callback=lambda buffer: False)
     except Exception:
         return False
     return True

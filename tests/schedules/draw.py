@@ -143,7 +143,7 @@ class Hand:
         if self.backend == "own":
             self.options["pool"] = self.rng.randint(1, 4)
         self.notes = "memory" if self.asynchronous or not (self.away or self.chance(0.4)) else "file"
-        if self.chance(0.45) and self.door != "shared":
+        if self.chance(0.45) and self.door != "shared" and self.backend != "own":
             few = self.chance(0.8) or self.away
             self.options["max_workers"] = self.rng.randint(1, 4) if few else self.rng.randint(5, 40)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from . import faulty, plain, surroundings
-from .check import SKIP, check
+from .check import check
 from .draw import draw
 from .expect import expected
 from .parent import ROOT, Report, supervise
@@ -22,29 +22,8 @@ from .schedule import Fault, Phase, Schedule
 from .words import in_words
 
 SHARE, GROUP = 150, 15  # schedules that are run here, and how many of them by one test
-# What cannot hold before the engine is replaced: items see one another's context variables, and sometimes one
-# more runs, or is pulled, than `max_workers` or `buffersize` say.
-NOT_YET = "context,crowd,buffer"
-# Schedules that go wrong with that engine, and why. ENDLESS ones hang, or leave threads that are waited for.
-WRONG = {
-    **dict.fromkeys((7, 26, 39, 139, 140), "an input that has ended is asked again"),
-    **dict.fromkeys((36, 109), "an input whose length raises is refused"),
-    27: "asyncio takes an item's CancelledError for its own",
-    51: "with buffersize=1 the next item is pulled before the result is delivered",
-    82: "two threads cannot share results",
-}
-ENDLESS = {
-    **dict.fromkeys((44, 88, 99), "two threads cannot share results"),
-    **dict.fromkeys((47, 94), "results that are dropped live on in the traceback of an item's error"),
-}
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="children are read from /proc")
-
-
-@pytest.fixture(autouse=True)
-def not_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is known, and not mended yet, is not complained of."""
-    monkeypatch.setenv(SKIP, NOT_YET)
 
 
 def wrong(reports: Iterator[Report]) -> list[str]:
@@ -58,21 +37,8 @@ def wrong(reports: Iterator[Report]) -> list[str]:
 @pytest.mark.parametrize("first", range(0, SHARE, GROUP))
 def test_what_comes_is_what_the_loop_gives(first: int, tmp_path: Path) -> None:
     """Whatever the door, the input, the items, the options and the consumer."""
-    seeds = [seed for seed in range(first, first + GROUP) if seed not in WRONG | ENDLESS]
-    seeds = [seed for seed in seeds if runs_here(draw(seed))]
+    seeds = [seed for seed in range(first, first + GROUP) if runs_here(draw(seed))]
     assert wrong(supervise(seeds, str(tmp_path))) == []
-
-
-@pytest.mark.parametrize(
-    "seed",
-    [
-        pytest.param(seed, marks=pytest.mark.xfail(strict=False, run=seed in WRONG, reason=reason))
-        for seed, reason in sorted((WRONG | ENDLESS).items())
-    ],
-)
-def test_what_the_next_engine_will_do(seed: int, tmp_path: Path) -> None:
-    """The rest of the share; what takes too long to fail is not even run."""
-    assert wrong(supervise([seed], str(tmp_path), limit_s=2.0)) == []
 
 
 # The schedules ----------------------------------------------------------------------------------------------
@@ -105,7 +71,6 @@ def test_what_a_library_does_wrong_is_seen(
 ) -> None:
     """Each fault is complained of by its name; the plain loop gives no cause for that."""
     monkeypatch.setattr(surroundings, "PATIENCE_S", 0.1)
-    monkeypatch.delenv(SKIP)
     schedule = replace(SIMPLE, **SEEN.get(fault, {}))
     kind, library = faulty.FAULTS[fault]
     try:
