@@ -212,48 +212,48 @@ def test_ctrl_c_at_every_step(name: str) -> None:
 # Signals ----------------------------------------------------------------------------------------------------
 
 
-def _patiently(action: Callable[[], object]) -> None:
-    """Do something to its end, however often Ctrl-C is pressed."""
-    while True:
-        try:
-            action()
-            return
-        except KeyboardInterrupt:
-            continue
+def _inside(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code is _consume.__code__:
+            return True
+        frame = frame.f_back
+    return False
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C is raised within `_consume` only: it may come late, and there may be several."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if _inside(frame):
+            raise KeyboardInterrupt
+
+    usual = signal.signal(signal.SIGINT, handle)
+    yield
+    signal.signal(signal.SIGINT, usual)
 
 
 def _shot_at(run: Callable[[], Results[int]], delays: list[float]) -> None:
     """Press Ctrl-C, more than once: after so many seconds, and again so long after that."""
-    main, got, over = threading.main_thread().ident, list[int](), threading.Event()
-    assert main == threading.get_ident()
+    main, got, over = threading.get_ident(), list[int](), threading.Event()
 
     def press() -> None:
         for delay in delays:
             until = time.perf_counter() + delay
             while time.perf_counter() < until:
                 pass
-            if over.is_set():
-                return
-            signal.pthread_kill(main, signal.SIGINT)
+            if not over.is_set():
+                signal.pthread_kill(main, signal.SIGINT)
 
     presser = threading.Thread(target=press)
-
-    def consume() -> None:
-        try:
-            presser.start()
-            _consume(run, got)
-        except KeyboardInterrupt:
-            pass
-
+    presser.start()
     try:
-        consume()
-    except KeyboardInterrupt:  # the last one came between two lines of the above
+        _consume(run, got)
+    except KeyboardInterrupt:
         pass
-    _patiently(over.set)
-    if presser.ident is not None:
-        _patiently(presser.join)
-    _patiently(lambda: time.sleep(0))
-    _patiently(lambda: _check(got, delays))
+    over.set()
+    presser.join()
+    _check(got, delays)
 
 
 def _barrage(count: int, seed: int) -> None:
@@ -263,7 +263,7 @@ def _barrage(count: int, seed: int) -> None:
         _shot_at(run, [chance.uniform(0.0, 0.012), *(chance.uniform(0.0, 0.001) for _ in range(at % 3))])
 
 
-@pytest.mark.usefixtures("watched")
+@pytest.mark.usefixtures("watched", "ctrl_c")
 def test_ctrl_c_as_it_comes() -> None:
     """Real signals, at any time, also while the first one is seen to."""
     _barrage(60, 1)
@@ -271,7 +271,7 @@ def test_ctrl_c_as_it_comes() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.usefixtures("watched")
+@pytest.mark.usefixtures("watched", "ctrl_c")
 def test_ctrl_c_as_it_comes_many_times() -> None:
     """The same, a few thousand times."""
     _barrage(4000, 2)
