@@ -177,9 +177,10 @@ class Pool:
         self._allow()
 
     def _allow(self) -> None:
-        allowed = self._ramp.within(self.track.most)
-        if allowed != self.track.allowed:
-            self._run.scheduler.allow(self.track, allowed)
+        for _ in range(2):  # once more, as the other thread may have opened it meanwhile
+            allowed = self._ramp.within(self.track.most)
+            if allowed != self.track.allowed:
+                self._run.scheduler.allow(self.track, allowed)
 
     def tend(self, alone_s: float, waited_s: float) -> float:
         """Open further while the first call goes on; returns the seconds until the next look.

@@ -19,6 +19,8 @@ SOME, WARM = 16, 4  # threads that are started at first, and between two steps, 
 class Ramp:
     """Open at first. Narrowed, it opens step by step; held, it waits for what the first call shows.
 
+    The consumer's thread may open it in the middle of a step of the monitor's: that stays so.
+
     Args:
         clock: tells the time in seconds.
         cpu: tells the CPU seconds of this process.
@@ -37,6 +39,7 @@ class Ramp:
         "_time",
         "_to_start",
         "_until",
+        "_wide",
         "started",
     )
 
@@ -44,7 +47,8 @@ class Ramp:
         self, clock: Callable[[], float] = time.perf_counter, cpu: Callable[[], float] = time.process_time
     ) -> None:
         self._clock, self._cpu_clock = clock, cpu
-        self._limit: int | None = None  # items; None if open
+        self._wide = True  # whether it is open; then no limit counts
+        self._limit = 0  # items
         self._doubles = False
         self._until = 0.0  # the time up to which none is let out
         self._prepare = math.inf  # the time to think of other processes
@@ -53,7 +57,7 @@ class Ramp:
 
     def narrow(self, limit: int, *, doubles: bool) -> None:
         """Let only `limit` items out; `doubles`: twice as many each step that leaves the processor alone."""
-        self._limit, self._doubles = limit, doubles
+        self._limit, self._doubles, self._wide = limit, doubles, False
         self._cpu, self._time = self._cpu_clock(), self._clock()
 
     def hold(self, items: int) -> None:
@@ -66,7 +70,7 @@ class Ramp:
 
     def open(self) -> None:
         """Let all out."""
-        self._limit, self._until = None, 0.0
+        self._wide, self._until = True, 0.0
 
     @property
     def holds(self) -> bool:
@@ -76,11 +80,11 @@ class Ramp:
     @property
     def narrowed(self) -> bool:
         """Whether it opens step by step, or none is let out."""
-        return self._limit is not None
+        return not self._wide
 
     def within(self, window: int) -> int:
         """Items that may be out, of a window."""
-        return window if self._limit is None else min(window, self._limit)
+        return window if self._wide else min(window, self._limit)
 
     def prepares(self, alone_s: float) -> bool:
         """Whether there is time to think of other processes, the first call having computed for `alone_s`."""
@@ -95,7 +99,7 @@ class Ramp:
             alone_s: CPU seconds of the first call so far.
             waited_s: and its other seconds; 0.0 once it has ended.
         """
-        if self._limit is None:
+        if self._wide:
             return
         if self.holds:
             self._wait(warm_up, alone_s, waited_s)
@@ -104,7 +108,10 @@ class Ramp:
         busy = (cpu - self._cpu) / max(1e-6, now - self._time)
         self._cpu, self._time = cpu, now
         if self._doubles and busy < BUSY:
-            self._limit = None if self._limit > window else 2 * self._limit
+            if self._limit > window:
+                self._wide = True
+            else:
+                self._limit *= 2
 
     def _wait(self, warm_up: Callable[[int], int], alone_s: float, waited_s: float) -> None:
         if alone_s >= COMPUTING_S:

@@ -287,7 +287,8 @@ class Run:
 
         if self.sink.limits is None:
             self.sink.limits = Limits(self.options)
-        if self.scheduler.queue.limits is not self.sink.limits:  # a plan without any came between
+        # A plan without any may have come between.
+        if self.scheduler.queue.limits is not self.sink.limits:
             self.scheduler.attend(self.sink.limits)
 
     # Sampling ---------------------------------------------------------------------------------------------

@@ -535,6 +535,8 @@ class Scheduler:
             return block
         if self.error is not None:
             return self.error
+        if self.closing:  # what is missing was dropped, by whoever closed it
+            return END
         if self.source is None or self._finished():
             return self._checked() or END
         self._bell.acquire(False)

@@ -33,6 +33,7 @@ def test_nothing_begins_after_close() -> None:
     stage.check()
     counts = stage.scheduler.ledger()
     assert counts["dropped"] == 1 and counts["out"] == 3
+    assert stage.scheduler.take() is END  # whoever is in the middle of taking is not left to wait
     for slot in (one, two, three):
         (task,) = slot.tasks.values()
         stage.finish(slot, task)
