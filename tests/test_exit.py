@@ -7,6 +7,7 @@ that what is left of it can be found.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 
@@ -33,6 +34,10 @@ def burn(x):
 
 
 LEAVING_S = 15.0  # of those whom nothing presses
+# What loky's pickler says in a worker whom an interrupt ends in the middle of a result.
+LOKYS_OWN = re.compile(
+    r"Exception ignored .*BytesIO object.*\n(Traceback.*\n( .*\n)*)?BufferError: Existing exports.*\n"
+)
 
 
 @pytest.fixture
@@ -228,8 +233,6 @@ def test_ctrl_c_ends_a_running_map(script: Script, ended_early: str, work: str) 
 
 def test_ctrl_c_can_be_caught_and_the_program_goes_on(script: Script, ended_early: str) -> None:
     """After the interrupt the next map works, with fresh workers if need be."""
-    if ended_early == "joblib" and sys.version_info >= (3, 15):
-        pytest.skip("loky's pickler complains on standard error when an interrupt ends it there")
     process = script.start(
         f"""
         results = autoexec.map(burn, range(100_000), max_workers=2, backend={ended_early!r})
@@ -244,6 +247,8 @@ def test_ctrl_c_can_be_caught_and_the_program_goes_on(script: Script, ended_earl
     script.wait_for(12)
     os.killpg(process.pid, signal.SIGINT)
     code, out, err = script.end()
+    if ended_early == "joblib":
+        err = LOKYS_OWN.sub("", err)
     assert (code, out, err) == (0, "[0, 1, 2, 3, 4]\n", "")
     assert script.left(LEAVING_S) == []
 

@@ -681,7 +681,7 @@ class Scheduler:
         self._soon(step)
 
     def warm_up(self, track: Track, count: int) -> int:
-        """Have up to `count` more slots at hand for tasks to come; how many are new."""
+        """Have up to `count` more slots at hand for tasks to come; how many there really are."""
         made: list[Slot] = []
 
         def step(_: float) -> None:
@@ -691,7 +691,8 @@ class Scheduler:
         self._locked(step)
         for slot in made:
             self._start(track, slot)
-        return len(made)
+        self._locked()  # some may not have been born
+        return sum(slot in track.slots for slot in made)
 
     # What can be seen from outside ------------------------------------------------------------------------
 

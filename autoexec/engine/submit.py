@@ -198,7 +198,7 @@ class Submissions:
             plan, _ = self._planner.forced(None)
             return self._route(plan, about)
         known = self._known(about)
-        if known.plan is None:
+        if known.plan is None or not known.hand_over():
             return known.route
         return self._route(known.plan_for(about), about)
 
@@ -273,7 +273,7 @@ class Submissions:
             key = plan.backend, plan.max_workers
         with self.lock:
             route = self._routes.get(key)
-            if route is None:
+            if route is None or route.track.state is TrackState.FAILED:
                 try:
                     route = self._open(plan, func)
                 except (OSError, RuntimeError) as error:
@@ -434,6 +434,7 @@ class Known:
         plan: where the function's calls go, or None while that is open.
         profile: what one call costs, or None.
         route: where its first calls go.
+        handed_over: whether later ones go where the plan says.
     """
 
     name = "learning"
@@ -442,6 +443,7 @@ class Known:
         self.name = name_of(func)
         self.plan: Plan | None = None
         self.profile: Profile | None = None
+        self.handed_over = False
         self._func, self._submissions = func, submissions
         self._planner: Planner | None = None
         self._sampler = Sampler(func, lambda item: (item[1], item[2]))
@@ -554,18 +556,29 @@ class Known:
         with self._lock:
             if self.plan is None:
                 self.plan, self.profile = plan, profile
-                self._hand_over(plan)
+                self.hand_over()
         return True
 
-    def _hand_over(self, plan: Plan) -> None:
-        """The calls that wait go where the plan says, and no other one comes here."""
+    def hand_over(self) -> bool:
+        """The calls that wait go where the plan says, and no other one comes here.
+
+        Returns:
+            False if no thread can be started there, as at interpreter shutdown: the one here goes on.
+        """
         submissions = self._submissions
+        scheduler = submissions.scheduler
         with submissions.lock:
-            if submissions.ended:
-                return
-            route = submissions._route(plan, self._func)
-            submissions.scheduler.move(self.route.queue, route.queue)
-            submissions.scheduler.change(drains=[self.route.track])
+            if self.handed_over or submissions.ended:
+                return True
+            assert self.plan is not None
+            route = submissions._route(self.plan, self._func)
+            track = route.track
+            if track.elastic and not track.slots and not scheduler.warm_up(track, 1):
+                return False
+            scheduler.move(self.route.queue, route.queue)
+            scheduler.change(drains=[self.route.track])
+            self.handed_over = True
+        return True
 
     def _in_threads(self, plan: Plan, profile: Profile) -> Plan:
         workers = self._submissions.options.max_workers

@@ -1,9 +1,15 @@
-"""Ctrl-C, finalizers and signal handlers at every step of the consumer's way: nothing hangs or is left."""
+"""Ctrl-C, finalizers and signal handlers on the consumer's way: nothing hangs or is left.
+
+They come at some of the steps, evenly spread. Each step in turn takes minutes:
+
+    AUTOEXEC_TEST_STEPS=all python -m pytest -n 2 --timeout 0 tests/engine/test_interrupts.py
+"""
 
 from __future__ import annotations
 
 import dis
 import gc
+import os
 import random
 import signal
 import sys
@@ -30,6 +36,7 @@ PACKAGE = "autoexec"
 # After these CPython looks whether a signal has come; between two others it does not.
 _LOOKS = ("CALL", "RESUME", "JUMP_BACKWARD", "POP_JUMP_BACKWARD", "POP_JUMP_IF", "YIELD_VALUE", "SEND")
 _HANGS_S = 20.0
+_ALL = os.environ.get("AUTOEXEC_TEST_STEPS") == "all"
 
 
 def _ours(code: CodeType) -> bool:
@@ -196,17 +203,8 @@ def _through(attempt: Callable[[int], bool], stride: int) -> None:
 @pytest.mark.parametrize("name", RUNS)
 def test_ctrl_c_at_some_steps(name: str) -> None:
     """Wherever it comes, the call ends, and its threads with it."""
-    stride = max(1, _number(RUNS[name]) // 40)
+    stride = 1 if _ALL else max(1, _number(RUNS[name]) // 40)
     _through(lambda at: _interrupted_at(at, RUNS[name]), stride)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("watched")
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", RUNS)
-def test_ctrl_c_at_every_step(name: str) -> None:
-    """The same, at all of them."""
-    _through(lambda at: _interrupted_at(at, RUNS[name]), 1)
 
 
 # Signals ----------------------------------------------------------------------------------------------------
@@ -266,15 +264,7 @@ def _barrage(count: int, seed: int) -> None:
 @pytest.mark.usefixtures("watched", "ctrl_c")
 def test_ctrl_c_as_it_comes() -> None:
     """Real signals, at any time, also while the first one is seen to."""
-    _barrage(60, 1)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.usefixtures("watched", "ctrl_c")
-def test_ctrl_c_as_it_comes_many_times() -> None:
-    """The same, a few thousand times."""
-    _barrage(4000, 2)
+    _barrage(4000 if _ALL else 60, 1)
 
 
 # Finalizers -------------------------------------------------------------------------------------------------
@@ -345,27 +335,18 @@ def _closed_at(at: int, run: Callable[[], Results[int]], *, lines: bool, workers
 @pytest.mark.parametrize("workers", [False, True])
 def test_results_closed_at_some_lines(name: str, workers: bool) -> None:
     """By a finalizer or a signal handler, in whichever thread: the loop over them ends."""
-    _through(lambda at: _closed_at(at, RUNS[name], lines=True, workers=workers), 101)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.usefixtures("watched")
-@pytest.mark.parametrize("name", RUNS)
-@pytest.mark.parametrize("workers", [False, True])
-def test_results_closed_at_every_line(name: str, workers: bool) -> None:
-    """The same, at all of them."""
-    _through(lambda at: _closed_at(at, RUNS[name], lines=True, workers=workers), 1)
+    _through(lambda at: _closed_at(at, RUNS[name], lines=True, workers=workers), 1 if _ALL else 101)
 
 
 def _submit_from_everywhere(stride: int, *, workers: bool) -> None:
-    futures: list[Future[int]] = []
+    futures: list[tuple[int, Future[int]]] = []
     held: list[autoexec.Executor] = []
 
     def submit() -> None:
         for executor in held:
+            at = len(futures)  # two threads may take the same
             try:
-                futures.append(executor.submit(_work, len(futures)))
+                futures.append((at, executor.submit(_work, at)))
             except RuntimeError:
                 return  # it takes no more
 
@@ -379,7 +360,7 @@ def _submit_from_everywhere(stride: int, *, workers: bool) -> None:
             assert [future.result(_HANGS_S) for future in own] == list(range(1, 10))
         held.clear()
         del executor
-    assert [future.result(0) for future in futures] == [at + 1 for at in range(len(futures))]
+    assert all(future.result(0) == at + 1 for at, future in futures)
     assert futures
 
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from types import SimpleNamespace
 from typing import Any
-
-import pytest
 
 from autoexec.engine.pool import Pool
 from autoexec.engine.ramp import Ramp
 
 
-def test_a_ramp_that_is_opened_in_the_middle_of_a_step_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ramp_that_is_opened_in_the_middle_of_a_step_stays_open() -> None:
     """The step was about to set the next limit, which is no matter any more."""
-    ramp = Ramp()
+    times = iter([0.0, 1.0])
+
+    def clock() -> float:
+        now = next(times)
+        if now:
+            ramp.open()
+        return now
+
+    ramp = Ramp(clock, lambda: 0.0)
     ramp.narrow(2, doubles=True)
-    real = time.perf_counter
-
-    def opened_meanwhile() -> float:
-        ramp.open()
-        return real() + 1.0
-
-    monkeypatch.setattr(time, "perf_counter", opened_meanwhile)
     ramp.step(8, lambda count: 0, alone_s=0.0, waited_s=0.0)
     assert ramp.within(8) == 8 and not ramp.narrowed
 
