@@ -1,7 +1,9 @@
 """CPU clocks that can be read from another thread, and the ones beside it.
 
-Reading another thread's clock needs `pthread_getcpuclockid`; where it is missing (Windows, macOS)
-the process clock stands in, which is right as long as the watched thread is the only busy one.
+On Linux a thread's clock has a number that follows from the thread's own; reading it is an error once the
+thread has ended. Elsewhere `pthread_getcpuclockid` is asked, for threads that run for sure: asked for one that
+has ended it may crash. Where it is missing (Windows, macOS) the process clock stands in, which is right as
+long as the watched thread is the only busy one.
 """
 
 from __future__ import annotations
@@ -29,7 +31,11 @@ class ThreadClock:
     def __init__(self, ident: int, native_id: int) -> None:
         self._native_id = native_id
         getter = getattr(time, "pthread_getcpuclockid", None)
-        self._clock_id: int | None = getter(ident) if getter else None
+        self._clock_id: int | None
+        if sys.platform == "linux":
+            self._clock_id = _clock_id(native_id)
+        else:
+            self._clock_id = getter(ident) if getter else None
 
     def cpu(self) -> float:
         """CPU seconds used so far."""
@@ -74,6 +80,11 @@ class ThreadClock:
             return frozenset()
 
 
+def _clock_id(native_id: int) -> int:
+    """The number of a thread's CPU clock on Linux, as the kernel's `MAKE_THREAD_CPUCLOCK` has it."""
+    return (~native_id << 3) | 6
+
+
 def asleep(thread: threading.Thread) -> bool:
     """Whether a thread is waiting for something right now, as far as the system tells."""
     return thread.native_id is not None and not _runs(thread.native_id)
@@ -94,15 +105,14 @@ def native_cpu() -> float:
 
     Threads that end take their seconds with them, so a difference of two readings may be a little high.
     """
-    getter = getattr(time, "pthread_getcpuclockid", None)
-    if getter is None:
+    if sys.platform != "linux":
         return 0.0
     used = 0.0
     for thread in threading.enumerate():
-        if thread.ident is None:  # about to start
+        if thread.native_id is None:  # about to start
             continue
         try:
-            used += time.clock_gettime(getter(thread.ident))
+            used += time.clock_gettime(_clock_id(thread.native_id))
         except OSError:  # ended meanwhile
             continue
     return max(0.0, time.process_time() - used)

@@ -13,7 +13,7 @@ from typing import Self
 import pytest
 
 from autoexec.measure import clocks
-from autoexec.measure.clocks import NativeShare, ThreadClock, native_threads_run
+from autoexec.measure.clocks import NativeShare, ThreadClock, native_cpu, native_threads_run
 
 SECONDS = 10.0
 ROUNDS = 20_000  # of a hash, without the GIL: some 10 ms
@@ -109,3 +109,15 @@ def test_a_thread_that_has_ended() -> None:
         pass
     assert clock.sleeping()
     assert clock.queued() == 0.0
+
+
+def test_the_clock_of_a_thread_that_has_ended_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is listed, and gone when its clock is read: asked for by its `ident`, that would be a crash."""
+    ended = [threading.Thread(target=int) for _ in range(64)]
+    for thread in ended:
+        thread.start()
+    for thread in ended:
+        thread.join()
+    monkeypatch.setattr(threading, "enumerate", lambda: ended)
+    assert native_cpu() > 0.0
+    assert ThreadClock(ended[0].ident or 0, ended[0].native_id or 0).cpu() == 0.0
