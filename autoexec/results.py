@@ -33,6 +33,7 @@ else:
 
 __all__ = ["Results"]
 
+AGAIN = 8  # times that an end is tried
 ROOM = 1 << 20  # results that room is made for at once: a length may be a guess, or a lie
 
 
@@ -114,7 +115,12 @@ class _Blocks:
         return iterator
 
     def __del__(self) -> None:
-        self.run.abandon()
+        for _ in range(AGAIN):  # what Ctrl-C raises here would go nowhere, and nobody else would do it
+            try:
+                self.run.abandon()
+                return
+            except KeyboardInterrupt:
+                continue
 
 
 class Results(_Iterator["R"]):
@@ -154,7 +160,7 @@ class Results(_Iterator["R"]):
         if self._blocks.reading:
             self._run.end()
         else:
-            self._run.finish(early=True)
+            self._run.cut()
 
     def take_block(self) -> list[R] | BaseException | None:
         """The next results in a list, the error that is due instead, or None at the end.

@@ -232,7 +232,7 @@ class Run:
             self.sink.open()
             self._begin()
         except BaseException:
-            self.finish(early=True)
+            self.cut()
             raise
 
     def _begin(self) -> None:
@@ -662,11 +662,11 @@ class Run:
             self.finish(early=self._interrupted or self._cut_short)
             raise
         except BaseException:
-            self.finish(early=True)
+            self.cut()
             raise
         part = self._pending.popleft()
         if isinstance(part, BaseException):
-            self.finish(early=True)
+            self.cut()
         return part
 
     def _next_outcomes(self) -> list[Any]:
@@ -906,6 +906,14 @@ class Run:
         self._ended = self._cut_short = True
         self.scheduler.close()
         self.monitor.dismiss()
+
+    def cut(self) -> None:
+        """Let everything go before the results are complete; Ctrl-C ends the waiting, and not the rest."""
+        try:
+            self.finish(early=True)
+        except KeyboardInterrupt:
+            self.finish(early=True, wait=False)
+            raise
 
     def finish(self, *, early: bool, wait: bool = True) -> None:
         """Let everything go: the monitor, the workers, the bar. If Ctrl-C ends this, it is to be done again.

@@ -1,8 +1,8 @@
 """CPU clocks that can be read from another thread, and the ones beside it.
 
 On Linux a thread's clock has a number that follows from the thread's own; reading it is an error once the
-thread has ended. Elsewhere `pthread_getcpuclockid` is asked, for threads that run for sure: asked for one that
-has ended it may crash. Where it is missing (Windows, macOS) the process clock stands in, which is right as
+thread has ended. Elsewhere `pthread_getcpuclockid` is asked, for threads that run for sure: asked for one
+that has ended it may crash. Where it is missing (Windows, macOS) the process clock stands in, which is right as
 long as the watched thread is the only busy one.
 """
 
