@@ -2,8 +2,8 @@
 
 On Linux a thread's clock has a number that follows from the thread's own; reading it is an error once the
 thread has ended. Elsewhere `pthread_getcpuclockid` is asked, for threads that run for sure: asked for one
-that has ended it may crash. Where it is missing (Windows, macOS) the process clock stands in, which is right as
-long as the watched thread is the only busy one.
+that has ended it may crash. Where it is missing (Windows, macOS) the process clock stands in, which is right
+as long as the watched thread is the only busy one.
 """
 
 from __future__ import annotations
