@@ -91,10 +91,10 @@ class Monitor:
         self._stop = threading.Event()
         self._measuring = threading.Event()
         self._guarding = self._tending = self._ended = False
-        self._probe = GilProbe(self._stop)
         self._thread: threading.Thread | None = None
         self._bell = allocate_lock()
         self._bell.acquire()
+        self._probe = GilProbe(lambda seconds: self._bell.acquire(timeout=seconds))
         self._starting = allocate_lock()
         self._due = math.inf  # written by the monitor's own thread alone
         self._wishes: deque[float] = deque()  # what others want it to be
@@ -320,8 +320,11 @@ class Monitor:
     def _measure(self) -> bool:
         """Probe until told otherwise; True when the rest was taken over."""
         under_way = _UnderWay()
-        while self._probe.look() and self._measuring.is_set() and not self._over():
+        while self._measuring.is_set() and not self._over():
+            whole = self._probe.look()
             self._tick_if_due()
+            if not whole:
+                continue
             self._native.look()
             if self.pressing and self._block is not None:
                 self._squeeze()

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ quick_switching = Switching(QUICK)
 class GilProbe:
     """Adds up how long the GIL was held and how long it was looked at.
 
+    Args:
+        nap: sleeps for so many seconds with the GIL released; returns True if it was woken before. None takes
+            `time.sleep`, which nobody wakes.
+
     Attributes:
         held_s: seconds in which a wake-up came late.
         looked_s: seconds looked at.
@@ -90,10 +95,10 @@ class GilProbe:
         looks: how often it has looked.
     """
 
-    __slots__ = ("_last", "_stop", "held_s", "late", "looked_s", "looks")
+    __slots__ = ("_last", "_nap", "held_s", "late", "looked_s", "looks")
 
-    def __init__(self, stop: threading.Event | None = None) -> None:
-        self._stop = stop or threading.Event()
+    def __init__(self, nap: Callable[[float], object] | None = None) -> None:
+        self._nap = nap or time.sleep
         self.restart()
 
     def restart(self) -> None:
@@ -108,9 +113,10 @@ class GilProbe:
         self._last = time.perf_counter()
 
     def look(self) -> bool:
-        """Sleep once and note how late the GIL came back; return False when told to stop."""
+        """Sleep once and note how late the GIL came back; return False if the sleep was cut short."""
         before = time.perf_counter()
-        time.sleep(NAP)
+        if self._nap(NAP):
+            return False
         now = time.perf_counter()
         self.late = now - before - NAP > LATE
         span = now - self._last
@@ -119,7 +125,7 @@ class GilProbe:
         self.looks += 1
         if self.late:
             self.held_s += span
-        return not self._stop.is_set()
+        return True
 
     @property
     def share(self) -> float:

@@ -279,3 +279,12 @@ def test_the_thread_is_gone_when_the_results_are_all_there() -> None:
     """After the last result, no monitor is left."""
     assert list(autoexec.map(lambda x: x, range(100_000))) == list(range(100_000))
     assert not threads()
+
+
+def test_nobody_waits_for_the_end_of_a_nap(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most maps are shorter than half a look of the probe."""
+    monkeypatch.setattr("autoexec.measure.probe.NAP", 1000.0)
+    ward.monitor.measure()
+    ward.monitor.end()
+    assert not threads()
+    assert ward.monitor.seen().looked_s == 0.0  # what was cut short says nothing
