@@ -60,6 +60,7 @@ TRIFLE_S = 0.003  # a rest shorter than this is finished before any pool has sta
 CRUMB_S = 2e-6  # items shorter than this cost more to send to a worker than to run (measured: 1 to 3 µs)
 CRUMBS_S = 0.0003  # seconds of such items that settle it
 BLOCK_S = 0.0015  # seconds of work per block of a serial run
+SOME = 16  # items of a block that show whether any sets context variables
 BLOCK_BYTES = 4 << 20  # of results that a block may hold before the consumer sees the first
 MOST = 32_768  # items per block: beyond that the processor's caches suffer
 STUCK_S = 1.0  # seconds in which nothing moves although something could: then it is said
@@ -240,6 +241,7 @@ class Run:
         if backend == "serial":
             self.plan = Plan("serial", reason="backend='serial' was asked for")
             self.go(State.INLINE, opens=self._here)
+            self._inline.sampling = True
         elif self.is_async or (self.options.item_timeout is not None and backend != "processes"):
             where = "asyncio" if self.is_async else "threads"
             self._open_pool(*self.planner.direct(self.source.remaining(), where), fork=False)
@@ -321,6 +323,8 @@ class Run:
         if task is None:
             return False
         block, result = self._inline.run(task)
+        if self._inline.sampling and len(block.out) >= SOME:
+            self._share_contexts()
         self.scheduler.completed_here(self._slot, task, result)
         if footprint is not None:
             self.sampler.hazards += footprint(block)

@@ -341,7 +341,8 @@ def _call_all(
 ) -> None:
     """The four loops: for single arguments or tuples, in one context for all or one for each.
 
-    `out.append` is looked up each time: CPython knows how to add to a list without calling anything.
+    `out.append` is looked up each time: CPython knows how to add to a list without calling anything. (A `map`
+    in C would take an item's StopIteration for its own.)
     """
     item: Any = None
     try:
