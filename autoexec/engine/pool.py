@@ -25,6 +25,7 @@ __all__ = ["Pool"]
 RAMP = 16  # calls sent out at first when the only evidence is that one call waits
 TEND_S = 0.05  # seconds between two looks while the caller's thread is inside an item
 PULLED = 4096  # items of a task of an input that has to be pulled: it is not read too far ahead
+ATTENDED_S = 0.0005  # seconds of a call from which a task of its own, and its limits, cost below 5 %
 WEIGHED = 32  # results that are weighed before the window grows
 
 
@@ -49,6 +50,9 @@ class Pool:
         self.plan, self.profile, self._run = plan, profile, run
         shape = shape_of(plan, options.backend)
         alone = options.journal is not None or plan.threads > 1
+        # In threads a task for each call costs little, and a host that refuses is left alone at once.
+        long = profile.partial or profile.wall_s > ATTENDED_S
+        alone = alone or (options.attended and plan.backend == "threads" and long)
         single = plan.adaptive or (alone and options.chunksize is None)
         heavy = (profile.bytes_in or 0) + (profile.bytes_out or 0)
         most = sizing.MOST if run.source.sequence is not None else PULLED

@@ -185,6 +185,23 @@ def test_a_journal_sends_items_one_by_one(more: dict[str, Any], size: int) -> No
     assert set(act.backend.sizes[:4]) == {size}
 
 
+@pytest.mark.parametrize(
+    ("plan", "wall_s", "size"),
+    [
+        (Plan("threads", 2, 4), 0.001, 1),
+        (Plan("threads", 2, 4), 0.0001, 4),
+        (Plan("processes", 2, 4), 0.001, 4),
+    ],
+    ids=["threads", "short calls", "processes"],
+)
+def test_attended_calls_in_threads_go_one_by_one(plan: Plan, wall_s: float, size: int) -> None:
+    """A host that asks to be left alone is not called for the rest of a task first."""
+    pytest.importorskip("tenacity")
+    act = Act(range(300), plan, profile_of_a(WorkKind.NATIVE, wall_s=wall_s, free_s=wall_s), retries=1)
+    act.begin()
+    assert act.backend.tasks_out and set(act.backend.sizes) == {size}
+
+
 def test_tasks_grow_with_items_that_are_short() -> None:
     """Towards 20 ms each, four times as large at a time; towards the end they become smaller."""
     act = Act(range(10_000), Plan("asyncio", 2)).begin()
