@@ -36,6 +36,9 @@ PACKAGE = "autoexec"
 # After these CPython looks whether a signal has come; between two others it does not.
 _LOOKS = ("CALL", "RESUME", "JUMP_BACKWARD", "POP_JUMP_BACKWARD", "POP_JUMP_IF", "YIELD_VALUE", "SEND")
 _HANGS_S = 20.0
+# CPython 3.12 and later lose or crash on what a trace function raises between the instructions of a line, and
+# a signal cannot come wherever a line begins. What is left are the beginnings of functions.
+_CALLS = sys.version_info >= (3, 12)
 _ALL = os.environ.get("AUTOEXEC_TEST_STEPS") == "all"
 
 
@@ -50,6 +53,7 @@ class _Steps:
         chosen: says of a step, by its number, whether something is done there.
         action: what.
         lines: whether steps are lines; else points at which CPython lets a signal handler run.
+        calls: whether only the beginnings of functions are.
         workers: whether to go with threads that are started meanwhile, rather than with this one.
     """
 
@@ -59,9 +63,11 @@ class _Steps:
         action: Callable[[], object],
         *,
         lines: bool = False,
+        calls: bool = False,
         workers: bool = False,
     ) -> None:
         self.chosen, self.action, self.lines, self.workers = chosen, action, lines, workers
+        self.calls = calls
         self.count = 0
         self.where: list[str] = []
         self.unraisable = False
@@ -82,18 +88,24 @@ class _Steps:
     def _enter(self, frame: FrameType, event: str, arg: object) -> Any:
         if not _ours(frame.f_code):
             return None
+        if self.calls:
+            self._count(frame)
+            return None
         frame.f_trace_lines = self.lines
         frame.f_trace_opcodes = not self.lines
         return self._step
 
     def _step(self, frame: FrameType, event: str, arg: object) -> Any:
         if event == "line" if self.lines else event == "opcode" and self._looks(frame):
-            self.count += 1
-            if self.chosen(self.count):
-                self.where.append(f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}")
-                self.unraisable = _finalizes(frame)
-                self.action()
+            self._count(frame)
         return self._step
+
+    def _count(self, frame: FrameType) -> None:
+        self.count += 1
+        if self.chosen(self.count):
+            self.where.append(f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}")
+            self.unraisable = _finalizes(frame)
+            self.action()
 
     def _looks(self, frame: FrameType) -> bool:
         """Whether the instruction before this one is such a point."""
@@ -175,7 +187,7 @@ def _consume(run: Callable[[], Results[int]], got: list[int]) -> None:
 
 def _number(run: Callable[[], Results[int]]) -> int:
     """How many steps there are, about."""
-    with _Steps(lambda count: False, _interrupt) as steps:
+    with _Steps(lambda count: False, _interrupt, calls=_CALLS) as steps:
         _consume(run, [])
     return steps.count
 
@@ -189,7 +201,7 @@ def _check(got: list[int], where: object) -> None:
 def _interrupted_at(at: int, run: Callable[[], Results[int]]) -> bool:
     """Interrupt a run at one step; whether there was such a step."""
     got: list[int] = []
-    with _Steps(lambda count: count == at, _interrupt) as steps:
+    with _Steps(lambda count: count == at, _interrupt, calls=_CALLS) as steps:
         try:
             _consume(run, got)
         except KeyboardInterrupt:

@@ -209,7 +209,10 @@ class Story:
         elif what == "wait":
             before = list(scene.backend._out)
             scene.wait(number / 5)
-            self.lost += [entry for entry in before if entry[1] in scene.backend.abandoned]
+            lost = [entry for entry in before if entry[1] in scene.backend.abandoned]
+            for _, task in lost:
+                self.note_items(task.items[1:], -1)  # had not begun, and wait again
+            self.lost += lost
         elif what == "late" and self.lost:
             slot, task = self.lost[number % len(self.lost)]
             scene.backend.late(slot, task)
@@ -229,7 +232,11 @@ class Story:
 
     def note(self, task: Any, count: int = 1) -> None:
         """Calls of the items of a task."""
-        for item in task.items:
+        self.note_items(task.items, count)
+
+    def note_items(self, items: Any, count: int) -> None:
+        """Calls of items."""
+        for item in items:
             self.calls[item] = self.calls.get(item, 0) + count
 
     def end(self, task: Any, what: str, number: int) -> None:
