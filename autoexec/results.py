@@ -160,7 +160,7 @@ class Results(_Iterator["R"]):
         if self._blocks.reading:
             self._run.end()
         else:
-            self._run.cut()
+            self._run.finish(early=True)
 
     def take_block(self) -> list[R] | BaseException | None:
         """The next results in a list, the error that is due instead, or None at the end.

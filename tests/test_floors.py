@@ -38,6 +38,7 @@ ROOMS = {
 SHARED = {
     "brief": "ground",
     "by_value": "ground",
+    "own_thread": "ground",
     "errors": "ground",
     "frozen": "ground",
     "insides": "ground",

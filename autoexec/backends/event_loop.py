@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 
 from ..errors import BrokenWorker
 from ..introspect import static_attribute
+from ..own_thread import OwnThread
 from ..resources import Scope, current, note_closing
 from ..worker.context import prepare
 from ..worker.invoke import Error, Task, TaskResult, run_async
@@ -88,9 +89,7 @@ class EventLoopBackend:
             finally:
                 self._gone.set()
 
-        self._thread = threading.Thread(
-            target=self._context.copy().run, args=(run,), name="autoexec-loop", daemon=True
-        )
+        self._thread = OwnThread(self._context.copy().run, (run,), "autoexec-loop")
         self._thread.start()
         started.wait()
 

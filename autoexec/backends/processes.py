@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 
 from ..errors import WorkerDied
+from ..own_thread import OwnThread
 from ..resident import resident_of
 from ..worker.invoke import Task
 from ..worker.remote_errors import with_traceback
@@ -92,8 +93,7 @@ class ProcessBackend:
         seats += [None] * (count - len(seats))
         self._couriers = [Courier(self, self._add(), seat) for seat in seats]
         self._threads = [
-            threading.Thread(target=courier.run, name=f"autoexec-courier-{i}", daemon=True)
-            for i, courier in enumerate(self._couriers)
+            OwnThread(courier.run, name=f"autoexec-courier-{i}") for i, courier in enumerate(self._couriers)
         ]
         for thread in self._threads:
             thread.start()

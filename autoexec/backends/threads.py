@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from ..own_thread import OwnThread
 from ..resources import Crew, Scope, current
 from ..worker.invoke import Task, run_task, serving
 from .native import limited
@@ -59,12 +60,7 @@ class ThreadBackend:
             RuntimeError: if no more threads can be had.
         """
         began = time.perf_counter()
-        thread = threading.Thread(
-            target=self._context.copy().run,
-            args=(self._work, slot),
-            name=f"autoexec-{self._started}",
-            daemon=True,
-        )
+        thread = OwnThread(self._context.copy().run, (self._work, slot), f"autoexec-{self._started}")
         self._threads.append(thread)  # first: Ctrl-C may come when it runs already
         try:
             thread.start()

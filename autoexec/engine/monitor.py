@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 from ..measure.clocks import NativeShare, ThreadClock, children_cpu
 from ..measure.probe import GilProbe, fine_switching, quick_switching
+from ..own_thread import OwnThread
 from ..records import WorkKind
 
 TYPE_CHECKING = False
@@ -131,7 +132,7 @@ class Monitor:
     def _start_thread(self) -> None:
         # Under the caller's context: what this thread opens hands it on to the items.
         context = contextvars.copy_context()
-        thread = threading.Thread(target=context.run, args=(self._run,), name="autoexec-monitor", daemon=True)
+        thread = OwnThread(context.run, (self._run,), "autoexec-monitor")
         self._thread = thread
         try:
             thread.start()

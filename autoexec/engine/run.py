@@ -233,7 +233,7 @@ class Run:
             self.sink.open()
             self._begin()
         except BaseException:
-            self.cut()
+            self.finish(early=True)
             raise
 
     def _begin(self) -> None:
@@ -666,11 +666,11 @@ class Run:
             self.finish(early=self._interrupted or self._cut_short)
             raise
         except BaseException:
-            self.cut()
+            self.finish(early=True)
             raise
         part = self._pending.popleft()
         if isinstance(part, BaseException):
-            self.cut()
+            self.finish(early=True)
         return part
 
     def _next_outcomes(self) -> list[Any]:
@@ -911,21 +911,20 @@ class Run:
         self.scheduler.close()
         self.monitor.dismiss()
 
-    def cut(self) -> None:
-        """Let everything go before the results are complete; Ctrl-C ends the waiting, and not the rest."""
-        try:
-            self.finish(early=True)
-        except KeyboardInterrupt:
-            self.finish(early=True, wait=False)
-            raise
-
     def finish(self, *, early: bool, wait: bool = True) -> None:
-        """Let everything go: the monitor, the workers, the bar. If Ctrl-C ends this, it is to be done again.
+        """Let everything go: the monitor, the workers, the bar. Ctrl-C ends the waiting, and not the rest.
 
         Args:
             early: whether results are still missing; what has not begun is then cancelled.
             wait: whether anything may be waited for.
         """
+        try:
+            self._finish(early=early, wait=wait)
+        except KeyboardInterrupt:
+            self._finish(early=True, wait=False)
+            raise
+
+    def _finish(self, *, early: bool, wait: bool) -> None:
         if self.elsewhere or (self._let_go and _exiting):
             return
         first, self._ended = not self._ended, True

@@ -25,6 +25,7 @@ from ..decide import sizing
 from ..errors import WorkerDied
 from ..frozen import replace
 from ..introspect import bare, isa, name_of, static_attribute
+from ..own_thread import OwnThread
 from ..records import Plan, Profile, WorkKind
 from ..resources import close_here
 from ..worker.invoke import CallSpec, Task, TaskResult, run_task, serving
@@ -398,7 +399,7 @@ class Submissions:
         if self._generation != forks.generation():
             return
         if not wait:
-            self._closer = threading.Thread(target=self._finish, name="autoexec-closer", daemon=True)
+            self._closer = OwnThread(self._finish, name="autoexec-closer")
             try:
                 self._closer.start()
             except RuntimeError:  # no new threads at interpreter shutdown
@@ -465,7 +466,7 @@ class Known:
         Raises:
             RuntimeError: if it cannot be had.
         """
-        thread = threading.Thread(target=self._work, args=(slot,), name="autoexec-learner", daemon=True)
+        thread = OwnThread(self._work, (slot,), "autoexec-learner")
         slot.worker = thread
         thread.start()
 
