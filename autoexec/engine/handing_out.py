@@ -127,6 +127,24 @@ class HandingOut:
         except Exception as error:
             self._turns.post(self._changes.on_unborn, slot, error)
 
+    def warm_up(self, track: Track, count: int) -> int:
+        """Have up to `count` more slots at hand for tasks to come, and workers for them; without the lock.
+
+        Returns:
+            How many there really are.
+        """
+        made: list[Slot] = []
+
+        def step(_: float) -> None:
+            if track.elastic and not self._ledger.closing:
+                made.extend(track.add() for _ in range(min(count, track.most - len(track.slots))))
+
+        self._turns.locked(step)
+        for slot in made:
+            self.start(track, slot)
+        self._turns.locked()  # some may not have been born
+        return sum(slot in track.slots for slot in made)
+
     def give_to(self, slot: Slot, task: Task, now: float) -> None:
         """A slot has a task from now on."""
         ledger = self._ledger

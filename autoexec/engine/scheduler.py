@@ -21,7 +21,6 @@ from .forks import generation
 from .handing_out import HandingOut
 from .ledger import Ledger
 from .mail import Mail
-from .queues import counted, part
 from .settling import Settling
 from .tracks import Naming, Slot, Track, TrackState
 from .turns import Turns
@@ -321,10 +320,8 @@ class Scheduler:
         """The items of a task from `at` on were taken away from the slot that has it: they wait again."""
 
         def step(_: float) -> None:
-            if task.serial in self._ledger.out and at < len(task.items):
-                left = part(task, at, len(task.items))
-                task.items = task.items[:at]
-                slot.track.queue.put(counted(left), first=True)
+            if task.serial in self._ledger.out:
+                self._waiting.cut(slot.track.queue, task, at)
 
         self._turns.locked(step)
 
@@ -380,17 +377,7 @@ class Scheduler:
 
     def warm_up(self, track: Track, count: int) -> int:
         """Have up to `count` more slots at hand for tasks to come; how many there really are."""
-        made: list[Slot] = []
-
-        def step(_: float) -> None:
-            if track.elastic and not self._ledger.closing:
-                made.extend(track.add() for _ in range(min(count, track.most - len(track.slots))))
-
-        self._turns.locked(step)
-        for slot in made:
-            self._handing_out.start(track, slot)
-        self._turns.locked()  # some may not have been born
-        return sum(slot in track.slots for slot in made)
+        return self._handing_out.warm_up(track, count)
 
     # What can be seen from outside --------------------------------------------------------------------------
 

@@ -56,6 +56,13 @@ class Waiting:
             track.queue.put(counted(left), first=True)
         return False
 
+    def cut(self, queue: TaskQueue, task: Task, at: int) -> None:
+        """The items of a task from `at` on wait again, although the task itself is out."""
+        if at < len(task.items):
+            left = part(task, at, len(task.items))
+            task.items = task.items[:at]
+            queue.put(counted(left), first=True)
+
     def put_again(self, queue: TaskQueue, task: Task) -> None:
         """A task waits again, before the others; where its queue was given up, in the one that followed."""
         home = self._home(queue)
