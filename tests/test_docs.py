@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from autoexec.decide import classify
@@ -42,3 +43,22 @@ def test_the_states_of_a_run_are_on_the_page() -> None:
         for following, when in follow.items()
     ]
     assert [line for line in drawn if line] == rows
+
+
+def test_the_parts_of_the_scheduler_are_on_the_page_in_their_order() -> None:
+    """Each part imports only parts that stand above it, and the scheduler imports no other parts."""
+    page = (DOCS / "architecture.md").read_text()
+    table = page.partition("<!-- parts:")[2].partition("<!-- end of parts -->")[0]
+    parts = re.findall(r"^\| `(\w+)\.py`", table, re.MULTILINE)
+    engine = Path(run.__file__).parent
+    needs = {part: imported(engine / f"{part}.py") for part in parts}
+    for at, part in enumerate(parts):
+        assert needs[part].isdisjoint(parts[at:]), part
+    assert parts[-1] == "scheduler"
+    values = {"forks", "queues", "tracks", "window", "limits", "source"}
+    assert needs["scheduler"] - values <= set(parts)
+
+
+def imported(path: Path) -> set[str]:
+    """The modules beside it that a module imports, for types included."""
+    return set(re.findall(r"^ *from \.(\w+) import", path.read_text(), re.MULTILINE))

@@ -34,10 +34,11 @@ from ..worker.invoke import CallSpec
 from .forks import generation
 from .monitor import Monitor, Seen
 from .sampling import Sampler
-from .scheduler import Scheduler, nested
+from .scheduler import Scheduler
 from .sink import Sink
 from .source import Source
 from .tracks import END, Chunks, Track, TrackState
+from .turns import nested
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import Refused, add_note, blame, unpacked
 from ..introspect import name_of
-from .scheduler import fatal
+from .verdict import fatal
 from .window import Failed
 
 TYPE_CHECKING = False

@@ -152,7 +152,7 @@ class Submissions:
             clock=self._clock,
             timer=self._monitor.wake_at,
         )
-        self.scheduler.on_failed = self._failed
+        self.scheduler.on_failed(self._failed)
         self.limits = Limits(options) if options.attended else None  # shared by all functions: so are rates
         self._stuck_at = 0.0
 
@@ -226,7 +226,7 @@ class Submissions:
             except Exception as error:
                 task.future.set_exception(error)
                 return
-        self.scheduler.put(task, queue)
+        self.scheduler.calls.put(task, queue)
         if route.track.state is TrackState.FAILED and not self._reroute(route, task):
             raise RuntimeError(str(route.track.error)) from route.track.error
         if queue.items:
@@ -234,7 +234,7 @@ class Submissions:
 
     def _reroute(self, route: Route, task: Task) -> bool:
         """Another way for a call whose route has failed; False if there is none."""
-        if not self.scheduler.take_back(task):
+        if not self.scheduler.calls.take_back(task):
             return True  # somebody has it already
         with self.lock:
             self._routes = {key: other for key, other in self._routes.items() if other is not route}
@@ -257,7 +257,7 @@ class Submissions:
         route = next((each for each in self._routes.values() if each.track is track), None)
         if route is None:
             return
-        for task in self.scheduler.waiting(route.queue):
+        for task in self.scheduler.calls.waiting(route.queue):
             try:
                 self._reroute(route, task)
             except RuntimeError as error:
@@ -323,7 +323,7 @@ class Submissions:
         # It takes the time that it takes: nobody else could go on with what this thread does.
         track = Track("helping", TaskQueue(), 0, _single(), threaded=False, bounded=True, ends_late=True)
         slot = Slot(track, threaded=False)
-        if serving.depth >= DEEP or not self.scheduler.take_over(slot, task):
+        if serving.depth >= DEEP or not self.scheduler.calls.take_over(slot, task):
             return False
         serving.depth += 1
         try:
@@ -359,7 +359,7 @@ class Submissions:
 
         threads = [slot.worker for slot in list(track.slots) if slot.tasks]
         if len(threads) >= track.most and all(thread is not None and asleep(thread) for thread in threads):
-            self.scheduler.enlarge(track, MORE)
+            self.scheduler.calls.enlarge(track, MORE)
 
     def _crashed(self, error: BaseException) -> None:
         self.scheduler.crashed(error)
@@ -369,8 +369,8 @@ class Submissions:
     def cancel(self) -> None:
         """Cancel every call that has not begun."""
         self._cancelling = True
-        for task in self.scheduler.waiting():
-            if task.future.cancel() and self.scheduler.cancelled(task):
+        for task in self.scheduler.calls.waiting():
+            if task.future.cancel() and self.scheduler.calls.cancelled(task):
                 task.future.set_running_or_notify_cancel()  # no worker will come to tell who waits for it
 
     def kill(self) -> None:
@@ -380,10 +380,12 @@ class Submissions:
         if route is None or route.track.backend is None or route.track.name != "processes":
             return
         # First: then nobody asks couriers, whose workers are ended, what became of their tasks.
-        left = self.scheduler.left(route.track)
+        left = self.scheduler.calls.left(route.track)
         self.scheduler.change(drains=[route.track])
         route.track.backend.close(kill=True)
-        left += [task for task in self.scheduler.waiting(route.queue) if self.scheduler.take_back(task)]
+        left += [
+            task for task in self.scheduler.calls.waiting(route.queue) if self.scheduler.calls.take_back(task)
+        ]
         for task in left:
             if not task.future.done():
                 task.future.set_exception(
@@ -412,7 +414,7 @@ class Submissions:
 
     def _finish(self) -> None:
         self.scheduler.close(finish=True)
-        self.scheduler.join()
+        self.scheduler.calls.join()
         with self.lock:
             self.ended = True
         for track in list(self.scheduler.tracks):
@@ -576,7 +578,7 @@ class Known:
             track = route.track
             if track.elastic and not track.slots and not scheduler.warm_up(track, 1):
                 return False
-            scheduler.move(self.route.queue, route.queue)
+            scheduler.calls.move(self.route.queue, route.queue)
             scheduler.change(drains=[self.route.track])
             self.handed_over = True
         return True

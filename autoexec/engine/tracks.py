@@ -47,6 +47,11 @@ class Naming:
         self.queue, self.tasks = queue, tasks
         self.names: list[str | BaseException] = []
 
+    def put_back(self) -> None:
+        """Nobody has found out whom these tasks concern: somebody else will."""
+        self.queue.naming -= len(self.tasks)
+        self.queue.put_raw(self.tasks)
+
 
 class TrackState(Enum):
     """The life of a track."""
@@ -154,6 +159,11 @@ class Slot:
         self.finished: tuple[Task, TaskResult] | None = None
         self.worker: Any = None
 
+    def open_gate(self) -> None:
+        """There is something for its thread, which may not even have come for the last thing yet."""
+        if self.gate.locked():
+            self.gate.release()
+
 
 class Track:
     """One backend as opened by one run.
@@ -220,6 +230,14 @@ class Track:
         slot = Slot(self, threaded=self.threaded)
         self.slots.add(slot)
         return slot
+
+    @property
+    def idle(self) -> bool:
+        """Whether it is open and could run something."""
+        if self.state is not TrackState.OPEN or self.held or self.busy >= self.allowed:
+            return False
+        grows = self.elastic and len(self.slots) < self.most
+        return bool(self.parked) or grows or not (self.elastic or self.threaded)
 
     @property
     def over(self) -> bool:

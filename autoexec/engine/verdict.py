@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .limits import Limits
 
-__all__ = ["OK", "Response", "Try", "judge"]
+__all__ = ["OK", "Response", "Try", "fatal", "judge"]
 
 OK = Answer(Ending.OK)
 
@@ -75,7 +75,7 @@ def _judged(limits: Limits, task: Task, at: int, outcome: object, now: float) ->
     if type(outcome) is Error:
         error = outcome.error
         answer = judge_error(error, time.time())
-        if not isinstance(error, Exception) or isinstance(error, BrokenWorker):
+        if fatal(error):
             return Try(at, answer, None, None)
     else:
         answer = judge_value(outcome, time.time())
@@ -87,3 +87,8 @@ def _judged(limits: Limits, task: Task, at: int, outcome: object, now: float) ->
     if type(outcome) is Error:
         tried.kind = kind_of(error)
     return tried
+
+
+def fatal(error: BaseException) -> bool:
+    """Whether an error is more than one item's own: SystemExit and the like, or a worker that is unfit."""
+    return not isinstance(error, Exception) or isinstance(error, BrokenWorker)

@@ -83,7 +83,7 @@ class Opened(Partner):
         if self.capture:
             return self.collect(len(items))
         waiting = set(range(0, len(items), size))
-        while waiting or self.scheduler._open() or not self.empty:
+        while waiting or self.scheduler._ledger.under_way() or not self.empty:
             one = self.finished()
             if one.result.outcomes:
                 waiting.discard(one.start)

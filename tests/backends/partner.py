@@ -63,18 +63,23 @@ class Noting(Scheduler):
         super().__init__(None, None, ordered=False, ends_at_error=False, **options)
         self.inbox: SimpleQueue[Done | BaseException] = SimpleQueue()
         self._own = queue
+        self._settle_one, self._fail = self._settling.settle, self._changes.on_failed
+        self._settling.settle = self._settle_and_note  # type: ignore[method-assign]
+        self._changes.on_failed = self._fail_and_note  # type: ignore[method-assign]
 
     def submit(self, task: Task) -> None:
         """Have a task wait, at its own place."""
 
         def step(_: float) -> None:
-            self._put += len(task.items)
-            self._requeue(task, self._own, "")
+            self._ledger.put += len(task.items)
+            self._waiting.requeue(task, self._own, "")
 
-        self._locked(step)
+        self._turns.locked(step)
 
-    def _settle(self, now: float, slot: Slot, task: Task, result: TaskResult, tries: list[Try]) -> None:
-        super()._settle(now, slot, task, result, tries)
+    def _settle_and_note(
+        self, now: float, slot: Slot, task: Task, result: TaskResult, tries: list[Try]
+    ) -> None:
+        self._settle_one(now, slot, task, result, tries)
         while self.window.pop():  # as if a consumer had taken it
             pass
         self.inbox.put(Done(task, result))
@@ -83,8 +88,8 @@ class Noting(Scheduler):
         super()._crash(error)
         self.inbox.put(error)
 
-    def _on_failed(self, now: float, track: Track, error: BaseException) -> None:
-        super()._on_failed(now, track, error)
+    def _fail_and_note(self, now: float, track: Track, error: BaseException) -> None:
+        self._fail(now, track, error)
         self.inbox.put(error)
 
 
@@ -186,7 +191,7 @@ class Partner:
             BaseException: what ended the run.
         """
         self.scheduler.close(finish=True)
-        self.scheduler.join()
+        self.scheduler.calls.join()
         self.backend.close()
         if self.scheduler.error is not None:
             raise self.scheduler.error

@@ -203,7 +203,7 @@ class FakeBackend:
     ) -> TaskResult:
         """What became of a task."""
         made = [Error(one) if isinstance(one, BaseException) else one for one in outcomes or task.items]
-        now, clean = self.tasks._clock(), not any(type(one) is Error for one in made)
+        now, clean = self.tasks._turns.clock(), not any(type(one) is Error for one in made)
         return TaskResult(made, now - seconds, now, cpu_s, "the test", clean=clean, split=split)
 
     def run(self, task: Task, *, seconds: float = 0.01, cpu_s: float = 0.0) -> None:

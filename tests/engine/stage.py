@@ -253,7 +253,7 @@ class Stage:
         """The same from the middle of something."""
         task = Task(CallSpec(abs, capture=True), 0, [item])
         task.future, task.group = Future(), group
-        self.scheduler.put(task, queue)
+        self.scheduler.calls.put(task, queue)
         return task
 
     # Checks -----------------------------------------------------------------------------------------------
@@ -261,14 +261,16 @@ class Stage:
     def check(self) -> None:
         """The tables add up, each place is in one of them, and nothing waits that may begin."""
         scheduler = self.scheduler
-        scheduler._check_sum()
-        assert not scheduler._lock.locked() and not scheduler._inside
-        assert not scheduler._events
+        scheduler._ledger.check_sum()
+        assert not scheduler._turns._lock.locked() and not scheduler._turns._inside
+        assert not scheduler._turns._events
         places = list(places_of(scheduler))
         assert len(places) == len(set(places)), sorted(places)
         self._check_busy()
         self._check_users()
-        assert scheduler._due() >= scheduler.due or not scheduler._due() < math.inf, "nobody keeps the time"
+        assert scheduler._deadlines.due() >= scheduler.due or not scheduler._deadlines.due() < math.inf, (
+            "nobody keeps the time"
+        )
         for track in scheduler.tracks:
             assert track.most or track.state is not TrackState.OPEN
             assert not self.may_begin(track), (track, scheduler.ledger())
@@ -296,7 +298,7 @@ class Stage:
             assert busy <= max(track.most, 0) or track.state is not TrackState.OPEN
             running += 0 if track.bounded else busy
         assert scheduler.busy == running
-        assert scheduler.busy <= scheduler._most
+        assert scheduler.busy <= scheduler._ledger.most
 
     def may_begin(self, track: Track) -> bool:
         """Whether a slot waits, or could be made, for a task that may begin now."""
@@ -305,13 +307,13 @@ class Stage:
             return False
         if not track.parked and not (track.elastic and len(track.slots) < track.most):
             return False
-        if scheduler._busy >= scheduler._most or track.busy >= track.allowed:
+        if scheduler._ledger.busy >= scheduler._ledger.most or track.busy >= track.allowed:
             return False
         return self._something_waits(track.queue)
 
     def _something_waits(self, queue: TaskQueue) -> bool:
         scheduler, source = self.scheduler, self.source
-        below = scheduler._below
+        below = scheduler._ledger.below
         if queue.limits is None:
             if any(task.place < below for task in queue.waiting()):
                 return True
@@ -323,7 +325,7 @@ class Stage:
             return False
         if queue.limits is not None and (queue.items or queue.naming):
             return False  # it looks only so far ahead
-        return scheduler._room() > 0 and source.at_hand > 0
+        return scheduler._ledger.to_take() > 0 and source.at_hand > 0
 
     def _line_may_begin(self, line: Any, below: float) -> bool:
         group, now = line.group, self.clock.now
@@ -342,7 +344,7 @@ def backend(track: Track) -> FakeBackend:
 
 def places_of(scheduler: Scheduler) -> Iterator[int]:
     """The places of all that waits, is out, is to run again, is being kept, or is ready in its order."""
-    for task in [*tasks_of(scheduler), *scheduler._keeping.values()]:
+    for task in [*tasks_of(scheduler), *scheduler._ledger.keeping.values()]:
         yield from range(task.place, task.place + len(task.items))
     for place, outcomes in scheduler.window._blocks.items():
         yield from range(place, place + len(outcomes))
@@ -351,9 +353,9 @@ def places_of(scheduler: Scheduler) -> Iterator[int]:
 def tasks_of(scheduler: Scheduler) -> list[Task]:
     """What waits, is out, is to run again, or was given up and not judged yet."""
     tasks = [task for queue in scheduler.queues for task in queue.waiting()]
-    tasks += [task for task, _ in scheduler._out.values()]
-    tasks += [task for _, _, task, _ in scheduler._retries]
-    return [*tasks, *scheduler._late.values()]
+    tasks += [task for task, _ in scheduler._ledger.out.values()]
+    tasks += [task for _, _, task, _ in scheduler._ledger.retries]
+    return [*tasks, *scheduler._ledger.late.values()]
 
 
 def limits(cap: int = 0, *, per: Callable[..., str] | None = None, **wishes: Any) -> Limits:

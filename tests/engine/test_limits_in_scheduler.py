@@ -351,7 +351,7 @@ def test_closing_drops_what_waits() -> None:
     scene.wait(AGES)
     assert scene.out in (["c"], [])
     assert "a" not in scene.take()
-    scene.scheduler._check_sum()
+    scene.scheduler._ledger.check_sum()
 
 
 def test_a_blocked_loop_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -255,7 +255,7 @@ class Story:
             if task not in self._known:
                 self.note(task)
         self._known = running
-        scene.scheduler._check_sum()
+        scene.scheduler._ledger.check_sum()
         assert len(running) == scene.limits.metrics.at_once <= self.cap
         assert all(count <= self.retries + 1 for count in self.calls.values())
         scene.take()

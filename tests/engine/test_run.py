@@ -260,7 +260,7 @@ def test_at_exit_runs_are_let_go_while_threads_still_run(monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "_live", {weakref.ref(act.run)})
     module._let_all_go()
     assert act.backend.closed == [{"wait": False, "kill": True}]
-    with act.scheduler._lock:  # a thread that is gone holds it for ever
+    with act.scheduler._turns._lock:  # a thread that is gone holds it for ever
         results.close()
         del results
     assert len(act.backend.closed) == 1
@@ -305,7 +305,7 @@ def test_in_a_forked_child_nothing_is_closed() -> None:
         act.scheduler.close()
         return len(act.backend.closed), act.scheduler.closing
 
-    with act.scheduler._lock:
+    with act.scheduler._turns._lock:
         assert in_child(child) == (0, False)
     results.close()
     assert len(act.backend.closed) == 1

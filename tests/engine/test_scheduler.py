@@ -106,11 +106,11 @@ def test_one_more_task_is_given_ahead_only_where_no_other_slot_would_miss_it() -
     stage = Stage(range(4))
     track, (one, two) = stage.pool(2)
     stage.task(one), stage.task(two)
-    stage.scheduler._post(stage.scheduler._asked_ahead, one)
+    stage.scheduler._turns.post(stage.scheduler._handing_out.on_asked_ahead, one)
     ahead = stage.task(one)
     assert list(ahead.items) == [2] and len(one.tasks) == 2
     stage.check()
-    stage.scheduler._post(stage.scheduler._asked_ahead, two)
+    stage.scheduler._turns.post(stage.scheduler._handing_out.on_asked_ahead, two)
     assert stage.mail(two) is DONE  # one is left, and there are two slots
     assert track.busy == 2
 
@@ -120,7 +120,7 @@ def test_no_item_waits_behind_one_that_may_take_too_long() -> None:
     stage = Stage(range(9), item_timeout=5.0)
     _, (slot,) = stage.pool(1)
     stage.task(slot)
-    stage.scheduler._post(stage.scheduler._asked_ahead, slot)
+    stage.scheduler._turns.post(stage.scheduler._handing_out.on_asked_ahead, slot)
     assert stage.mail(slot) is DONE
 
 
@@ -226,9 +226,9 @@ def test_a_slot_that_asks_again_while_the_lock_is_held_does_not_ask_twice() -> N
     def ask() -> None:
         found.extend(scheduler.next(slot, 0.0) for _ in range(2))
 
-    with scheduler._lock:  # somebody else is at it
+    with scheduler._turns._lock:  # somebody else is at it
         _in_a_thread(ask)
-    scheduler._try()
+    scheduler._turns._try()
     stage.check()
     assert found == [None, None] and isinstance(scheduler.next(slot, 0.0), Task)
 
@@ -246,14 +246,14 @@ def test_a_thread_of_ours_that_finds_the_lock_held_leaves_its_event_to_the_holde
         assert posted.wait(10)
 
     thread = threading.Thread(target=lambda: found.append(scheduler.next(slot)))
-    post = scheduler._post
+    post = scheduler._turns.post
 
     def note(*event: Any) -> None:
         post(*event)
         posted.set()
 
-    scheduler._post = note  # type: ignore[method-assign]
-    scheduler._locked(step)
+    scheduler._turns.post = note  # type: ignore[method-assign]
+    scheduler._turns.locked(step)
     thread.join(10)
     assert isinstance(found[0], Task)
 
@@ -414,7 +414,7 @@ def test_results_are_kept_before_they_are_delivered() -> None:
     slot, scheduler = track.add(), stage.scheduler
     task = scheduler.next(slot, 0.0)
     assert isinstance(task, Task)
-    scheduler._post(scheduler._done, slot, task, stage.result(task), [], True)
+    scheduler._turns.post(scheduler._settling.on_done, slot, task, stage.result(task), [], True)
     stage.check()
     assert kept == [] and not stage.take() and scheduler.ledger()["being kept"] == 1
     again = scheduler._answer(slot, 0.0)

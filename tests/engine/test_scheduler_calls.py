@@ -26,7 +26,7 @@ def test_calls_are_served_in_their_order_and_futures_hear_of_it() -> None:
     first, second = stage.put(queue, 1), stage.put(queue, 2)
     assert stage.step(slot) is first and stage.step(slot, NO) is second
     assert (first.future.results, second.future.results) == ([1], [NO])
-    assert not stage.scheduler._calls
+    assert not stage.scheduler._ledger.calls
 
 
 def test_each_route_serves_its_own_queue() -> None:
@@ -44,12 +44,12 @@ def test_a_call_that_waits_can_be_cancelled() -> None:
     stage, queue = _executor()
     _, (slot,) = stage.pool(1, queue=queue)
     first, second = stage.put(queue), stage.put(queue)
-    assert stage.scheduler.cancelled(second) and not stage.scheduler.cancelled(first)
+    assert stage.scheduler.calls.cancelled(second) and not stage.scheduler.calls.cancelled(first)
     stage.check()
     task = stage.task(slot)
     stage.scheduler.completed(slot, task, TaskResult([], withdrawn=True))
     stage.check()
-    assert stage.scheduler.ledger()["withdrawn"] == 2 and not stage.scheduler._calls
+    assert stage.scheduler.ledger()["withdrawn"] == 2 and not stage.scheduler._ledger.calls
 
 
 def test_cancelling_looks_into_the_right_queue() -> None:
@@ -59,7 +59,7 @@ def test_cancelling_looks_into_the_right_queue() -> None:
     one, two = TaskQueue(known), TaskQueue(known)
     stage.put(one)
     task = stage.put(two)
-    assert stage.scheduler.cancelled(task)
+    assert stage.scheduler.calls.cancelled(task)
     stage.check()
     assert (one.items, two.items) == (1, 0)
 
@@ -83,7 +83,7 @@ def test_the_calls_of_one_queue_move_to_another() -> None:
     failing, running, waiting = (stage.put(learning, group="host") for _ in range(3))
     stage.step(slot, OSError("once"))
     assert stage.task(slot) is running
-    stage.scheduler.move(learning, route)
+    stage.scheduler.calls.move(learning, route)
     stage.scheduler.change(drains=[track])
     stage.check()
     later = stage.put(learning, group="host")
@@ -93,7 +93,7 @@ def test_the_calls_of_one_queue_move_to_another() -> None:
     stage.wait(60)
     assert {stage.step(other) for _ in range(2)} == {failing, running}
     stage.check()
-    assert not stage.scheduler._open() and not (learning._lines or route._lines)
+    assert not stage.scheduler._ledger.under_way() and not (learning._lines or route._lines)
     assert known.group("host").users == 0
 
 
@@ -118,8 +118,8 @@ def test_a_worker_that_waits_for_a_call_runs_it_itself() -> None:
     task = stage.put(queue, group="host")
     slot = Slot(Track("helping", TaskQueue(), 0, stage.track(1).chunks, bounded=True), threaded=False)
     slot.track.backend = stage.scheduler.tracks[0].backend
-    assert stage.scheduler.take_over(slot, task)
-    assert known.group("host").in_flight == 1 and not stage.scheduler.take_over(slot, task)
+    assert stage.scheduler.calls.take_over(slot, task)
+    assert known.group("host").in_flight == 1 and not stage.scheduler.calls.take_over(slot, task)
     stage.finish(slot, task, OSError("once"), ask=False)
     assert known.group("host").in_flight == 0 and stage.scheduler.retries == 1
     _, (worker,) = stage.pool(1, queue=queue)
@@ -136,7 +136,7 @@ def test_a_call_can_be_taken_back_wherever_it_waits() -> None:
     first, second, third = (stage.put(queue) for _ in range(3))
     stage.step(slot, OSError())
     assert stage.task(slot) is second
-    take_back = stage.scheduler.take_back
+    take_back = stage.scheduler.calls.take_back
     assert [take_back(task) for task in (first, second, third)] == [True, False, True]
     stage.check()
     assert stage.scheduler.retries == 0
@@ -148,7 +148,7 @@ def test_joining_waits_for_all_calls() -> None:
     _, (slot,) = stage.pool(1, queue=queue)
     stage.put(queue)
     stage.scheduler.close(finish=True)
-    thread = threading.Thread(target=stage.scheduler.join)
+    thread = threading.Thread(target=stage.scheduler.calls.join)
     thread.start()
     task = stage.task(slot)
     stage.scheduler.completed(slot, task, stage.result(task))
@@ -166,7 +166,7 @@ def test_an_executor_that_cannot_go_on_tells_everybody() -> None:
     stage.step(slot, OSError())
     assert stage.task(slot) is running
     cancelled.future.cancelled = True
-    stage.scheduler._post(lambda now: 1 // 0)
+    stage.scheduler._turns.post(lambda now: 1 // 0)
     late = stage.put_within(queue)
     for task in (again, running, waiting, late):
         (error,) = task.future.results
@@ -175,7 +175,7 @@ def test_an_executor_that_cannot_go_on_tells_everybody() -> None:
     stage.scheduler.completed(slot, running, stage.result(running))
     assert len(running.future.results) == 1 and stage.mail(slot) is END
     stage.scheduler.close(finish=True)
-    stage.scheduler.join()
+    stage.scheduler.calls.join()
 
 
 def test_refused_calls_that_were_just_cancelled_are_left_alone() -> None:
@@ -196,7 +196,7 @@ def test_what_runs_when_workers_are_killed_is_left() -> None:
     stage, queue = _executor()
     track, (slot,) = stage.pool(1, queue=queue)
     task = stage.put(queue)
-    assert stage.scheduler.left(track) == [task] and stage.scheduler.left(track) == []
+    assert stage.scheduler.calls.left(track) == [task] and stage.scheduler.calls.left(track) == []
     stage.check()
     assert stage.scheduler.ledger()["left running"] == 1
     stage.finish(slot, task)
@@ -209,6 +209,6 @@ def test_a_track_may_be_enlarged() -> None:
     track = stage.track(1, queue=queue, elastic=True)
     stage.put(queue), stage.put(queue)
     assert track.busy == 1
-    stage.scheduler.enlarge(track, 1)
+    stage.scheduler.calls.enlarge(track, 1)
     stage.check()
     assert track.busy == 2

@@ -89,7 +89,7 @@ def _exhaust(stage: Stage) -> None:
 def test_a_change_of_tracks_looks_at_the_ledger() -> None:
     """What does not add up is told there and then."""
     stage = Stage(range(3))
-    stage.scheduler._withdrawn += 1
+    stage.scheduler._ledger.withdrawn += 1
     with pytest.raises(AutoexecError, match="results were lost"):
         stage.scheduler.change(state="pooled")
 
@@ -101,9 +101,18 @@ def _broken(*args: Any) -> Any:
     raise ZeroDivisionError("a bug")
 
 
-@pytest.mark.parametrize("where", ["_settle", "_park", "_match", "_pick", "_give_to"])
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("_settling", "settle"),
+        ("_mail", "park"),
+        ("_handing_out", "match"),
+        ("_handing_out", "pick"),
+        ("_handing_out", "give_to"),
+    ],
+)
 def test_a_bug_in_the_middle_of_an_event_ends_the_run_loudly(
-    where: str, monkeypatch: pytest.MonkeyPatch
+    part: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The consumer hears of it, and no thread waits for ever."""
     stage = Stage(range(10**9))
@@ -127,7 +136,7 @@ def test_a_bug_in_the_middle_of_an_event_ends_the_run_loudly(
     threads[0].start()
     while not scheduler.window.ready:
         pass
-    monkeypatch.setattr(scheduler, where, _broken)
+    monkeypatch.setattr(getattr(scheduler, part), name, _broken)
     threads[1].start()
     with pytest.raises(ZeroDivisionError):
         _exhaust(stage)
@@ -166,7 +175,7 @@ def test_an_interrupt_in_the_middle_of_an_event_leaves_the_lock_free_and_nobody_
     slot, scheduler = track.add(), stage.scheduler
     found: list[Any] = []
     posted = threading.Event()
-    post = scheduler._post
+    post = scheduler._turns.post
 
     def note(*event: Any) -> None:
         post(*event)
@@ -175,15 +184,15 @@ def test_an_interrupt_in_the_middle_of_an_event_leaves_the_lock_free_and_nobody_
     def interrupted(now: float, slot: Slot) -> None:
         raise KeyboardInterrupt
 
-    scheduler._asked = interrupted  # type: ignore[method-assign]
-    scheduler._post = note  # type: ignore[method-assign]
+    scheduler._handing_out.on_asked = interrupted  # type: ignore[method-assign]
+    scheduler._turns.post = note  # type: ignore[method-assign]
     thread = threading.Thread(target=lambda: found.append(scheduler.next(slot)))
-    with scheduler._lock:
+    with scheduler._turns._lock:
         thread.start()
         assert posted.wait(10)
     with pytest.raises(KeyboardInterrupt):
         scheduler.take()
-    assert not scheduler._lock.locked() and not scheduler.within
+    assert not scheduler._turns._lock.locked() and not scheduler.within
     scheduler.close()
     thread.join(10)
     assert found == [END]
@@ -204,7 +213,7 @@ class _Finalizer:
 
 def _within(stage: Stage, action: Callable[[], object]) -> None:
     """Do something in the middle of a step, as a finalizer would."""
-    stage.scheduler._locked(lambda _: action())
+    stage.scheduler._turns.locked(lambda _: action())
 
 
 def test_a_call_from_within_never_waits_and_is_worked_off_later() -> None:
@@ -221,9 +230,9 @@ def test_a_call_from_within_never_waits_and_is_worked_off_later() -> None:
     _within(stage, lambda: stage.scheduler.change(opens=[other]))
     assert other in stage.scheduler.tracks
     waiting = stage.put(queue)
-    _within(stage, lambda: stage.scheduler.cancelled(waiting))
+    _within(stage, lambda: stage.scheduler.calls.cancelled(waiting))
     assert stage.scheduler.ledger()["withdrawn"] == 1
-    assert not stage.scheduler.waiting()
+    assert not stage.scheduler.calls.waiting()
     _within(stage, stage.scheduler.close)
     assert stage.scheduler.closing
 
@@ -283,7 +292,7 @@ def test_a_finalizer_between_the_lock_and_its_mark_does_not_hang(where: str) -> 
                 tasks.append(None)  # type: ignore[arg-type]
                 tasks[0] = stage.put_within(queue)
 
-    stage.scheduler._lock = Lock()  # type: ignore[assignment]
+    stage.scheduler._turns._lock = Lock()  # type: ignore[assignment]
     stage.scheduler.allow(track, 1)
     stage.check()
     assert stage.task(slot) is tasks[0]
@@ -319,13 +328,13 @@ def test_a_run_stands_still_if_what_may_begin_does_not() -> None:
     stage.take()
     stage.mail(slot)
     lost = slot.tasks.popitem()[1]
-    del stage.scheduler._out[lost.serial]  # by a fault of ours
+    del stage.scheduler._ledger.out[lost.serial]  # by a fault of ours
     track.parked.append(slot)
     track.busy -= 1
-    stage.scheduler._busy -= 1
+    stage.scheduler._ledger.busy -= 1
     track.allowed = 0
     assert stage.scheduler.stuck() is None
-    stage.scheduler._match = lambda now: None  # type: ignore[method-assign]
+    stage.scheduler._handing_out.match = lambda now: None  # type: ignore[method-assign]
     track.allowed = 1
     mark = stage.scheduler.stuck()
     assert mark is not None and mark == stage.scheduler.stuck()

@@ -42,20 +42,23 @@ class _Stage(Stage):
 
     def watch(self) -> None:
         """Begin to look."""
-        give = self.scheduler._give_to
+        give = self.scheduler._handing_out.give_to
         self.wrong: list[str] = []
         self.paused = False  # whether the consumer is busy with an error
 
         def watched(slot: Slot, task: Task, now: float) -> None:
             if self.scheduler.closing:
                 self.wrong.append(f"{task} began after the end")
-            if self.scheduler.source is not None and task.place + len(task.items) > self.scheduler._below:
-                self.wrong.append(f"{task} began behind an error at {self.scheduler._below}")
+            if (
+                self.scheduler.source is not None
+                and task.place + len(task.items) > self.scheduler._ledger.below
+            ):
+                self.wrong.append(f"{task} began behind an error at {self.scheduler._ledger.below}")
             if self.paused:
                 self.wrong.append(f"{task} began while the consumer had an error")
             give(slot, task, now)
 
-        self.scheduler._give_to = watched  # type: ignore[method-assign]
+        self.scheduler._handing_out.give_to = watched  # type: ignore[method-assign]
 
 
 class Machine(RuleBasedStateMachine):
@@ -81,13 +84,13 @@ class Machine(RuleBasedStateMachine):
         """Everything is there, a first track included."""
         self.stage = stage
         stage.watch()
-        self.really_try = stage.scheduler._try
+        self.really_try = stage.scheduler._turns._try
 
         def try_it() -> None:
             if not self.held:
                 self.really_try()
 
-        stage.scheduler._try = try_it  # type: ignore[method-assign]
+        stage.scheduler._turns._try = try_it  # type: ignore[method-assign]
         self.open_track(3, 2, elastic, False, False, True, 0)
 
     # What happens to tracks -------------------------------------------------------------------------------
@@ -223,7 +226,7 @@ class Machine(RuleBasedStateMachine):
         if self.held or slot is self.own or slot.track.bounded:
             return
         if len(slot.tasks) == 1 and slot not in self._rung():
-            self.stage.scheduler._post(self.stage.scheduler._asked_ahead, slot)
+            self.stage.scheduler._turns.post(self.stage.scheduler._handing_out.on_asked_ahead, slot)
 
     def _go_on(self, picks: list[int], how: list[str]) -> None:
         """What happens most of the time: slots ask, look, and finish, and somebody takes what there is."""
@@ -335,7 +338,7 @@ class Machine(RuleBasedStateMachine):
     def release(self) -> None:
         """The lock is free again, and all is worked off."""
         self.held = 0
-        self.stage.scheduler._try()
+        self.stage.scheduler._turns._try()
 
     @invariant()
     def adds_up(self) -> None:
@@ -570,7 +573,7 @@ class Items(Machine):
         """The journal has got something."""
         about = self._some(self.kept, which)
         self.kept.remove(about)
-        self.stage.scheduler._post(self.stage.scheduler._on_kept, *about)
+        self.stage.scheduler._turns.post(self.stage.scheduler._settling._on_kept, *about)
 
     @precondition(lambda self: self.stage.spec.capture)
     @rule(group=st.sampled_from(["", "hosts", "slow names"]))
@@ -583,7 +586,7 @@ class Items(Machine):
 
     # The caller's own thread ------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.here is None and self.stage.scheduler._item_timeout is None)
+    @precondition(lambda self: self.here is None and self.stage.scheduler._handing_out._item_timeout is None)
     @rule(size=st.integers(1, 5))
     def run_here(self, size: int) -> None:
         """The caller's thread is a track, too, and takes a task."""
@@ -687,10 +690,10 @@ class EarlyEnd(Items):
             if not self.serve():
                 break
         scheduler = self.stage.scheduler
-        scheduler._check_sum()
-        assert not scheduler._out and not scheduler._retries and scheduler.busy == 0
+        scheduler._ledger.check_sum()
+        assert not scheduler._ledger.out and not scheduler._ledger.retries and scheduler.busy == 0
         assert all(not track.parked for track in self.tracks)
-        assert scheduler._due() == math.inf
+        assert scheduler._deadlines.due() == math.inf
 
 
 class Calls(Machine):
@@ -741,7 +744,7 @@ class Calls(Machine):
         if task.future.done() or task.asked:
             return
         task.future.cancelled = True
-        self.stage.scheduler.cancelled(task)
+        self.stage.scheduler.calls.cancelled(task)
 
     @precondition(lambda self: len(self.queues) > 1)
     @rule(which=PICK, to=PICK)
@@ -751,7 +754,7 @@ class Calls(Machine):
         if source is target:
             return
         self.release()
-        self.stage.scheduler.move(source, target)
+        self.stage.scheduler.calls.move(source, target)
         self.queues.remove(source)
         drains = [track for track in self._in(TrackState.OPEN, TrackState.OPENING) if track.queue is source]
         self.stage.scheduler.change(drains=drains)
@@ -761,7 +764,7 @@ class Calls(Machine):
     def take_back(self, which: int) -> None:
         """A call goes another way altogether."""
         task = self._some(self.calls, which)
-        if self.stage.scheduler.take_back(task):
+        if self.stage.scheduler.calls.take_back(task):
             assert not task.future.results
             self.gone_calls.add(id(task))
 
@@ -772,7 +775,7 @@ class Calls(Machine):
         task = self._some(self.calls, which)
         chunks = self.stage.track(1, queue=TaskQueue(), opens=False).chunks
         slot = Slot(Track("helping", TaskQueue(), 0, chunks, bounded=True), threaded=False)
-        if not self.stage.scheduler.take_over(slot, task):
+        if not self.stage.scheduler.calls.take_over(slot, task):
             return
         self.release()
         if not task.begin():
@@ -789,7 +792,7 @@ class Calls(Machine):
 
     def arrived(self) -> bool:
         """Whether all calls are done."""
-        return not self.stage.scheduler._open() and not self.stage.scheduler._events
+        return not self.stage.scheduler._ledger.under_way() and not self.stage.scheduler._turns._events
 
     def teardown(self) -> None:
         """Each future has heard exactly once of what came of its call."""
@@ -797,7 +800,7 @@ class Calls(Machine):
             return
         self.to_the_end()
         self.stage.scheduler.close(finish=True)
-        assert self.stage.scheduler._locked(lambda _: self.stage.scheduler._ready_to_end())
+        assert self.stage.scheduler._turns.locked(lambda _: self.stage.scheduler.calls._ready_to_end())
         for task in self.calls:
             results = task.future.results
             if task.future.cancelled or id(task) in self.gone_calls:
@@ -808,7 +811,7 @@ class Calls(Machine):
                 assert self.last[id(task)] == TIMEOUT
             else:
                 assert results[0] == self.last[id(task)]
-        assert not self.stage.scheduler._calls
+        assert not self.stage.scheduler._ledger.calls
         for queue in self.queues:
             assert queue is not None and not queue._lines and not queue.items
 

@@ -76,16 +76,16 @@ def test_what_was_cut_off_before_an_error_still_begins() -> None:
     for at in (2, 0):
         stage.finish(slots[at], tasks[at], OSError("again"))
     stage.finish(slots[1], tasks[1], NO)
-    stage.scheduler._retries[:] = [
+    stage.scheduler._ledger.retries[:] = [
         (stage.clock.now + task.place, task.place, task, queue)
-        for _, _, task, queue in sorted(stage.scheduler._retries, key=lambda entry: entry[2].place)
+        for _, _, task, queue in sorted(stage.scheduler._ledger.retries, key=lambda entry: entry[2].place)
     ]
     stage.wait(5)
     (line,) = stage.scheduler.queue._lines.values()
     assert [task.place for task in line.tasks] == [2, 0]
     stage.scheduler.allow(track, 3)
     stage.check()
-    assert [task.place for task, _ in stage.scheduler._out.values()] == [0]
+    assert [task.place for task, _ in stage.scheduler._ledger.out.values()] == [0]
 
 
 def test_no_retry_after_the_end() -> None:
@@ -142,7 +142,7 @@ def test_a_call_that_is_being_given_up_is_in_a_table_meanwhile() -> None:
 
     def abandon(slot: Slot, task: Task) -> None:
         seen.append(stage.scheduler.take())
-        stage.scheduler._check_sum()
+        stage.scheduler._ledger.check_sum()
 
     backend(track).abandon = abandon  # type: ignore[method-assign]
     stage.wait(5)
@@ -176,7 +176,7 @@ def test_groups_take_turns_under_their_limits() -> None:
     known = limits(8)
     stage = Stage([f"http://{'slow' if at < 5 else 'fast'}/{at}" for at in range(7)], limits=known)
     _, slots = stage.pool(7)
-    out = sorted(task.place for task, _ in stage.scheduler._out.values())
+    out = sorted(task.place for task, _ in stage.scheduler._ledger.out.values())
     group = known.group("slow")
     assert group.limiter is not None and group.in_flight <= group.limiter.limit(stage.clock.now)
     assert {5, 6} & set(out)
@@ -190,7 +190,7 @@ def test_items_that_a_busy_slot_would_have_to_name_are_left_to_an_idle_one() -> 
     stage = Stage(items, limits=limits(retries=1))
     _, (slot,) = stage.pool(1)
     first = stage.task(slot)
-    stage.scheduler._post(stage.scheduler._asked_ahead, slot)
+    stage.scheduler._turns.post(stage.scheduler._handing_out.on_asked_ahead, slot)
     assert stage.mail(slot) is DONE
     stage.finish(slot, first)
     stage.run_all([slot])
@@ -235,7 +235,7 @@ def test_a_tick_looks_further_into_the_input_than_an_event() -> None:
             stage.step(slot)
     stage.mail(slots[0])
     stage.wait(1.5)
-    assert any(task.place >= 100 for task, _ in stage.scheduler._out.values())
+    assert any(task.place >= 100 for task, _ in stage.scheduler._ledger.out.values())
 
 
 def test_a_time_that_has_passed_is_not_waited_for_again() -> None:
@@ -317,7 +317,9 @@ def test_limits_that_went_and_came_again_know_of_the_calls_between() -> None:
     stage.scheduler.returned(slots[1], tasks[1])
     stage.check()
     stage.finish(slots[2], tasks[2])
-    assert group.in_flight == known.metrics.at_once == len(stage.scheduler._out) - 1  # one began without
+    assert (
+        group.in_flight == known.metrics.at_once == len(stage.scheduler._ledger.out) - 1
+    )  # one began without
     stage.run_all(slots)
     assert group.in_flight == 0 == group.users == known.metrics.at_once
 
@@ -333,6 +335,6 @@ def test_items_whose_group_was_not_asked_for_yet_begin_before_an_error() -> None
     stage.scheduler.completed_here(own, task, TaskResult([Error(NO)][:0], clean=True))
     stage.scheduler.change(drains=[here])
     stage.check()
-    stage.scheduler._below = 3  # as after an error at the fourth item
+    stage.scheduler._ledger.below = 3  # as after an error at the fourth item
     _, slots = stage.pool(1)
     assert stage.step(slots[0]).place == 0 and stage.step(slots[0]).place == 1

@@ -40,7 +40,7 @@ def test_a_track_that_never_got_a_worker_has_failed() -> None:
     """Its tasks wait for another one, and whoever wants to know is told."""
     told: list[Track] = []
     stage = Stage(range(2))
-    stage.scheduler.on_failed = told.append
+    stage.scheduler.on_failed(told.append)
     track = stage.track(2, elastic=True, opens=False)
     refusal = backend(track).refuse = RuntimeError("no threads")
     stage.scheduler.opened(track)

@@ -434,7 +434,7 @@ def test_who_waits_for_cancelled_calls_is_told(houses: Houses) -> None:
     futures = [house.submit(abs, x) for x in range(3)]
     house.submissions.cancel()
     assert wait(futures, timeout=PATIENCE_S).not_done == set()
-    assert house.scheduler.waiting() == []
+    assert house.scheduler.calls.waiting() == []
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
@@ -451,6 +451,6 @@ def test_in_a_forked_child_it_begins_anew(houses: Houses) -> None:
         house.run()
         return future.result(0), touched, house.backends[0].out
 
-    with house.scheduler._lock:
+    with house.scheduler._turns._lock:
         result, touched, parents = in_child(child)
     assert (result, touched) == (7, 0) and len(parents) == 1

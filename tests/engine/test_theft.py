@@ -96,7 +96,7 @@ def test_a_theft_at_any_moment_loses_and_doubles_nothing(kind: str, size: int, f
         while caller.run(size):
             pass
         thread.join()
-        caller.scheduler._check_sum()
+        caller.scheduler._ledger.check_sum()
         rest = caller.rest()
         cut += bool(rest)
         assert [x for _, x in expected] == ran + [x for _, x in rest], f"trial {trial}"
