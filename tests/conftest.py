@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -34,6 +35,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("autoexec")
+
+# Who runs the suite in the background, or under nohup, may have it ignore these; children would, too.
+for _number, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (getattr(signal, "SIGHUP", None), signal.SIG_DFL),
+    (getattr(signal, "SIGQUIT", None), signal.SIG_DFL),
+):
+    if _number is not None and signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 PATIENCE_S = 10.0  # threads that are being let go may take a moment on a busy machine
 KEPT = ("resource_tracker", "forkserver")  # the standard library's and loky's own helpers live on by design
