@@ -291,7 +291,7 @@ def test_what_is_taken_by_one_thread_is_not_taken_by_another(kind: str) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sum((items for _, items in sorted(had)), []) == list(range(2000))
+    assert [item for _, items in sorted(had) for item in items] == list(range(2000))
 
 
 # What is known beforehand -----------------------------------------------------------------------------------

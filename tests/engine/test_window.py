@@ -1,4 +1,4 @@
-"""What is finished leaves in the order of its places, or as it comes; each item once, an error in its place."""
+"""What is finished leaves in the order of its places, or as it comes; an error in its place."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def everything(window: Window) -> list[Any]:
 def test_places_leave_in_order_however_they_are_finished(
     sizes: list[int], seed: random.Random, takes: list[bool]
 ) -> None:
-    """At each moment all that stands before the first hole has left, if it was asked for, and nothing else."""
+    """At each moment all that stands before the first hole has left, if asked for, and nothing else."""
     window, found, done = Window(), list[int](), set[int]()
     for at, (place, block) in enumerate(blocks_of(sizes, seed)):
         window.add(place, block)
@@ -88,7 +88,7 @@ def test_single_results_are_handed_on_together(ordered: bool, sizes: list[int]) 
         run = 1 if size == 1 else 0
         expected += [size] if size > 1 else []
     assert [len(block) for block in handed] == expected
-    assert sum(handed, []) == list(range(sum(sizes)))
+    assert [each for block in handed for each in block] == list(range(sum(sizes)))
 
 
 def test_so_many_single_results_at_once_and_no_more() -> None:
