@@ -282,13 +282,13 @@ def test_what_an_initializer_sets_holds_in_its_thread() -> None:
     found: list[Any] = []
 
     def work() -> None:
-        for _ in range(2):
-            found.append(run_task(spec, Task(spec, 0, [1, 2]), "").outcomes)
+        found.append(run_task(spec, Task(spec, 0, [1, 2]), "").outcomes)
+        found.append(run_task(spec, Task(spec, 0, [3]), "").outcomes)
 
     thread = threading.Thread(target=context.copy().run, args=(work,))
     thread.start()
     thread.join()
-    assert found == [["set up"] * 2] * 2
+    assert found == [["set up"] * 2, ["set up"]]
     assert NAME.get() == context.run(NAME.get) == "nobody"
 
 
