@@ -11,7 +11,8 @@ import contextvars
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
 
 from ..errors import BrokenWorker
 from ..introspect import static_attribute
@@ -62,10 +63,12 @@ class EventLoopBackend:
         self._scope = Scope(max_workers)
         self._context = contextvars.copy_context() if context is None else context.copy()
         self._context.run(current.set, self._scope)
-        self._calls: dict[int, asyncio.Task[None]] = {}  # by serial
-        self._leaving: set[asyncio.Task[None]] = set()  # cancelled, and not yet gone
+        self._calls: dict[int, tuple[asyncio.Task[None], Slot, Task]] = {}  # by serial
+        self._leaving: dict[asyncio.Task[None], tuple[Slot, Task]] = {}  # cancelled, and not yet gone
+        self._rung: deque[Slot] = deque()
         self._pumped = False
         self._closing = self._killed = False
+        self._ended = False  # whether nothing begins here any more
         self._gone = threading.Event()
         self._thread: threading.Thread | None = None
         self._end: asyncio.Event | None = None
@@ -76,6 +79,7 @@ class EventLoopBackend:
 
     def _start_loop(self) -> None:
         started = threading.Event()
+        refused: list[Exception] = []
 
         async def live() -> None:
             self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
@@ -85,13 +89,29 @@ class EventLoopBackend:
 
         def run() -> None:
             try:
-                asyncio.run(live())
+                with asyncio.Runner() as runner:
+                    runner.get_loop()
+                    self._live(runner, live)
+            except Exception as error:  # no descriptors for a loop
+                refused.append(error)
             finally:
+                self._come_back()
                 self._gone.set()
+                started.set()
 
         self._thread = OwnThread(self._context.copy().run, (run,), "autoexec-loop")
         self._thread.start()
         started.wait()
+        if refused:
+            self._thread.join()
+            raise refused[0]
+
+    def _live(self, runner: asyncio.Runner, live: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            runner.run(live())
+        except BaseException as error:  # a call has stopped the loop, or `SystemExit` has, in a callback
+            self._ended = True  # first: what is cancelled now is no item's own affair
+            self._tasks.crashed(error)
 
     # From any thread --------------------------------------------------------------------------------------
 
@@ -100,9 +120,12 @@ class EventLoopBackend:
 
     def ring(self, rung: deque[Slot]) -> None:
         """There are answers for slots: they are looked at in the loop, in a turn of their own."""
+        self._rung = rung
         if not self._pumped:
             self._pumped = True
-            self._call_soon(self._pump, rung)
+            if not self._call_soon(self._pump, rung):
+                self._pumped = False
+                self._give_back(rung)
 
     def _inside(self) -> bool:
         try:
@@ -110,11 +133,39 @@ class EventLoopBackend:
         except RuntimeError:
             return False
 
-    def _call_soon(self, function: Callable[..., object], *args: Any) -> None:
+    def _call_soon(self, function: Callable[..., object], *args: Any) -> bool:
         try:
             self._loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:  # the loop is closed: nobody waits for this any more
-            return
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
+
+    def _give_back(self, rung: deque[Slot]) -> None:
+        """There is no loop any more: nothing that slots were given is begun."""
+        while rung:
+            try:
+                slot = rung.popleft()
+            except IndexError:  # another thread is at it, too
+                return
+            answer = self._tasks.collect(slot)
+            if isinstance(answer, Task):
+                if not self._closing:
+                    self._tasks.crashed(
+                        RuntimeError("the event loop was closed while calls were to run in it")
+                    )
+                self._tasks.returned(slot, answer)
+            if answer is not None:
+                self._tasks.gone(slot)
+
+    def _come_back(self) -> None:
+        """The loop is closed: what it was given comes back, also what will never end there."""
+        left = [(slot, task) for _, slot, task in list(self._calls.values())]
+        left += list(self._leaving.values())
+        self._calls.clear()
+        self._leaving.clear()
+        for slot, task in left:
+            self._cancelled(slot, task)
+        self._give_back(self._rung)
 
     def recall(self) -> None:
         """Nothing waits here: every task begins at once."""
@@ -140,6 +191,8 @@ class EventLoopBackend:
                 pass
             if self._thread is not None:
                 self._thread.join()
+        if self._thread is None and self._loop.is_closed():
+            self._come_back()
 
     def costs(self) -> dict[str, float]:
         """Nothing was measured."""
@@ -159,16 +212,54 @@ class EventLoopBackend:
                 self._tasks.gone(slot)
 
     def _launch(self, slot: Slot, task: Task) -> None:
+        if self._ended:
+            self._tasks.returned(slot, task)
+            self._tasks.gone(slot)
+            return
         if self._killed or not task.begin():
             self._tasks.completed(slot, task, TaskResult([], withdrawn=not self._killed))
             return
         context = self._context.copy() if task.context is None else task.context.copy()
         context.run(current.set, self._scope)
-        call = self._loop.create_task(self._run(slot, task, task.serial), context=context)
+        serial = task.serial
+        call = self._task_of(self._run(slot, task, serial), context)
+        if call is None:
+            self._tasks.returned(slot, task)
+            return
         if not call.done():  # an eager loop may have run it to its end
-            self._calls[task.serial] = call
+            self._calls[serial] = call, slot, task
         _running.add(call)
-        call.add_done_callback(_running.discard)
+        call.add_done_callback(partial(self._after, serial))
+
+    def _task_of(
+        self, call: Coroutine[Any, Any, None], context: contextvars.Context
+    ) -> asyncio.Task[None] | None:
+        """A task; None if the loop makes none, as by a task factory that knows no contexts."""
+        try:
+            return self._loop.create_task(call, context=context)
+        except Exception as error:
+            call.close()
+            self._tasks.crashed(error)
+            return None
+
+    def _after(self, serial: int, call: asyncio.Task[None]) -> None:
+        """A task has ended; some were cancelled before their first step, and have told nobody."""
+        _running.discard(call)
+        if (left := self._leaving.pop(call, None)) is not None:
+            self._tasks.returned(*left)
+        elif (found := self._calls.pop(serial, None)) is not None:
+            self._cancelled(*found[1:])
+        if not call.cancelled() and (error := call.exception()) is not None:
+            self._tasks.crashed(error)
+
+    def _cancelled(self, slot: Slot, task: Task) -> None:
+        """A call has not come to its end here; while the loop lives, that is its own affair."""
+        if self._ended:
+            self._tasks.returned(slot, task)
+            return
+        now = time.monotonic()
+        error = Error(asyncio.CancelledError())
+        self._tasks.completed(slot, task, TaskResult([error], now, now, 0.0, WHERE))
 
     async def _run(self, slot: Slot, task: Task, serial: int) -> None:
         began, steps = time.monotonic(), _Steps(self._scope)
@@ -178,14 +269,17 @@ class EventLoopBackend:
             steps.of = run_async(task.spec, task.items[0])
             outcome = await steps
         except asyncio.CancelledError as cancelled:
-            if self._calls.get(serial) is None and asyncio.current_task() in self._leaving:
+            if self._ended or asyncio.current_task() in self._leaving:
                 raise  # from this side: its outcome is no longer wanted
             outcome = Error(cancelled)  # as `asyncio.gather` has it: one item's own affair
         except (BrokenWorker, Exception) as raised:
             outcome = Error(raised)
         except BaseException as raised:  # it would end the loop; it belongs to the item
+            if not self._inside():
+                raise  # a loop that is closed throws its tasks away
             outcome = Error(raised)
         self._calls.pop(serial, None)
+        self._leaving.pop(asyncio.current_task(), None)  # type: ignore[arg-type]
         if steps.longest_s > BLOCKED_S:
             self._blocked(task, steps.longest_s)
         clean = type(outcome) is not Error
@@ -193,11 +287,11 @@ class EventLoopBackend:
         self._tasks.completed(slot, task, result)
 
     def _cancel(self, serial: int) -> None:
-        call = self._calls.pop(serial, None)
-        if call is not None:
-            self._leaving.add(call)
+        found = self._calls.pop(serial, None)
+        if found is not None:
+            call, slot, task = found
+            self._leaving[call] = slot, task
             call.cancel()
-            call.add_done_callback(self._leaving.discard)
 
     def _cancel_all(self) -> None:
         self._killed = True  # what is given from now on came too late
@@ -210,7 +304,9 @@ class EventLoopBackend:
         if self._end is not None:
             self._end.set()
         else:
-            self._ending = self._loop.create_task(self._leave(), context=self._context.copy())
+            self._ending = self._task_of(self._leave(), self._context.copy())
+            if self._ending is None:
+                self._gone.set()
 
     async def _leave(self) -> None:
         try:
@@ -220,10 +316,11 @@ class EventLoopBackend:
 
     async def _wind_up(self) -> None:
         """Wait for the tasks, then close what they shared."""
-        while pending := [*self._calls.values(), *self._leaving]:
+        while pending := [*(call for call, *_ in self._calls.values()), *self._leaving]:
             await asyncio.wait(pending, timeout=1.0)
-            for call in self._leaving:  # some swallow the first cancellation
+            for call in list(self._leaving):  # some swallow the first cancellation
                 call.cancel()
+        self._ended = True
         for thing in self._scope.take_all():
             await _close(thing)
 

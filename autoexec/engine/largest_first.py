@@ -91,6 +91,12 @@ class LargestFirst(Source):
         self._left, self._taken = max(0, count - begin), begin
         self._weight = math.fsum(self._weights[begin:])
 
+    def peek(self) -> tuple[Any] | None:
+        """The heaviest item that is left, in a tuple; it stays where it is."""
+        while self._order and not self._free[self._order[-1]]:  # it went with a heavier neighbour
+            self._order.pop()
+        return (self.sequence[self._order[-1]],) if self._order and self.sequence is not None else None
+
     def take(self, count: int) -> tuple[int, Sequence[Any]]:
         """The heaviest item, with up to `count` - 1 neighbours; an empty sequence at the end."""
         while self._order:
@@ -125,6 +131,11 @@ class LargestFirst(Source):
         left = [i for i in self._order if i < place and self._free[i]]
         self._order, self._left = left, len(left)
         self._weight = sum(self._weights[i] for i in left)
+
+    def let_go(self) -> None:
+        """Nothing more will be wanted."""
+        super().let_go()
+        self._order, self._left = [], 0
 
     @property
     def at_hand(self) -> int:

@@ -325,7 +325,7 @@ class TaskQueue:
         self._alarms.clear()
         for line in self._lines.values():
             line.tasks.clear()
-            line.listed = False
+            line.listed, line.alarm = False, math.inf
         return count
 
 

@@ -72,14 +72,13 @@ class Apart:
 
     @staticmethod
     def _calls() -> Generator[Any, tuple[Callable[..., Any], tuple[Any, ...]], None]:
-        found: Any = None
+        found: list[Any] = [None]
         while True:
-            call, args = yield found
-            found = None
+            call, args = yield found.pop()  # while it waits for the next call it holds on to nothing
             try:
-                found = call(*args)
+                found.append(call(*args))
             except BaseException as error:
-                found = Error(error)
+                found.append(Error(error))
             del call, args
 
     def __call__(self, call: Callable[..., Any], *args: Any) -> Any:
@@ -90,7 +89,10 @@ class Apart:
         """
         found = self._frame.send((call, args))
         if type(found) is Error:
-            raise found.error
+            try:
+                raise found.error
+            finally:
+                del call, args, found  # its traceback leads to this frame
         return found
 
 

@@ -6,6 +6,8 @@ import contextvars
 import gc
 import math
 import pickle
+import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -17,7 +19,17 @@ from hypothesis import strategies as st
 
 from autoexec.errors import BrokenWorker
 from autoexec.worker import remote_errors
-from autoexec.worker.invoke import Apart, CallSpec, Error, Task, is_clean, run_async, run_items, run_task
+from autoexec.worker.invoke import (
+    Apart,
+    CallSpec,
+    Error,
+    Task,
+    is_clean,
+    run_async,
+    run_items,
+    run_task,
+    serving,
+)
 
 WORDS = contextvars.ContextVar("WORDS", default="")
 
@@ -132,6 +144,107 @@ def test_an_error_holds_on_to_nothing_but_the_functions_frames() -> None:
         gc.enable()
 
 
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("star", [False, True])
+@given(
+    capture=st.booleans(),
+    items=st.lists(st.sampled_from([1, 2, ValueError, SystemExit, BrokenWorker]), max_size=12),
+)
+def test_the_loops_do_as_a_plain_one_would(
+    star: bool, together: bool, capture: bool, items: list[Any]
+) -> None:
+    """Whatever is raised where; `outcomes` need be no list."""
+
+    class Outcomes:
+        def __init__(self) -> None:
+            self.found: list[Any] = []
+
+        def append(self, outcome: Any) -> None:
+            self.found.append(type(outcome.error) if type(outcome) is Error else outcome)
+
+    def call(x: Any, *more: int) -> Any:
+        assert more == ((7,) if star else ())
+        if isinstance(x, type):
+            raise x
+        return x
+
+    expected, ends = list[Any](), False
+    for item in items:
+        if not ends:
+            expected.append(item)
+            ends = isinstance(item, type) and (not capture or item in (SystemExit, BrokenWorker))
+    spec, found = CallSpec(call, star=star, capture=capture), Outcomes()
+    spec.together = together
+    run_items(spec, [(item, 7) for item in items] if star else items, found)
+    assert found.found == expected
+
+
+@pytest.mark.parametrize("item", [5, None], ids=repr)
+def test_what_is_no_tuple_of_arguments_is_that_items_error(item: Any) -> None:
+    """The loop goes on behind it."""
+    assert kinds(outcomes(CallSpec(divide, star=True, capture=True), [(9, 3), item, (8, 4)])) == [
+        3, TypeError, 2,
+    ]  # fmt: skip
+
+
+# Initializers -----------------------------------------------------------------------------------------------
+
+
+def in_a_thread(call: Callable[..., Any], *args: Any) -> Any:
+    """What a call comes to in a thread of its own."""
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(call(*args)))
+    thread.start()
+    thread.join()
+    return found.pop()
+
+
+def test_an_initializer_runs_once_in_each_worker() -> None:
+    """Before its first item, with its arguments; for each run anew."""
+    ran: list[Any] = []
+
+    def twice(spec: CallSpec) -> list[Any]:
+        return [outcomes(spec, [1, 2]), outcomes(spec, [3])]
+
+    def call(x: int) -> int:
+        return len(ran)
+
+    for run in (1, 2):
+        spec = CallSpec(call, initializer=lambda *args: ran.append(args), initargs=(run, "b"))
+        assert in_a_thread(twice, spec) == [[len(ran)] * 2, [len(ran)]]
+        assert in_a_thread(twice, spec) == [[len(ran)] * 2, [len(ran)]]
+    assert ran == [(1, "b"), (1, "b"), (2, "b"), (2, "b")]
+
+
+def test_an_initializer_that_raises_makes_its_worker_unfit() -> None:
+    """No item is taken; the next task tries again."""
+    tries: list[int] = []
+
+    def start() -> None:
+        tries.append(len(tries))
+        if len(tries) < 3:
+            raise OSError("no licence")
+
+    def run() -> list[Any]:
+        spec, items = CallSpec(abs, capture=True, initializer=start), iter([-1, -2])
+        return [outcomes(spec, items), list(outcomes(spec, items)), outcomes(spec, items)]
+
+    (first,), (second,), third = in_a_thread(run)
+    assert type(first) is type(second) is BrokenWorker
+    assert "start raised OSError: no licence" in str(first) and type(first.__cause__) is OSError
+    assert third == [1, 2] and tries == [0, 1, 2]
+
+
+def test_an_initializer_that_exits_ends_the_task_alike() -> None:
+    """`SystemExit` is an outcome, too: nothing escapes into the worker."""
+
+    def leave() -> None:
+        raise SystemExit(3)
+
+    (found,) = in_a_thread(outcomes, CallSpec(abs, initializer=leave), [1])
+    assert type(found) is SystemExit and found.code == 3
+
+
 # Tasks ------------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +308,46 @@ def test_what_is_to_be_awaited() -> None:
         with pytest.raises(StopIteration) as ended:
             call.send(None)
         assert ended.value.value == 3
+
+
+def test_a_task_holds_on_to_nothing_once_it_has_run() -> None:
+    """Not even where an item raised: its error leads to the function's frames alone."""
+
+    class Thing:
+        pass
+
+    class Mine(Exception):
+        pass
+
+    def fail(thing: Thing) -> None:
+        del thing
+        raise Mine
+
+    gc.disable()
+    try:
+        spec = CallSpec(fail, capture=True)
+        task = Task(spec, 0, [Thing()])
+        seen, result = weakref.ref(task.items[0]), run_task(spec, task, "here")
+        error = result.outcomes[0].error
+        del task, result
+        assert seen() is None
+        gone = weakref.ref(error)
+        del error
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_each_thread_serves_its_own_scheduler() -> None:
+    """No other thread knows of it; a thread that serves none has depth 0."""
+    assert (serving.tasks, serving.depth) == (None, 0)
+
+    def serve() -> tuple[Any, int]:
+        serving.tasks, serving.depth = "a scheduler", serving.depth + 1
+        return serving.tasks, serving.depth
+
+    assert in_a_thread(serve) == in_a_thread(serve) == ("a scheduler", 1)
+    assert (serving.tasks, serving.depth) == (None, 0)
 
 
 # On the way -------------------------------------------------------------------------------------------------
@@ -274,3 +427,69 @@ def test_an_error_of_a_call_apart_does_not_lead_to_its_caller() -> None:
     while frame is not None:
         assert frame.f_code is not test_an_error_of_a_call_apart_does_not_lead_to_its_caller.__code__
         frame = frame.f_back
+
+
+class Thing:
+    """Can be seen to go."""
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """What lives on in a cycle is not collected meanwhile."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_call_apart_is_not_held_on_to(no_collection: None) -> None:
+    """Neither its arguments nor its value, though the frame waits for the next call."""
+    apart, thing = Apart(), Thing()
+    seen = weakref.ref(thing)
+    made = [apart(lambda x: x, thing)]
+    del thing
+    assert made[0] is seen()
+    made.clear()
+    assert seen() is None
+
+
+def test_an_error_of_a_call_apart_is_in_no_cycle(no_collection: None) -> None:
+    """It goes when nobody holds it any more, and so does what was called with."""
+    apart, thing = Apart(), Thing()
+
+    class Mine(Exception):
+        pass
+
+    def fail(thing: Thing) -> None:
+        del thing
+        raise Mine
+
+    found: list[BaseException] = []
+    try:
+        apart(fail, thing)
+    except Mine as error:
+        found.append(error)
+    seen, gone = weakref.ref(thing), weakref.ref(found[0])
+    del thing
+    assert seen() is None
+    found.clear()
+    assert gone() is None
+
+
+def test_a_call_apart_within_one_is_refused() -> None:
+    """One frame, one call; the outer one goes on."""
+    apart = Apart()
+
+    def call() -> str:
+        with pytest.raises(ValueError, match="already executing"):
+            apart(abs, -1)
+        return "outer"
+
+    assert apart(call) == "outer" and apart(abs, -1) == 1
+
+
+def test_a_call_apart_is_seen_from_no_frame_above_while_it_runs_either() -> None:
+    """What the function itself sees above it ends with the frame that is apart, once that is suspended."""
+    apart, frames = Apart(), []
+    apart(lambda: frames.append(sys._getframe()))
+    above = frames[0].f_back
+    assert above is not None and above.f_code.co_name == "_calls" and above.f_back is None
