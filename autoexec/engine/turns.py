@@ -165,6 +165,8 @@ class Turns:
     def _tear(self, error: BaseException) -> None:
         """Something was left in the middle: nobody knows what is lost, so that this cannot go on."""
         self.torn = True
+        if isinstance(error, KeyboardInterrupt):  # it is raised here; its frames would hold on to the results
+            error = KeyboardInterrupt(*error.args)
         self._events.append((self._on_crash, (error,)))
 
     def _on_left(self, now: float, acts: list[Callable[[], object]]) -> None:
