@@ -158,7 +158,7 @@ class Counted(Partner):
 
     def balanced(self) -> bool:
         """Whether each task that was given out has come back, once."""
-        return self.counting.back == self.counting.given and not self.scheduler._out
+        return self.counting.back == self.counting.given and not self.scheduler._ledger.out
 
     def leave(self, loop: asyncio.AbstractEventLoop) -> None:
         """End it in a loop that the test runs."""
@@ -594,7 +594,7 @@ def test_a_loop_that_its_owner_closes_gives_back_what_it_had(
     made.scheduler.close()
     made.backend.close()
     assert made.counting.back == made.counting.given == {0: 1, 1: 1, 2: 1} and gate.begun == [0, 1]
-    assert not made.scheduler._out
+    assert not made.scheduler._ledger.out
     made.kill()
 
 
