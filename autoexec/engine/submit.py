@@ -417,6 +417,7 @@ class Submissions:
         self.scheduler.calls.join()
         with self.lock:
             self.ended = True
+        self.scheduler.calls.join()  # a route may have been opened just now, by who learns: it ends, too
         for track in list(self.scheduler.tracks):
             if track.backend is not None:
                 track.backend.close()

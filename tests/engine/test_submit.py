@@ -380,6 +380,35 @@ def test_what_was_submitted_is_finished(houses: Houses) -> None:
     assert house.backends[0].closed == [{"wait": True, "kill": False}]
 
 
+def test_a_route_that_is_opened_at_the_last_moment_ends_too(
+    houses: Houses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All calls have run while the function was learned; its route is opened when nobody needs it any more."""
+    house = houses()
+    locked, joined = threading.Event(), threading.Event()
+    calls = house.scheduler.calls
+    join = calls.join
+
+    def join_and_tell() -> None:
+        join()
+        joined.set()
+
+    monkeypatch.setattr(calls, "join", join_and_tell)
+
+    def open_late() -> None:
+        with house.submissions.lock:
+            locked.set()
+            joined.wait(PATIENCE_S)
+            house.submissions._route(Plan("processes", 2), abs)
+
+    opener = threading.Thread(target=open_late)
+    opener.start()
+    assert locked.wait(PATIENCE_S)
+    house.submissions.close(wait=True)
+    opener.join()
+    assert len(house.backends) == 1 and [track.over for track in house.scheduler.tracks] == [True]
+
+
 def test_calls_can_be_cancelled(houses: Houses) -> None:
     """As long as nobody has begun them."""
     house = houses(Plan("threads", 1), backend="threads")
