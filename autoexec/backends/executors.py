@@ -1,7 +1,9 @@
 """Tasks for somebody else's `concurrent.futures.Executor`: the caller's own, or loky through joblib.
 
 It is never given more than its quota, so what waits can be had back; and it is given tasks from a flat loop,
-never within a call of the scheduler's: some executors run a call inside `submit`.
+never within a call of the scheduler's: some executors run a call inside `submit`. What an executor itself
+says of a task, that it was cancelled or that its worker died, it may say under the lock that `submit` takes:
+that is told on, and the next task submitted, in a thread of its own.
 """
 
 from __future__ import annotations
@@ -11,13 +13,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from functools import partial
 
 from ..errors import MissingExtra, WorkerDied
+from ..worker.context import of_call
 from ..worker.invoke import CallSpec, Error, Task, TaskResult, is_clean, run_items
 from .native import environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextvars import Context
     from typing import Any
 
     from .base import Slot, Tasks
@@ -84,10 +89,14 @@ class ExecutorBackend:
         self._tasks, self._executor = tasks, executor
         self._owned, self._renew = owned or renew is not None, renew
         self._serialise = serialise
-        self._broken = False
+        self._broken = self._closed = False
         self._bytes: dict[int, tuple[CallSpec, bytes]] = {}
         self._under_way: dict[Future[Any], tuple[Slot, Task]] = {}
         self._sending = threading.Lock()
+        self._aside: deque[tuple[Slot, Task, TaskResult]] = deque()
+        self._telling = threading.Lock()
+        self._teller: threading.Thread | None = None
+        self._recalling: set[int] = set()  # threads that take futures back, for us and under no lock
 
     # Out --------------------------------------------------------------------------------------------------
 
@@ -112,11 +121,20 @@ class ExecutorBackend:
                 self._tasks.gone(slot)
 
     def _hand_over(self, slot: Slot, task: Task) -> None:
+        if self._closed:  # it was given just before that
+            self._tasks.returned(slot, task)
+            self._tasks.gone(slot)
+            return
         if not task.begin():
             self._end(slot, task, TaskResult([], withdrawn=True))
             return
         try:
-            future = self._submit(*self._packed(task))
+            call = self._packed(task)
+        except Exception as error:
+            self._fail(slot, task, error)
+            return
+        try:
+            future = self._submit(*call)
         except RuntimeError as error:
             if not self._owned or isinstance(error, BrokenExecutor):
                 self._fail(slot, task, error)
@@ -155,24 +173,60 @@ class ExecutorBackend:
             return
         slot, task = found
         if future.cancelled():
-            self._end(slot, task, TaskResult([]))  # taken back: it was never begun
+            self._tell_aside(slot, task, TaskResult([]))  # taken back: it was never begun
             return
         error = future.exception()
         if error is not None:
-            self._fail(slot, task, self._explained(error, task))
-        else:
+            self._tell_aside(slot, task, self._failed(task, self._explained(error, task)))
+            return
+        try:
             outcomes, wall, cpu = future.result()
-            now = time.monotonic()
             clean = is_clean(task.spec, outcomes)
-            self._end(slot, task, TaskResult(outcomes, now - wall, now, cpu, self.name, clean=clean))
+        except Exception as other:  # it runs something else
+            self._fail(slot, task, other)
+            return
+        now = time.monotonic()
+        self._end(slot, task, TaskResult(outcomes, now - wall, now, cpu, self.name, clean=clean))
+
+    def _tell_aside(self, slot: Slot, task: Task, result: TaskResult) -> None:
+        """The executor may hold a lock here that `submit` takes: it is told in another thread."""
+        if threading.get_ident() in self._recalling:
+            self._end(slot, task, result)
+            return
+        self._aside.append((slot, task, result))
+        if not self._telling.acquire(False):
+            return  # whoever tells looks once more
+        thread = threading.Thread(target=self._tell_all, name="autoexec-teller", daemon=True)
+        before, self._teller = self._teller, thread
+        try:
+            thread.start()
+        except RuntimeError:  # there are no threads to be had
+            self._teller = before
+            self._tell_all()
+
+    def _tell_all(self) -> None:
+        """With `_telling` held: tell what there is."""
+        while True:
+            try:
+                while self._aside:
+                    self._end(*self._aside.popleft())
+            except BaseException as error:
+                self._tasks.crashed(error)
+            finally:
+                self._telling.release()
+            if not self._aside or not self._telling.acquire(False):
+                return
 
     def _end(self, slot: Slot, task: Task, result: TaskResult) -> None:
         self._tasks.completed(slot, task, result)
 
     def _fail(self, slot: Slot, task: Task, error: BaseException) -> None:
+        self._end(slot, task, self._failed(task, error))
+
+    def _failed(self, task: Task, error: BaseException) -> TaskResult:
         count = len(task.items) if task.spec.capture else 1
         now = time.monotonic()
-        self._end(slot, task, TaskResult([Error(error) for _ in range(count)], now, now, 0.0, self.name))
+        return TaskResult([Error(error) for _ in range(count)], now, now, 0.0, self.name)
 
     def _explained(self, error: BaseException, task: Task) -> BaseException:
         if not isinstance(error, BrokenExecutor):
@@ -188,8 +242,13 @@ class ExecutorBackend:
 
     def recall(self) -> None:
         """Take back what the executor has not begun."""
-        for future in list(self._under_way):
-            future.cancel()
+        me = threading.get_ident()
+        self._recalling.add(me)
+        try:
+            for future in list(self._under_way):
+                future.cancel()
+        finally:
+            self._recalling.discard(me)
 
     def abandon(self, slot: Slot, task: Task) -> None:
         """Somebody else's worker cannot be given up."""
@@ -201,6 +260,7 @@ class ExecutorBackend:
             wait: until running tasks are done.
             kill: cancel; a running task of somebody else's executor is not ended.
         """
+        self._closed = True
         if kill:
             self.recall()
         if self._owned:
@@ -211,6 +271,9 @@ class ExecutorBackend:
                     future.exception()
                 except CancelledError:
                     continue
+        teller = self._teller
+        if wait and teller is not None and teller is not threading.current_thread():
+            teller.join()
 
     def costs(self) -> dict[str, float]:
         """Nothing was measured."""
@@ -226,13 +289,16 @@ def _run(task: Task, where: str) -> TaskResult:
 
 def run_here(spec: CallSpec, task: Task) -> tuple[list[Any], float, float]:
     """In a thread of this process: run the items of a task."""
-    return _timed(spec, task.items, None if task.context is None else task.context)
+    context = spec.context if task.context is None else task.context
+    return _timed(spec, task.items, None if context is None else partial(of_call, context))
 
 
-def _timed(spec: CallSpec, items: Sequence[Any], context: Any = None) -> tuple[list[Any], float, float]:
+def _timed(
+    spec: CallSpec, items: Sequence[Any], fresh: Callable[[], Context] | None = None
+) -> tuple[list[Any], float, float]:
     outcomes: list[Any] = []
     cpu, wall = time.thread_time(), time.perf_counter()
-    run_items(spec, items, outcomes, None if context is None else context.copy)
+    run_items(spec, items, outcomes, fresh)
     return outcomes, time.perf_counter() - wall, time.thread_time() - cpu
 
 

@@ -60,29 +60,33 @@ class ThreadBackend:
             RuntimeError: if no more threads can be had.
         """
         began = time.perf_counter()
-        thread = OwnThread(self._context.copy().run, (self._work, slot), f"autoexec-{self._started}")
+        thread = slot.worker = OwnThread(
+            self._context.copy().run, (self._work, slot), f"autoexec-{self._started}"
+        )
         self._threads.append(thread)  # first: Ctrl-C may come when it runs already
         try:
             thread.start()
-        except RuntimeError:
+        except Exception:
             self._remove(thread)
             raise
         self._started += 1
         self._started_s += time.perf_counter() - began
 
     def _work(self, slot: Slot) -> None:
-        thread = slot.worker = threading.current_thread()
+        thread = threading.current_thread()
         scope = Scope(crew=self._crew)
         current.set(scope)
         serving.tasks = self._tasks
         try:
-            if self._limit_here is not None:
-                self._limit_here()
-            self._serve(slot, f"thread {thread.name}")
+            try:
+                if self._limit_here is not None:
+                    self._limit_here()
+                self._serve(slot, f"thread {thread.name}")
+            finally:
+                scope.close()
         except BaseException as error:  # a fault of ours, or of a callback: the run must hear of it
             self._tasks.crashed(error)
         finally:
-            scope.close()
             self._tasks.gone(slot)
             self._remove(thread)  # last: who waits for the threads to be gone waits for this one
 

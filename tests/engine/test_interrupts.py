@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dis
 import gc
+import inspect
 import os
 import random
 import signal
@@ -89,7 +90,8 @@ class _Steps:
         if not _ours(frame.f_code):
             return None
         if self.calls:
-            self._count(frame)
+            if not frame.f_code.co_flags & inspect.CO_GENERATOR:  # it may be its end, where nobody hears it
+                self._count(frame)
             return None
         frame.f_trace_lines = self.lines
         frame.f_trace_opcodes = not self.lines

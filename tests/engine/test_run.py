@@ -312,6 +312,7 @@ def test_in_a_forked_child_nothing_is_closed() -> None:
 
 
 @forks
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_an_item_that_forks_gives_its_child_nothing_more() -> None:
     """The child that comes back from an item does not run the rest once more."""
     pid = 0

@@ -383,7 +383,7 @@ def test_what_was_submitted_is_finished(houses: Houses) -> None:
 def test_a_route_that_is_opened_at_the_last_moment_ends_too(
     houses: Houses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All calls have run while the function was learned; its route is opened when nobody needs it any more."""
+    """All calls have run while the function was learned; nobody needs its route any more."""
     house = houses()
     locked, joined = threading.Event(), threading.Event()
     calls = house.scheduler.calls
