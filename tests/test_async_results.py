@@ -439,7 +439,7 @@ def test_a_consumer_with_a_time_limit() -> None:
     async def main() -> None:
         func = Watched()
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
+            async with asyncio.timeout(1.0):
                 async for _ in autoexec.amap(func, range(5)):
                     pass
         assert func.running == 0 and func.cancelled > 0

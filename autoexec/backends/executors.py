@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
 
 from ..errors import MissingExtra, WorkerDied
@@ -92,6 +92,8 @@ class ExecutorBackend:
         self._broken = self._closed = False
         self._bytes: dict[int, tuple[CallSpec, bytes]] = {}
         self._under_way: dict[Future[Any], tuple[Slot, Task]] = {}
+        self._untold: dict[Future[Any], threading.Lock] = {}  # open once the scheduler has been told
+        self._tellers: set[int] = set()  # threads that tell it just now
         self._sending = threading.Lock()
         self._aside: deque[tuple[Slot, Task, TaskResult]] = deque()
         self._telling = threading.Lock()
@@ -146,6 +148,8 @@ class ExecutorBackend:
             self._fail(slot, task, error)
             return
         self._under_way[future] = slot, task
+        told = self._untold[future] = threading.Lock()
+        told.acquire()
         future.add_done_callback(self._done)
 
     def _submit(self, *call: Any) -> Future[Any]:
@@ -168,6 +172,17 @@ class ExecutorBackend:
     # In ---------------------------------------------------------------------------------------------------
 
     def _done(self, future: Future[Any]) -> None:
+        me = threading.get_ident()
+        self._tellers.add(me)
+        try:
+            self._tell(future)
+        finally:
+            self._tellers.discard(me)
+            told = self._untold.pop(future, None)
+            if told is not None:
+                told.release()
+
+    def _tell(self, future: Future[Any]) -> None:
         found = self._under_way.pop(future, None)
         if found is None:
             return
@@ -265,11 +280,10 @@ class ExecutorBackend:
             self.recall()
         if self._owned:
             self._executor.shutdown(wait=wait or self._broken)  # a broken one has nothing to wait for
-        elif wait:
-            for future in list(self._under_way):
-                try:
-                    future.exception()
-                except CancelledError:
+        elif wait and threading.get_ident() not in self._tellers:
+            # A future is done before its callback runs, which tells of it.
+            for told in list(self._untold.values()):
+                with told:
                     continue
         teller = self._teller
         if wait and teller is not None and teller is not threading.current_thread():

@@ -409,6 +409,33 @@ def test_killing_cancels_what_was_not_begun_and_waits_for_the_rest() -> None:
     made.kill()
 
 
+def test_closing_waits_until_the_last_result_was_told() -> None:
+    """A future is done before its callback runs; a journal that is closed in between would lack that result."""
+    executor = ByHand()
+    made = Counted(executor, abs, slots=1)
+    telling, go, end = threading.Event(), threading.Event(), made.backend._end
+
+    def late(*about: Any) -> None:
+        telling.set()
+        assert go.wait(WAIT_S)
+        end(*about)
+
+    made.backend._end = late
+    made.submit([1], 0)
+    runner = threading.Thread(target=executor.run)
+    runner.start()
+    assert telling.wait(WAIT_S)
+    closer = threading.Thread(target=made.backend.close)
+    closer.start()
+    closer.join(0.2)  # it would be over at once
+    assert closer.is_alive()
+    go.set()
+    runner.join(WAIT_S)
+    closer.join(WAIT_S)
+    assert not closer.is_alive() and made.balanced()
+    made.kill()
+
+
 @pytest.mark.parametrize("owned", [False, True])
 def test_what_was_given_just_before_the_end_is_not_begun(owned: bool) -> None:
     """Nor run here, as if the interpreter were about to exit: it waits again."""

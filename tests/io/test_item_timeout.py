@@ -131,7 +131,7 @@ class TestAsync:
         need(name)
         urls = [broken.silent if i % 6 == 0 else f"{behaving}/constant?ms=2&id={i}" for i in range(48)]
         values = list(
-            autoexec.map(clients.RAISING[name], urls, item_timeout=0.2, max_workers=4, on_error="return")
+            autoexec.map(clients.RAISING[name], urls, item_timeout=2.0, max_workers=4, on_error="return")
         )
         assert all(type(value) is ItemTimeout for value in values[::6])
         assert [value for i, value in enumerate(values) if i % 6] == [{"ok": True}] * 40

@@ -39,7 +39,8 @@ def source_of(schedule: Schedule, world: World) -> Source:
     longer = LONGER if several and schedule.turn % 3 == 1 else 0
     rows = [_row(schedule, place) for place in range(schedule.count + longer)]
     if schedule.shape == "chained":
-        source = Source((world.library.map(_same, rows, backend="threads", max_workers=2),))
+        world.chained = world.library.map(_same, rows, backend="threads", max_workers=2)
+        source = Source((world.chained,))
     else:
         source = SHAPES[schedule.shape](rows, schedule, world.meter)
     if several:

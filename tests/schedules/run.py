@@ -91,6 +91,8 @@ def run(schedule: Schedule, library: Any, folder: str) -> Run:
             marked = MARK.get()
         finally:
             MARK.reset(token)
+        for one in came:
+            one.world.close()
         left = around.left(library.shutdown, shared=schedule.door == "shared")
         gc.collect(0)  # what is dropped now must not come up in the next run
     for one in came:

@@ -47,6 +47,7 @@ class World:
         meter: of its input.
         ready: threads in which the initializer has run.
         consumers: threads that may pull from the input.
+        chained: results that are the input of others, or None.
     """
 
     folder: str
@@ -55,6 +56,7 @@ class World:
     meter: Meter = field(default_factory=Meter)
     ready: list[int] = field(default_factory=list)
     consumers: set[int] = field(default_factory=set)
+    chained: Any = None
 
     def __post_init__(self) -> None:
         os.makedirs(self.folder, exist_ok=True)
@@ -74,6 +76,11 @@ class World:
     def variable(self) -> str:
         """The environment variable in which an initializer leaves word in its process."""
         return "SCHEDULES_" + Path(self.folder).name.upper().replace("-", "_")
+
+    def close(self) -> None:
+        """Let go what only the schedule itself still holds."""
+        if self.chained is not None:
+            self.chained.close()
 
     def open_gate(self) -> None:
         """Let go what hangs."""
