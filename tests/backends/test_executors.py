@@ -410,7 +410,7 @@ def test_killing_cancels_what_was_not_begun_and_waits_for_the_rest() -> None:
 
 
 def test_closing_waits_until_the_last_result_was_told() -> None:
-    """A future is done before its callback runs; a journal that is closed in between would lack that result."""
+    """A future is done before its callback runs: a journal that was closed in between would lack it."""
     executor = ByHand()
     made = Counted(executor, abs, slots=1)
     telling, go, end = threading.Event(), threading.Event(), made.backend._end
