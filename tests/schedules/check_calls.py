@@ -132,4 +132,6 @@ def _window(schedule: Schedule) -> float:
     if schedule.door == "executor map":  # the next task is submitted when a result is asked for
         return float((size + 1) * schedule.option("chunksize", 1))
     skipped = len(schedule.faults) if schedule.on_error == "skip" else 0
+    if schedule.on_error == "skip":
+        skipped += schedule.count if schedule.option("per") == "raises" else 0
     return float(size + skipped + (schedule.door == "several"))
