@@ -31,7 +31,19 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Parallel(Generic[P, R]):
+if TYPE_CHECKING:
+
+    class _Declared(Generic[P, R]):
+        __wrapped__: Callable[P, R]
+        __name__: str
+        __qualname__: str
+        __place__: FunctionType
+        __content__: FunctionType
+else:
+    _Declared = Generic  # a class with annotations of its own would hide the function's
+
+
+class Parallel(_Declared[P, R]):
     """A function with ways to run it over many items. Calling it calls the function, nothing else.
 
     It has the function's attributes, pickles as functions do (by name where another process finds it, else by
@@ -40,13 +52,7 @@ class Parallel(Generic[P, R]):
 
     __slots__ = ("__content__", "__dict__", "__place__", "__weakref__", "_descriptor", "_options")
 
-    if TYPE_CHECKING:
-        __wrapped__: Callable[P, R]
-        __name__: str
-        __qualname__: str
-        __place__: FunctionType
-        __content__: FunctionType
-    else:
+    if not TYPE_CHECKING:
 
         def __getattr__(self, name):
             """What the function has and this has not: its code, its defaults, a cache, a label."""

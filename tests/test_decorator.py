@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import typing
+import warnings
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -293,6 +294,13 @@ class Dressed(Bare):
     free = autoexec.parallel(vars(Bare)["free"])
 
 
+def async_of_asyncio(function: Any) -> bool:
+    """What asyncio says; CPython 3.14 and later add that it will not say so for ever."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return asyncio.iscoroutinefunction(function)
+
+
 def asked(kind: type[Bare]) -> dict[str, Any]:
     """What people ask methods for, and what they get."""
     thing, other = kind(1), kind(1)
@@ -312,7 +320,7 @@ def asked(kind: type[Bare]) -> dict[str, Any]:
         "self": [method.__self__ is thing, kind.made.__self__ is kind, thing.made.__self__ is kind],
         "func": [method.__func__ is kind.method, method.__func__(thing, 5), kind.made.__func__(kind, 5)[1]],
         "async": [*map(inspect.iscoroutinefunction, (method, thing.coroutine, kind.coroutine))],
-        "async of asyncio": asyncio.iscoroutinefunction(thing.coroutine),
+        "async of asyncio": async_of_asyncio(thing.coroutine),
         "generator": inspect.isgeneratorfunction(method),
         "signature": [str(inspect.signature(what)) for what in (method, kind.method, kind.made, kind.free)],
         "hints": [typing.get_type_hints(what) for what in (method, kind.method, kind.made, kind.free)],
