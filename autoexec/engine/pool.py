@@ -88,9 +88,7 @@ class Pool:
         """Make the backend; False if it cannot be had, `track.error` then says why."""
         run, track = self._run, self.track
         scheduler = run.scheduler
-        if (source := run.source.for_workers()) is not run.source:
-            run.source = source
-            scheduler.hand_over(source)
+        run.source = scheduler.for_workers()
         track.state = TrackState.OPENING
         scheduler.change(opens=[track])
         try:

@@ -338,13 +338,16 @@ class Scheduler:
 
         self._turns.locked(step)
 
-    def hand_over(self, source: Source) -> None:
-        """What is left of the input is handed out by another source from now on."""
+    def for_workers(self) -> Source:
+        """What is left of the input is handed out as it suits workers from now on; returns who does that."""
 
-        def step(_: float) -> None:
-            self._ledger.source = source
+        def step(_: float) -> Source:
+            source = self._ledger.source
+            assert source is not None
+            self._ledger.source = source.for_workers()  # here: nobody takes from it meanwhile
+            return self._ledger.source
 
-        self._turns.locked(step)
+        return self._turns.locked(step)  # type: ignore[no-any-return]
 
     def attend(self, limits: Limits | None) -> None:
         """From now on these limits hold for the tasks of the map, or none."""

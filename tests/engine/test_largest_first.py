@@ -210,3 +210,17 @@ def test_what_size_raises_names_the_item() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         open_source(([1, 0],), False, lambda item: 1 / item)
     assert caught.value.__notes__ == ["autoexec: item 1 (0) ran in size="]
+
+
+def test_nobody_takes_while_what_is_left_is_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The monitor may do that while the caller's own thread goes on to its next item."""
+    stage, held = Stage(source=weighed([1.0, 3.0, 2.0])), list[bool]()
+    sort = Weighed.for_workers
+
+    def watched(source: Weighed) -> Source:
+        held.append(stage.scheduler._turns._lock.locked())
+        return sort(source)
+
+    monkeypatch.setattr(Weighed, "for_workers", watched)
+    assert stage.scheduler.for_workers().scattered
+    assert held == [True]

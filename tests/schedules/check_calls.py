@@ -82,7 +82,8 @@ def _given_out(schedule: Schedule) -> float:
             (0.0 if "instant" in phase.kind else phase.seconds for phase in schedule.phases), default=0.0
         )
         chunk = math.inf if least == 0.0 else math.ceil(TASK_S / least)
-    return float(workers * (chunk + 1))
+    ahead = chunk if schedule.door == "executor map" and schedule.kind == "processes" else 0
+    return float(workers * (chunk + 1 + ahead))  # what a future has cannot be taken back
 
 
 def futures_wrong(wanted: Expected, calls: list[Call], settled: Settled) -> Iterator[Wrong]:
@@ -133,5 +134,5 @@ def _window(schedule: Schedule) -> float:
         return float((size + 1) * schedule.option("chunksize", 1))
     skipped = len(schedule.faults) if schedule.on_error == "skip" else 0
     if schedule.on_error == "skip":
-        skipped += schedule.count if schedule.option("per") == "raises" else 0
+        skipped += schedule.count if schedule.option("per") == "raises" or schedule.values == "odd" else 0
     return float(size + skipped + (schedule.door == "several"))
