@@ -25,14 +25,13 @@ class Waiting:
         self._forward: dict[TaskQueue, TaskQueue] = {}  # where calls for a queue that was given up go
 
     def enqueue(self, queue: TaskQueue, task: Task, name: str) -> None:
-        """A task waits in the line of its group."""
-        task.group = queue.line(name)
+        """A task waits in the line of its group; without one if the limits were lifted meanwhile."""
+        task.group = queue.line(name) if queue.limits is not None else None
         queue.put(counted(task))
 
     def enqueue_runs(self, queue: TaskQueue, task: Task, names: list[str]) -> None:
         """Neighbours of one group together, unless each call waits for its turn at a rate."""
-        assert queue.limits is not None
-        apart, start = queue.limits.options.rate is not None, 0
+        apart, start = queue.limits is not None and queue.limits.options.rate is not None, 0
         for at in range(1, len(names) + 1):
             if at == len(names) or apart or names[at] != names[start]:
                 self.enqueue(queue, part(task, start, at), names[start])

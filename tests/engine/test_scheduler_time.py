@@ -197,6 +197,23 @@ def test_items_that_a_busy_slot_would_have_to_name_are_left_to_an_idle_one() -> 
     assert stage.given == [*items, END]
 
 
+def test_limits_are_lifted_while_a_slot_finds_out_whom_items_concern() -> None:
+    """The plan has changed meanwhile: the items wait again, in nobody's line."""
+    items = [object() for _ in range(3)]
+    lift: list[Any] = []
+
+    def per(item: object) -> str:
+        for scheduler in lift:
+            scheduler.attend(None)
+        return "one"
+
+    stage = Stage(items, limits=limits(per=per))
+    lift.append(stage.scheduler)
+    _, slots = stage.pool(2)
+    stage.run_all(slots)
+    assert stage.given == [*items, END] and stage.scheduler.queue.limits is None
+
+
 def test_what_per_raises_is_that_items_failure() -> None:
     """Nothing else is touched by it."""
 
