@@ -225,7 +225,8 @@ def test_an_error_of_per_is_the_items_own() -> None:
     assert scene.out == [1, 2]
     scene.end(1)
     scene.end(2)
-    assert sorted(map(str, scene.take())) == ["1", "2", "integer division or modulo by zero"]
+    found = scene.take()
+    assert sorted(one for one in found if type(one) is int) == [1, 2] and len(found) == 3
     assert isinstance(scene.failed[0], ZeroDivisionError) and "per=" in notes(scene.failed[0])
     assert scene.limits.metrics.calls == 2
     assert scene.limits.stats(0, scene.clock.now).failures[0].kind == "ZeroDivisionError"
