@@ -173,10 +173,16 @@ def test_what_items_make_here_lives_until_the_last_run_has_ended() -> None:
         close_here()  # an inner run ends
         return len(closed)
 
-    close_here()
-    assert run(backend(call), [1, 2]) == [0, 0] and len(here().made) == 1
-    close_here()
-    assert len(closed) == 1 and not here().made
+    def work() -> None:  # in a thread that has run nothing yet
+        seen.append((run(backend(call), [1, 2]), len(here().made), len(closed)))
+        close_here()
+        seen.append((len(closed), here().made))
+
+    seen: list[Any] = []
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(WAIT_S)
+    assert seen == [([0, 0], 1, 0), (1, {})]
 
 
 class Thing:

@@ -206,7 +206,7 @@ def test_a_thread_that_cannot_be_started_is_done_without(
         call.wait_for(first)
         call.go.set()
         assert made.collect(8) == {x: x for x in range(8)}
-        assert made.track.most == first and len(ours()) == first
+        assert made.track.most == first and len(ours()) == first == len(made.backend._threads)
     assert len(missing) == 1 and sorted(call.items) == list(range(8))
     assert ours() == [] and made.backend._threads == []
 
@@ -223,8 +223,8 @@ def test_without_a_first_thread_there_is_no_backend(
         made.next()
     assert made.track.state is TrackState.FAILED and made.track.error is error
     assert made.scheduler.ledger()["waiting"] == 1 and len(missing) == 1
-    made.backend.close()
     assert made.backend._threads == []
+    made.backend.close()
     made.kill()
 
 
