@@ -146,9 +146,15 @@ def close_here() -> None:
         scope.close()
 
 
-def busy_here(more: int) -> None:
-    """Items begin (1) or end (-1) to run in this thread, which is no worker of ours."""
-    _threads.busy += more
+def busy_here(runs: int | None = None) -> int:
+    """How many runs, one inside the other, have items running in this thread, which is no worker of ours.
+
+    Args:
+        runs: how many there are from now on. Set, and not counted: Ctrl-C may come between any two steps.
+    """
+    if runs is not None:
+        _threads.busy = runs
+    return _threads.busy
 
 
 def forget() -> None:

@@ -124,13 +124,14 @@ class InlineBackend:
         """
         began = time.monotonic()
         block = self.block = Block(task)
-        busy_here(1)
+        around = busy_here()
         try:
+            busy_here(around + 1)
             self._run(block)
             if len(block.out) < len(block.items) and block.error is None:
                 self._finish_stolen(block)
         finally:
-            busy_here(-1)
+            busy_here(around)
             self.block = None
         block.wall_s = time.perf_counter() - block.began
         block.cpu_s = time.thread_time() - block.cpu_before
