@@ -265,7 +265,8 @@ class EventLoopBackend:
         began, steps = time.monotonic(), _Steps(self._scope)
         outcome: Any
         try:
-            prepare(task.spec)
+            for variable, value in prepare(task.spec).items():
+                variable.set(value)  # this task has a context of its own
             steps.of = run_async(task.spec, task.items[0])
             outcome = await steps
         except asyncio.CancelledError as cancelled:

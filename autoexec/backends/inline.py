@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 
 from ..resources import busy_here
-from ..worker.context import changed
+from ..worker.context import changed, prepare, prepared
 from ..worker.invoke import Apart, CallSpec, Error, Task, TaskResult, is_clean, run_items
 
 TYPE_CHECKING = False
@@ -108,8 +108,8 @@ class InlineBackend:
 
     def _look_at_contexts(self) -> None:
         contexts, self._contexts = self._contexts, []
-        before = self._spec.context
-        if before is not None and not self._spec.sets:
+        if self._spec.context is not None and not self._spec.sets:
+            before = prepared(self._spec.context.copy, prepare(self._spec))
             self._spec.sets = next(filter(None, (changed(before, after) for after in contexts)), "")
 
     def run(self, task: Task, *, raises: bool = True) -> tuple[Block, TaskResult]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from .invoke import CallSpec
 
-__all__ = ["carried", "changed", "may_set_variables", "of_call", "prepare", "taken_up"]
+__all__ = ["carried", "changed", "may_set_variables", "of_call", "prepare", "prepared", "taken_up"]
 
 # Names in code by which a context variable may be set, by way of a token, another context, or decimal.
 _SETTING = frozenset(("set", "reset", "ContextVar", "copy_context", "localcontext", "setcontext"))
@@ -60,23 +60,44 @@ def _names_setting(code: CodeType) -> bool:
     return any(_names_setting(const) for const in code.co_consts if type(const) is CodeType)
 
 
-def prepare(spec: CallSpec) -> None:
+def prepare(spec: CallSpec) -> dict[contextvars.ContextVar[Any], Any]:
     """Run the initializer of a call, if there is one and it has not run in this worker.
+
+    Returns:
+        The context variables that it has set: its items find them, the caller's own context does not.
 
     Raises:
         BrokenWorker: if it raises.
     """
     if spec.initializer is None:
-        return
+        return {}
     made = here().made
     if spec.token not in made:
+        context = contextvars.copy_context() if spec.context is None else of_call(spec.context)
+        before = context.copy()
         try:
-            spec.initializer(*spec.initargs)
+            context.run(spec.initializer, *spec.initargs)
         except Exception as error:
             raise BrokenWorker(
                 f"the initializer {name_of(spec.initializer)} raised {type(error).__qualname__}: {error}"
             ) from error
-        made[spec.token] = None
+        made[spec.token] = {
+            variable: value
+            for variable, value in context.items()
+            if variable not in before or value is not before[variable]
+        }
+    found: dict[contextvars.ContextVar[Any], Any] = made[spec.token]
+    return found
+
+
+def prepared(
+    fresh: Callable[[], contextvars.Context], found: dict[contextvars.ContextVar[Any], Any]
+) -> contextvars.Context:
+    """A context of an item, with what `prepare` has found."""
+    context = fresh()
+    for variable, value in found.items():
+        context.run(variable.set, value)
+    return context
 
 
 def of_call(context: contextvars.Context) -> contextvars.Context:

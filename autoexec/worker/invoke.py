@@ -15,7 +15,7 @@ from functools import partial
 
 from ..errors import BrokenWorker
 from ..introspect import importable
-from .context import changed, of_call, prepare, taken_up
+from .context import changed, of_call, prepare, prepared, taken_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -297,10 +297,12 @@ def run_items(
     """
     fresh = spec.fresh_context if fresh is None else fresh
     try:
-        prepare(spec)
+        found = prepare(spec)
     except BaseException as error:
         outcomes.append(Error(error))
         return
+    if found:
+        fresh = partial(prepared, fresh, found)
     if spec.together:
         context = fresh()
         before = context.copy()

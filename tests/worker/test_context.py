@@ -342,3 +342,38 @@ def test_a_spec_that_arrives_has_the_callers_variables(module: ModuleType) -> No
     assert context[module.level] == 7 and context is not copy.context
     context.run(module.level.set, 8)
     assert copy.fresh_context()[module.level] == 7
+
+
+LEVEL = contextvars.ContextVar("LEVEL", default="unset")
+
+
+def tell_and_set(x: int) -> str:
+    """What the initializer has set; then something else, which nobody else may see."""
+    found = LEVEL.get()
+    LEVEL.set(f"item {x}")
+    return found
+
+
+def set_up() -> None:
+    """An initializer."""
+    LEVEL.set("ready")
+
+
+async def tell_and_set_async(x: int) -> str:
+    """The same, in an event loop."""
+    return tell_and_set(x)
+
+
+@pytest.mark.parametrize("backend", ["auto", "serial", "threads", "processes", "asyncio"])
+def test_items_find_what_their_initializer_has_set(backend: str) -> None:
+    """All of them, in every worker; neither the caller does, nor another item what one has set."""
+    call: Any = tell_and_set_async if backend == "asyncio" else tell_and_set
+    results = autoexec.map(
+        call,
+        range(6),
+        backend="auto" if backend == "asyncio" else backend,
+        max_workers=2,
+        initializer=set_up,
+    )
+    assert list(results) == ["ready"] * 6
+    assert LEVEL.get() == "unset"
