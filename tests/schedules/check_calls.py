@@ -110,7 +110,7 @@ def crowd_wrong(schedule: Schedule, calls: list[Call]) -> Iterator[Wrong]:
     bounds = [schedule.option("max_workers"), schedule.option("pool"), schedule.backend == "serial" or None]
     bound = min((int(one) for one in bounds if one is not None), default=math.inf)
     limit_s = schedule.option("item_timeout") if schedule.has("hang") else None
-    if (most := at_once(calls, limit_s)) > bound:
+    if (most := at_once(calls, None if limit_s is None else 0.8 * limit_s)) > bound:
         yield Wrong("crowd", f"at most {bound} items at once", str(most))
 
 
