@@ -21,7 +21,7 @@ from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
 
-from ..measure.clocks import NativeShare, ThreadClock, children_cpu
+from ..measure.clocks import NativeShare, ThreadClock, age_clock, began_before, children_cpu
 from ..measure.probe import GilProbe, fine_switching, quick_switching
 from ..own_thread import OwnThread
 from ..records import WorkKind
@@ -103,6 +103,7 @@ class Monitor:
         self._own: ThreadClock | None = None
         self._children = self._queued = self._own_queued = self._cpu = 0.0
         self._known: frozenset[bytes] = frozenset()
+        self._since = 0.0
         self._child_seen = False
         self._native = NativeShare()
         self._press = threading.Event()
@@ -149,6 +150,7 @@ class Monitor:
         self._children, self._queued, self._cpu = children_cpu(), self._clock.queued(), self._clock.cpu()
         self._own_queued = self._own.queued() if self._own is not None else 0.0
         self._known, self._child_seen = self._clock.children(), False
+        self._since = age_clock()
         self._native.restart()
         self._probe.restart()
         self._press.clear()
@@ -332,7 +334,7 @@ class Monitor:
             if not under_way.same(self._block, self._clock, late=self._probe.late):
                 continue
             if under_way.idle_s and not self._child_seen:
-                self._child_seen = not self._clock.children() <= self._known
+                self._child_seen = self._has_child()
             waiting = under_way.idle_s >= WAITING_S and self._clock.sleeping()
             if under_way.running_s < under_way.enough_s and not (waiting and not under_way.told):
                 continue
@@ -346,6 +348,13 @@ class Monitor:
                     self._measuring.clear()
                     return True
         return False
+
+    def _has_child(self) -> bool:
+        """Whether the watched thread has started a process since `measure`."""
+        new = self._clock.children() - self._known
+        old = {pid for pid in new if began_before(pid, self._since)}
+        self._known |= old  # of a thread that has ended, as the starter of a pool
+        return new != old
 
     def _squeeze(self) -> None:
         """Want the GIL without pause, and see how many cores the watched thread and this one keep busy.

@@ -13,7 +13,15 @@ import sys
 import threading
 import time
 
-__all__ = ["NativeShare", "ThreadClock", "children_cpu", "native_cpu", "native_threads_run"]
+__all__ = [
+    "NativeShare",
+    "ThreadClock",
+    "age_clock",
+    "began_before",
+    "children_cpu",
+    "native_cpu",
+    "native_threads_run",
+]
 
 LOOKED_AT = 64  # threads: looking at one costs some 10 µs
 
@@ -83,6 +91,26 @@ class ThreadClock:
 def _clock_id(native_id: int) -> int:
     """The number of a thread's CPU clock on Linux, as the kernel's `MAKE_THREAD_CPUCLOCK` has it."""
     return (~native_id << 3) | 6
+
+
+def age_clock() -> float:
+    """Seconds on the clock by which the system tells when a process began; 0.0 where that is not known."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else 0.0
+
+
+def began_before(pid: bytes, when: float) -> bool:
+    """Whether a process began before a reading of `age_clock`; False where nobody can tell.
+
+    A thread that ends leaves its children to another one of its process, which has not started these.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        with open(b"/proc/%s/stat" % pid, "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return False
+    return (ticks + 1) / os.sysconf("SC_CLK_TCK") <= when
 
 
 def asleep(thread: threading.Thread) -> bool:

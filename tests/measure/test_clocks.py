@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import hashlib
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -13,7 +14,14 @@ from typing import Self
 import pytest
 
 from autoexec.measure import clocks
-from autoexec.measure.clocks import NativeShare, ThreadClock, native_cpu, native_threads_run
+from autoexec.measure.clocks import (
+    NativeShare,
+    ThreadClock,
+    age_clock,
+    began_before,
+    native_cpu,
+    native_threads_run,
+)
 
 SECONDS = 10.0
 ROUNDS = 20_000  # of a hash, without the GIL: some 10 ms
@@ -121,3 +129,35 @@ def test_the_clock_of_a_thread_that_has_ended_meanwhile(monkeypatch: pytest.Monk
     monkeypatch.setattr(threading, "enumerate", lambda: ended)
     assert native_cpu() > 0.0
     assert ThreadClock(ended[0].ident or 0, ended[0].native_id or 0).cpu() == 0.0
+
+
+@linux
+def test_children_of_a_thread_that_has_ended_began_before() -> None:
+    """They become this thread's: it has not started them for that."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        started.append(subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    begun = age_clock()
+    while (since := age_clock()) < begun + 0.05:  # the system tells in hundredths of a second
+        pass
+    start()
+    first, second = (str(process.pid).encode() for process in started)
+    mine = ThreadClock(threading.get_ident(), threading.get_native_id()).children()
+    before = began_before(first, since), began_before(second, since)
+    for process in started:
+        process.communicate(b"\n")
+    assert {first, second} <= mine and before == (True, False)
+    assert not began_before(first, since), "nobody can tell any more"
+
+
+@linux
+def test_when_a_process_began() -> None:
+    """This one began before now, and after the system did."""
+    me = str(os.getpid()).encode()
+    assert began_before(me, age_clock()) and not began_before(me, 0.0)
+    assert not began_before(b"0", age_clock())
