@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from .errors import AutoexecError
+from .worker.invoke import serving
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ class _Blocks:
         except AutoexecError as error:  # raised here it would be the end of the chain, and told only once
             return _Error(error)
         me = get_ident()
-        if me in self._readers or self.run.scheduler.within:
+        scheduler = self.run.scheduler
+        if me in self._readers or scheduler.within or serving.tasks is scheduler:
             # No error of ours may leave this method: the chain would take it for the end of all blocks.
             words = "results were asked for by an item, a callback or a finalizer of these very results"
             return _Error(AutoexecError(words))

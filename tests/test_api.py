@@ -675,3 +675,24 @@ def test_starmap_of_what_cannot_be_unpacked_fails_in_its_place(backend: str) -> 
     with pytest.raises(TypeError) as caught:
         next(results)
     assert any("item 1 (5)" in note for note in getattr(caught.value, "__notes__", []))
+
+
+def test_an_item_in_a_thread_that_asks_for_results_of_its_own_map_is_told_so() -> None:
+    """It would wait for itself."""
+    held: list[Any] = []
+    ready = threading.Event()
+    patience_s = 30.0
+
+    def ask(x: int) -> str:
+        assert ready.wait(patience_s)
+        if threading.current_thread() is threading.main_thread():
+            return "here"
+        try:
+            return str(next(held[0]))
+        except autoexec.AutoexecError as error:
+            return str(error)
+
+    results = autoexec.map(ask, range(4), item_timeout=2 * patience_s, max_workers=2)
+    held.append(results)
+    ready.set()
+    assert ["of these very results" in told for told in results] == [True] * 4

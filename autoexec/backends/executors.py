@@ -16,7 +16,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
 
 from ..errors import MissingExtra, WorkerDied
-from ..worker.context import of_call
+from ..worker.context import carried, of_call, taken_up
 from ..worker.invoke import CallSpec, Error, Task, TaskResult, is_clean, run_items
 from .native import environment
 
@@ -167,7 +167,9 @@ class ExecutorBackend:
             return run_here, spec, task
         if id(spec) not in self._bytes:
             self._bytes[id(spec)] = spec, self._serialise(spec)
-        return run_pickled, self._bytes[id(spec)][1], task.items
+        values = carried(task.context)  # of a call's own; that of a map goes with its function
+        call = run_pickled, self._bytes[id(spec)][1], task.items
+        return (*call, values) if values else call
 
     # In ---------------------------------------------------------------------------------------------------
 
@@ -316,14 +318,22 @@ def _timed(
     return outcomes, time.perf_counter() - wall, time.thread_time() - cpu
 
 
-def run_pickled(data: bytes, items: Sequence[Any]) -> tuple[list[Any], float, float]:
-    """In a worker of another process: load what is called (once per worker) and run the items."""
+def run_pickled(
+    data: bytes, items: Sequence[Any], values: dict[tuple[str, str], Any] | None = None
+) -> tuple[list[Any], float, float]:
+    """In a worker of another process: load what is called (once per worker) and run the items.
+
+    Args:
+        data: what is called, as bytes.
+        items: the items.
+        values: of the context variables of a call of its own.
+    """
     import pickle
 
     spec = _loaded.get(data)
     if spec is None:
         spec = _loaded[data] = pickle.loads(data)
-    return _timed(spec, items)
+    return _timed(spec, items, partial(of_call, taken_up(values)) if values else None)
 
 
 _loaded: dict[bytes, CallSpec] = {}

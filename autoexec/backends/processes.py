@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from ..errors import WorkerDied
 from ..own_thread import OwnThread
 from ..resident import resident_of
+from ..worker.context import carried
 from ..worker.invoke import Task
 from ..worker.remote_errors import with_traceback
 from . import deaths
@@ -146,12 +147,14 @@ class ProcessBackend:
         start, items = sent.task.place, sent.task.items
         if self._staff.inherits(seat.worker):
             return pack((number, start, start + len(items)))
-        parcel = self._packed_items((number, start, items), seat)
+        values = carried(sent.task.context)  # of a call's own; that of a map goes with its function
+        content = (number, start, items, values) if values else (number, start, items)
+        parcel = self._packed_items(content, seat)
         self.each_bytes = parcel.size / max(1, len(items))
         return parcel
 
     @staticmethod
-    def _packed_items(content: tuple[int, int, Sequence[Any]], seat: Seat) -> Parcel:
+    def _packed_items(content: tuple[Any, ...], seat: Seat) -> Parcel:
         if seat.worker.forked and not seat.worker.rested:
             try:
                 return pack(content)

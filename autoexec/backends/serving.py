@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextvars import copy_context
+from functools import partial
 from pickle import dumps
 
 from .. import resources
 from ..resident import WEIGHED_S, resident
-from ..worker.context import prepare
+from ..worker.context import of_call, prepare, taken_up
 from ..worker.invoke import CallSpec, Error, run_items
 from ..worker.remote_errors import portable
 from . import frames
@@ -127,7 +128,7 @@ class Seat:
         self._slate.loading(frame.serial)
         self._serial, self._count = frame.serial, 0
         try:
-            number, start, items = frame.load()
+            number, start, items, *more = frame.load()
             spec = self._household.functions[number]
             if isinstance(items, int):
                 assert self._household.inherited is not None
@@ -144,13 +145,16 @@ class Seat:
         elif unprepared is not None:
             self._done(unprepared, 0.0, 0.0)
         else:
-            self._run(spec, items)
+            self._run(spec, items, *more)
 
-    def _run(self, spec: CallSpec, items: Sequence[Any]) -> None:
+    def _run(self, spec: CallSpec, items: Sequence[Any], values: Any = None) -> None:
         if self._alone and not self._first:
             self._first, self._peak = resident()
         cpu, wall = time.thread_time(), time.perf_counter()
-        run_items(spec, self._wanted(items), self, copy_context if spec.context is None else spec.in_worker)
+        fresh = copy_context if spec.context is None else spec.in_worker
+        if values is not None:  # of a call of its own
+            fresh = partial(of_call, taken_up(values))
+        run_items(spec, self._wanted(items), self, fresh)
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
         self._slate.end()
         if self._first and wall > WEIGHED_S and (most := resident()[1]) > self._peak:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import BuiltinFunctionType, CodeType
 
 from ..errors import BrokenWorker
@@ -108,29 +108,60 @@ def of_call(context: contextvars.Context) -> contextvars.Context:
 
 
 def carried(
-    context: contextvars.Context | None, crosses: Callable[[Any], bool]
+    context: contextvars.Context | None, crosses: Callable[[Any], bool] | None = None
 ) -> dict[tuple[str, str], Any]:
-    """What of a context can go to a fresh interpreter: by module and name, where a variable has such a name.
+    """What of a context can go to another process: by module and name, where a variable has such a name.
 
     Args:
         context: the caller's, at the call.
-        crosses: says of a value whether it can be pickled.
+        crosses: says of a value whether it can be pickled; None tries it.
     """
     found: dict[tuple[str, str], Any] = {}
     for variable, value in (context or {}).items():
-        home = _home(variable)
-        if home is not None and crosses(value):
+        if variable is current:
+            continue
+        home = _homes.get(variable) or _home(variable)
+        if home is not None and (crosses or _crosses)(value):
+            _homes[variable] = home
             found[home] = value
     return found
 
 
+_homes: dict[contextvars.ContextVar[Any], tuple[str, str]] = {}  # variables live as long as their modules
+
+
+def _crosses(value: object) -> bool:
+    import pickle
+
+    try:
+        pickle.dumps(value, 5)
+    except Exception:
+        return False
+    return True
+
+
 def _home(variable: contextvars.ContextVar[Any]) -> tuple[str, str] | None:
-    """The module and the name there by which a variable can be found in another process."""
-    name = variable.name
+    """The module and the name there by which a variable can be found in another process.
+
+    A fresh interpreter has another `__main__`: what that has imported is looked for where it comes from.
+    """
+    homes = [*_named(variable, variable.name)] or [*_named(variable, None)]
+    main = sys.modules.get("__main__")  # it may have other names, too
+    elsewhere = (home for home in homes if sys.modules.get(home[0]) is not main)
+    return next(elsewhere, homes[0] if homes else None)
+
+
+def _named(variable: contextvars.ContextVar[Any], name: str | None) -> Iterator[tuple[str, str]]:
+    """Where a variable stands under a name; under any name if that is None."""
     for module_name, module in list(sys.modules.items()):
-        if not module_name.startswith("autoexec") and getattr(module, "__dict__", {}).get(name) is variable:
-            return module_name, name
-    return None
+        names = getattr(module, "__dict__", None)
+        if module_name.startswith("autoexec.") or type(names) is not dict:
+            continue
+        if name is not None:
+            if names.get(name) is variable:
+                yield module_name, name
+        else:
+            yield from ((module_name, key) for key, value in list(names.items()) if value is variable)
 
 
 def taken_up(values: dict[tuple[str, str], Any]) -> contextvars.Context:

@@ -377,3 +377,36 @@ def test_items_find_what_their_initializer_has_set(backend: str) -> None:
     )
     assert list(results) == ["ready"] * 6
     assert LEVEL.get() == "unset"
+
+
+def test_a_variable_that_the_script_has_imported_is_found_where_it_comes_from(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh interpreter has another `__main__`."""
+    variable = contextvars.ContextVar("V", default="")
+    monkeypatch.setattr(sys.modules["__main__"], "V", variable, raising=False)
+    monkeypatch.setattr(module, "V", variable, raising=False)
+    context = contextvars.copy_context()
+    context.run(variable.set, "mine")
+    assert carried(context)[module.__name__, "V"] == "mine"
+
+
+def test_a_variable_may_stand_under_another_name(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Than the one that it tells of itself."""
+    variable = contextvars.ContextVar("the level", default="")
+    monkeypatch.setattr(module, "LEVEL_OF_MINE", variable, raising=False)
+    context = contextvars.copy_context()
+    context.run(variable.set, "mine")
+    assert carried(context)[module.__name__, "LEVEL_OF_MINE"] == "mine"
+
+
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_each_submitted_call_has_the_context_of_its_caller(backend: str) -> None:
+    """As it was at that call, in other processes, too."""
+    with autoexec.Executor(2, backend=backend) as executor:
+        futures = []
+        for level in ("low", "high", "low"):
+            token = LEVEL.set(level)
+            futures.append(executor.submit(tell_and_set, 0))
+            LEVEL.reset(token)
+        assert [future.result() for future in futures] == ["low", "high", "low"]
