@@ -696,3 +696,20 @@ def test_an_item_in_a_thread_that_asks_for_results_of_its_own_map_is_told_so() -
     held.append(results)
     ready.set()
     assert ["of these very results" in told for told in results] == [True] * 4
+
+
+@pytest.mark.parametrize("backend", ["serial", "auto", "threads"])
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit])
+def test_what_is_no_exception_comes_in_its_place_too(backend: str, kind: type[BaseException]) -> None:
+    """What was finished before it is delivered first, as in a loop."""
+
+    def call(x: int) -> int:
+        if x == 3:
+            raise kind
+        return x
+
+    got: list[int] = []
+    with pytest.raises(kind):
+        for value in autoexec.map(call, range(6), backend=backend):
+            got.append(value)  # noqa: PERF402 -- what came before the error counts
+    assert got == [0, 1, 2]

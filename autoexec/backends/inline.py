@@ -117,10 +117,10 @@ class InlineBackend:
 
         Args:
             task: the task.
-            raises: whether Ctrl-C and the like are raised here; else they belong to the item.
+            raises: whether Ctrl-C is raised here; else it belongs to the item, as all other errors do.
 
         Raises:
-            BaseException: Ctrl-C and the like, at once; and what ended this thread's last call.
+            KeyboardInterrupt: at once; and what ended this thread's last call.
         """
         began = time.monotonic()
         block = self.block = Block(task)
@@ -137,7 +137,7 @@ class InlineBackend:
         block.cpu_s = time.thread_time() - block.cpu_before
         if self._contexts:
             self._look_at_contexts()
-        if raises and (error := block.error) is not None and not isinstance(error, Exception):
+        if raises and isinstance(error := block.error, KeyboardInterrupt):
             raise error
         clean = is_clean(self._spec, block.out)
         return block, TaskResult(block.out, began, time.monotonic(), block.cpu_s, WHERE, clean=clean)
