@@ -658,17 +658,20 @@ class Run:
         self.check_process()
         if self.scheduler.within:  # a finalizer or a signal handler: the run itself has done nothing wrong
             raise nested()
+        over = False
         try:
             while not self._pending:
                 found = self._next_outcomes()
                 failures = self._keep is not None or self.scheduler.window.failures
                 self._pending += self.sink.parts(found, failures=failures)
         except StopIteration:
-            self.finish(early=self._interrupted or self._cut_short)
-            raise
+            over = True
         except BaseException:
             self.finish(early=True)
             raise
+        if over:  # out here: a Ctrl-C that ends this has nothing to do with the end of the results
+            self.finish(early=self._interrupted or self._cut_short)
+            raise StopIteration
         part = self._pending.popleft()
         if isinstance(part, BaseException):
             self.finish(early=True)
