@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Executor"]
 
+ENTERING_S = 0.001  # between two looks whether calls that are being submitted have arrived
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -72,6 +73,7 @@ class Executor(BaseExecutor):
         """Nothing is submitted yet."""
         self._lock = threading.RLock()  # a finalizer may submit, too
         self._given: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+        self._entering: dict[object, int] = {}  # submissions on their way, by the thread of each
         self._submissions: Submissions | None = None
 
     def _open(self) -> Submissions:
@@ -120,7 +122,12 @@ class Executor(BaseExecutor):
                 future: Future[Any] = own.submit(fn, *args, **kwargs)
                 self._given.add(future)
                 return future
-            return self._open().submit(fn, args, kwargs, about)
+            submissions, token = self._open(), object()
+            self._entering[token] = threading.get_ident()
+        try:  # without the lock: a finalizer may submit in a thread for which this one has to wait now
+            return submissions.submit(fn, args, kwargs, about)
+        finally:
+            self._entering.pop(token, None)
 
     def map(
         self,
@@ -168,6 +175,10 @@ class Executor(BaseExecutor):
         with self._lock:
             first, self._shut_down = not self._shut_down, True
         submissions = self._submissions
+        if submissions is not None and not submissions.scheduler.within:
+            me = threading.get_ident()
+            while any(thread != me for thread in list(self._entering.values())):
+                time.sleep(ENTERING_S)
         if cancel_futures:
             if submissions is not None:
                 submissions.cancel()
