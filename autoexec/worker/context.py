@@ -120,14 +120,15 @@ def carried(
     for variable, value in (context or {}).items():
         if variable is current:
             continue
-        home = _homes.get(variable) or _home(variable)
+        home = _home(variable)
         if home is not None and (crosses or _crosses)(value):
-            _homes[variable] = home
             found[home] = value
     return found
 
 
-_homes: dict[contextvars.ContextVar[Any], tuple[str, str]] = {}  # variables live as long as their modules
+# Where variables were found; those that were not are looked for again once other modules are there.
+_homes: dict[contextvars.ContextVar[Any], tuple[tuple[str, str] | None, int]] = {}
+_REMEMBERED = 1024  # variables
 
 
 def _crosses(value: object) -> bool:
@@ -143,8 +144,19 @@ def _crosses(value: object) -> bool:
 def _home(variable: contextvars.ContextVar[Any]) -> tuple[str, str] | None:
     """The module and the name there by which a variable can be found in another process.
 
-    A fresh interpreter has another `__main__`: what that has imported is looked for where it comes from.
+    Looking through all modules takes a millisecond, and each submitted call asks.
     """
+    home, modules = _homes.get(variable, (None, -1))
+    if home is None and modules != len(sys.modules):
+        if len(_homes) >= _REMEMBERED:
+            _homes.clear()
+        home = _look_for(variable)
+        _homes[variable] = home, len(sys.modules)
+    return home
+
+
+def _look_for(variable: contextvars.ContextVar[Any]) -> tuple[str, str] | None:
+    """Where it comes from, rather than in `__main__`: a fresh interpreter has another one of that."""
     homes = [*_named(variable, variable.name)] or [*_named(variable, None)]
     main = sys.modules.get("__main__")  # it may have other names, too
     elsewhere = (home for home in homes if sys.modules.get(home[0]) is not main)

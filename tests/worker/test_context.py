@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import autoexec
 from autoexec.resources import Scope, current, here
+from autoexec.worker import context as context_module
 from autoexec.worker.context import carried, changed, may_set_variables, of_call, taken_up
 from autoexec.worker.invoke import CallSpec, Task, run_items, run_task
 
@@ -410,3 +411,23 @@ def test_each_submitted_call_has_the_context_of_its_caller(backend: str) -> None
             futures.append(executor.submit(tell_and_set, 0))
             LEVEL.reset(token)
         assert [future.result() for future in futures] == ["low", "high", "low"]
+
+
+def test_a_variable_that_stands_nowhere_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each submitted call asks; only another module may be where it stands."""
+    looked: list[str] = []
+    look_for = context_module._look_for
+
+    def counting(variable: contextvars.ContextVar[Any]) -> tuple[str, str] | None:
+        looked.append(variable.name)
+        return look_for(variable)
+
+    monkeypatch.setattr(context_module, "_look_for", counting)
+    variable = contextvars.ContextVar("stands nowhere", default=0)
+    context = contextvars.Context()
+    context.run(variable.set, 1)
+    assert carried(context) == carried(context) == {} and len(looked) == 1
+    home = ModuleType("stands_here")
+    home.VARIABLE = variable  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "stands_here", home)
+    assert carried(context) == carried(context) == {("stands_here", "VARIABLE"): 1} and len(looked) == 2
