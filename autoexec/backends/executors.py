@@ -16,6 +16,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
 
 from ..errors import MissingExtra, WorkerDied
+from ..own_thread import OwnThread
 from ..worker.context import carried, of_call, taken_up
 from ..worker.invoke import CallSpec, Error, Task, TaskResult, is_clean, run_items
 from .native import environment
@@ -213,7 +214,7 @@ class ExecutorBackend:
         self._aside.append((slot, task, result))
         if not self._telling.acquire(False):
             return  # whoever tells looks once more
-        thread = threading.Thread(target=self._tell_all, name="autoexec-teller", daemon=True)
+        thread = OwnThread(self._tell_all, name="autoexec-teller")
         before, self._teller = self._teller, thread
         try:
             thread.start()

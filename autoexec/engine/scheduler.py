@@ -168,18 +168,21 @@ class Scheduler:
             while slot.todo:
                 slot.todo.pop(0)()
             if isinstance(mail, Naming):
-                self._handing_out.name(mail)
-                self._turns.post(self._handing_out.on_named, slot, mail)
+                self._name(slot, mail)
             elif mail is not None:
                 return mail
         return None
+
+    def _name(self, slot: Slot, naming: Naming) -> None:
+        """A slot finds out whom tasks concern, before it gets one."""
+        self._handing_out.name(naming)
+        self._turns.post(self._handing_out.on_named, slot, naming)
 
     def collect(self, slot: Slot) -> Task | End | None:
         """The answer that a slot without a thread was rung for."""
         mail, slot.mail = slot.mail, None
         if isinstance(mail, Naming):
-            self._handing_out.name(mail)
-            self._turns.post(self._handing_out.on_named, slot, mail)
+            self._name(slot, mail)
             return None
         return mail
 

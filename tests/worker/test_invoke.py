@@ -34,6 +34,28 @@ from autoexec.worker.invoke import (
 WORDS = contextvars.ContextVar("WORDS", default="")
 
 
+class Thing:
+    """Can be seen to go."""
+
+
+class Mine(Exception):
+    """So can this."""
+
+
+def fail(thing: Thing) -> None:
+    """Holds on to nothing itself."""
+    del thing
+    raise Mine
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """What lives on in a cycle is not collected meanwhile."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 def outcomes(spec: CallSpec, items: Any) -> list[Any]:
     """What `run_items` makes of items, errors as they are."""
     found: list[Any] = []
@@ -115,33 +137,18 @@ def test_items_are_taken_one_by_one_just_before_they_run() -> None:
     assert steps == ["take 0", "run 0", "take 1", "run 1", "take 2", "run 2"]
 
 
-def test_an_error_holds_on_to_nothing_but_the_functions_frames() -> None:
+def test_an_error_holds_on_to_nothing_but_the_functions_frames(no_collection: None) -> None:
     """Items, outcomes and the error itself are not kept alive by its traceback, not even in a cycle."""
-
-    class Thing:
-        pass
-
-    class Mine(Exception):
-        pass
-
-    def fail(thing: Thing) -> None:
-        del thing
-        raise Mine
-
-    gc.disable()
-    try:
-        items = [Thing(), Thing()]
-        seen = [weakref.ref(item) for item in items]
-        found: list[Any] = []
-        run_items(CallSpec(fail, capture=True), items, found)
-        errors = [each.error for each in found]
-        gone = weakref.ref(found[0].error)
-        del items, found
-        assert [ref() for ref in seen] == [None, None]
-        del errors
-        assert gone() is None
-    finally:
-        gc.enable()
+    items = [Thing(), Thing()]
+    seen = [weakref.ref(item) for item in items]
+    found: list[Any] = []
+    run_items(CallSpec(fail, capture=True), items, found)
+    errors = [each.error for each in found]
+    gone = weakref.ref(found[0].error)
+    del items, found
+    assert [ref() for ref in seen] == [None, None]
+    del errors
+    assert gone() is None
 
 
 @pytest.mark.parametrize("together", [False, True])
@@ -310,32 +317,17 @@ def test_what_is_to_be_awaited() -> None:
         assert ended.value.value == 3
 
 
-def test_a_task_holds_on_to_nothing_once_it_has_run() -> None:
+def test_a_task_holds_on_to_nothing_once_it_has_run(no_collection: None) -> None:
     """Not even where an item raised: its error leads to the function's frames alone."""
-
-    class Thing:
-        pass
-
-    class Mine(Exception):
-        pass
-
-    def fail(thing: Thing) -> None:
-        del thing
-        raise Mine
-
-    gc.disable()
-    try:
-        spec = CallSpec(fail, capture=True)
-        task = Task(spec, 0, [Thing()])
-        seen, result = weakref.ref(task.items[0]), run_task(spec, task, "here")
-        error = result.outcomes[0].error
-        del task, result
-        assert seen() is None
-        gone = weakref.ref(error)
-        del error
-        assert gone() is None
-    finally:
-        gc.enable()
+    spec = CallSpec(fail, capture=True)
+    task = Task(spec, 0, [Thing()])
+    seen, result = weakref.ref(task.items[0]), run_task(spec, task, "here")
+    error = result.outcomes[0].error
+    del task, result
+    assert seen() is None
+    gone = weakref.ref(error)
+    del error
+    assert gone() is None
 
 
 def test_each_thread_serves_its_own_scheduler() -> None:
@@ -429,18 +421,6 @@ def test_an_error_of_a_call_apart_does_not_lead_to_its_caller() -> None:
         frame = frame.f_back
 
 
-class Thing:
-    """Can be seen to go."""
-
-
-@pytest.fixture
-def no_collection() -> Iterator[None]:
-    """What lives on in a cycle is not collected meanwhile."""
-    gc.disable()
-    yield
-    gc.enable()
-
-
 def test_a_call_apart_is_not_held_on_to(no_collection: None) -> None:
     """Neither its arguments nor its value, though the frame waits for the next call."""
     apart, thing = Apart(), Thing()
@@ -455,13 +435,6 @@ def test_a_call_apart_is_not_held_on_to(no_collection: None) -> None:
 def test_an_error_of_a_call_apart_is_in_no_cycle(no_collection: None) -> None:
     """It goes when nobody holds it any more, and so does what was called with."""
     apart, thing = Apart(), Thing()
-
-    class Mine(Exception):
-        pass
-
-    def fail(thing: Thing) -> None:
-        del thing
-        raise Mine
 
     found: list[BaseException] = []
     try:
