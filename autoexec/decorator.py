@@ -277,7 +277,7 @@ def _decorated(func: Callable[P, R], options: Options) -> Parallel[P, R]:
     return Parallel(func, options)
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a finalizer may submit, too
 
 
 def shared_executor() -> Executor:
@@ -296,7 +296,7 @@ def _make_shared() -> Executor:
 def _in_child() -> None:
     """After any fork of this process: another thread may have held the lock. The executor sees to itself."""
     global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

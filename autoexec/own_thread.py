@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["OwnThread"]
+__all__ = ["OwnThread", "whose"]
 
 
 class OwnThread(threading.Thread):
@@ -22,10 +22,18 @@ class OwnThread(threading.Thread):
         target: what to run.
         args: its arguments.
         name: of the thread.
+        whose: the scheduler whose results it must not wait for, since they wait for it; or None.
     """
 
-    def __init__(self, target: Callable[..., object], args: tuple[Any, ...] = (), name: str = "") -> None:
+    def __init__(
+        self,
+        target: Callable[..., object],
+        args: tuple[Any, ...] = (),
+        name: str = "",
+        whose: object = None,
+    ) -> None:
         super().__init__(target=target, args=args, name=name or None, daemon=True)
+        self.whose = whose
 
     def run(self) -> None:
         """Run the target; then nobody is told when this object is gone."""
@@ -35,3 +43,8 @@ class OwnThread(threading.Thread):
             books = getattr(threading, "_dangling", None)
             if books is not None:
                 books.discard(self)
+
+
+def whose() -> object:
+    """For whose results this thread works, or None."""
+    return getattr(threading.current_thread(), "whose", None)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from .errors import AutoexecError
-from .worker.invoke import serving
+from .own_thread import whose
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class _Blocks:
             return _Error(error)
         me = get_ident()
         scheduler = self.run.scheduler
-        if me in self._readers or scheduler.within or serving.tasks is scheduler:
+        if me in self._readers or scheduler.within or whose() is scheduler:
             # No error of ours may leave this method: the chain would take it for the end of all blocks.
             words = "results were asked for by an item, a callback or a finalizer of these very results"
             return _Error(AutoexecError(words))
@@ -155,14 +155,15 @@ class Results(_Iterator["R"]):
     def close(self) -> None:
         """Cancel what has not begun, wait for what runs in threads, end worker processes at once.
 
-        Called from within `next`, by an item or a signal handler, it does not wait: `next` does.
+        Called from within `next`, by an item or a signal handler, it does not wait: `next` does. Nor does it
+        in a finalizer that comes up in the midst of this package's own code.
         """
         self._blocks.closed = True
         self._run.patient = True
         if self._blocks.reading:
             self._run.end()
         else:
-            self._run.finish(early=True)
+            self._run.close()
 
     def take_block(self) -> list[R] | BaseException | None:
         """The next results in a list, the error that is due instead, or None at the end.

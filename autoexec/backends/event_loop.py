@@ -99,7 +99,7 @@ class EventLoopBackend:
                 self._gone.set()
                 started.set()
 
-        self._thread = OwnThread(self._context.copy().run, (run,), "autoexec-loop")
+        self._thread = OwnThread(self._context.copy().run, (run,), "autoexec-loop", whose=self._tasks)
         self._thread.start()
         started.wait()
         if refused:

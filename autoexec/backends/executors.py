@@ -214,7 +214,7 @@ class ExecutorBackend:
         self._aside.append((slot, task, result))
         if not self._telling.acquire(False):
             return  # whoever tells looks once more
-        thread = OwnThread(self._tell_all, name="autoexec-teller")
+        thread = OwnThread(self._tell_all, name="autoexec-teller", whose=self._tasks)
         before, self._teller = self._teller, thread
         try:
             thread.start()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
 
 from ..resident import resident
 from . import frames
@@ -30,10 +29,13 @@ EACH = 2  # kept workers for each core
 
 
 class _Kept:
-    """The workers at rest."""
+    """The workers at rest.
+
+    There is no lock: a worker belongs to whoever has taken it out of the list, which is one step of the
+    interpreter's. A finalizer may begin a run, or end one, while its thread is in here.
+    """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.resting: list[Worker] = []
         self.hooked = False
 
@@ -46,8 +48,18 @@ class _Kept:
                 os.register_at_fork(after_in_child=self._forget)
 
     def _forget(self) -> None:
-        self.lock = threading.Lock()
         self.resting = []
+
+    def out(self, workers: list[Worker]) -> list[Worker]:
+        """Those of some workers that nobody else has taken meanwhile."""
+        mine = []
+        for worker in workers:
+            try:
+                self.resting.remove(worker)
+            except ValueError:
+                continue
+            mine.append(worker)
+        return mine
 
 
 _kept = _Kept()
@@ -67,27 +79,21 @@ def take(
     """
     if many:
         return [], None
-    with _kept.lock:
-        over = [worker for worker in _kept.resting if worker.over]
-        _kept.resting = [worker for worker in _kept.resting if worker not in over]
-        fit = [worker for worker in _kept.resting if worker.terms == terms]
-        known = [worker for worker in fit if state is not None and state in worker.states]
-        numbers = {worker.states[state] for worker in known}
-        number = max(numbers) if numbers else None
-        found = [worker for worker in known if worker.states[state] == number]
-        if travels:
-            found += [worker for worker in fit if worker not in found]
-        found = found[:count]
-        for worker in found:
-            _kept.resting.remove(worker)
-    _end(over)
+    _end(_kept.out([worker for worker in list(_kept.resting) if worker.over]))
+    fit = [worker for worker in list(_kept.resting) if worker.terms == terms]
+    known = [worker for worker in fit if state is not None and state in worker.states]
+    numbers = {worker.states[state] for worker in known}
+    number = max(numbers) if numbers else None
+    found = [worker for worker in known if worker.states[state] == number]
+    if travels:
+        found += [worker for worker in fit if worker not in found]
+    found = _kept.out(found[:count])
     return found, number if found else None
 
 
 def knows(state: Any) -> bool:
     """Whether workers rest that know a function in this state."""
-    with _kept.lock:
-        return state is not None and any(state in worker.states for worker in _kept.resting)
+    return state is not None and any(state in worker.states for worker in list(_kept.resting))
 
 
 def put(worker: Worker, known: set[int]) -> bool:
@@ -107,20 +113,16 @@ def put(worker: Worker, known: set[int]) -> bool:
     except OSError:
         return False
     worker.rested = True
-    with _kept.lock:
-        _kept.hook()
-        _kept.resting.append(worker)
-        surplus = _kept.resting[: max(0, len(_kept.resting) - EACH * (os.cpu_count() or 1))]
-        del _kept.resting[: len(surplus)]
-    _end(surplus)
+    _kept.hook()
+    _kept.resting.append(worker)
+    resting = list(_kept.resting)
+    _end(_kept.out(resting[: max(0, len(resting) - EACH * (os.cpu_count() or 1))]))
     return True
 
 
 def shutdown() -> None:
     """End all workers that rest."""
-    with _kept.lock:
-        workers, _kept.resting = _kept.resting, []
-    _end(workers)
+    _end(_kept.out(list(_kept.resting)))
 
 
 def _end(workers: list[Worker]) -> None:

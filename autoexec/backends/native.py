@@ -117,47 +117,57 @@ def _loaded() -> list[Pool]:
 
 
 class _Limits:
-    """The limits that hold in this process at the moment: runs in threads may overlap in any order."""
+    """The limits that hold in this process at the moment: runs in threads may overlap in any order.
+
+    The lock may be taken twice: a finalizer that ends a run may come up while its thread is in here. Whoever
+    went in first goes over the pools again then.
+    """
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
         """Also in a forked process: limits of its parent's runs are not its own, nor is their lock."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.wanted: list[int] = []
         self.pools: list[Pool] = []
 
     def add(self, threads: int) -> None:
         with self.lock:
-            if not self.wanted:
+            if not self.wanted and not self.pools:
                 self.pools = _loaded()
             self.wanted.append(threads)
-            self._hold()
+            self._settle()
 
     def remove(self, threads: int) -> None:
         with self.lock:
             if threads in self.wanted:
                 self.wanted.remove(threads)
-            if self.wanted:
-                self._hold()
-                return
+            self._settle()
+
+    def _settle(self) -> None:
+        done: list[int] | None = None
+        while done != self.wanted:
+            done = list(self.wanted)
             for pool in self.pools:
-                if not pool.by_thread:
+                if pool.by_thread:  # the caller's own thread may still compute with all of its threads
+                    continue
+                if done:
+                    pool.lower(min(done))
+                else:
                     pool.restore()
+        if not self.wanted:
             self.pools = []
 
-    def _hold(self) -> None:
-        for pool in self.pools:
-            if not pool.by_thread:  # the caller's own thread may still compute with all of its threads
-                pool.lower(min(self.wanted))
-
     def hold_here(self) -> None:
-        """Let them hold in the calling thread, which is to end with the run: OpenMP counts by thread."""
-        with self.lock:
-            for pool in self.pools:
-                if pool.by_thread and self.wanted:
-                    pool.lower(min(self.wanted))
+        """Let them hold in the calling thread, which is to end with the run: OpenMP counts by thread.
+
+        Without the lock: the thread that has it may wait for this one, in a finalizer.
+        """
+        threads = min(self.wanted, default=0)
+        for pool in self.pools:
+            if pool.by_thread and threads:
+                pool.lower(threads)
 
 
 _limits = _Limits()

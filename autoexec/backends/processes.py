@@ -94,7 +94,8 @@ class ProcessBackend:
         seats += [None] * (count - len(seats))
         self._couriers = [Courier(self, self._add(), seat) for seat in seats]
         self._threads = [
-            OwnThread(courier.run, name=f"autoexec-courier-{i}") for i, courier in enumerate(self._couriers)
+            OwnThread(courier.run, name=f"autoexec-courier-{i}", whose=self.tasks)
+            for i, courier in enumerate(self._couriers)
         ]
         for thread in self._threads:
             thread.start()

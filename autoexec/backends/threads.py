@@ -61,7 +61,7 @@ class ThreadBackend:
         """
         began = time.perf_counter()
         thread = slot.worker = OwnThread(
-            self._context.copy().run, (self._work, slot), f"autoexec-{self._started}"
+            self._context.copy().run, (self._work, slot), f"autoexec-{self._started}", self._tasks
         )
         self._threads.append(thread)  # first: Ctrl-C may come when it runs already
         try:

@@ -93,7 +93,7 @@ class Worker:
         self._ends = ends
         self._taken = set(self.seats)
         self._exit: int | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a finalizer may take workers, too
 
     @property
     def over(self) -> bool:

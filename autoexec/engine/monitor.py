@@ -108,6 +108,7 @@ class Monitor:
         self._native = NativeShare()
         self._press = threading.Event()
         self._pressed: float | None = None
+        self.whose: object = None
 
     # Called by other threads ------------------------------------------------------------------------------
 
@@ -133,7 +134,7 @@ class Monitor:
     def _start_thread(self) -> None:
         # Under the caller's context: what this thread opens hands it on to the items.
         context = contextvars.copy_context()
-        thread = OwnThread(context.run, (self._run,), "autoexec-monitor")
+        thread = OwnThread(context.run, (self._run,), "autoexec-monitor", whose=self.whose)
         self._thread = thread
         try:
             thread.start()

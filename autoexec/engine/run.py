@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 import time
-from _thread import start_new_thread
+from _thread import allocate_lock, get_ident, start_new_thread
 from _weakref import ref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -27,11 +27,13 @@ from enum import Enum
 from ..backends.inline import Block, InlineBackend
 from ..errors import AutoexecError
 from ..frozen import replace
+from ..own_thread import whose
 from ..records import Plan, Profile, WorkKind, spell
 from ..resources import close_here
 from ..worker.context import may_set_variables
 from ..worker.invoke import CallSpec
 from .forks import generation
+from .midst import in_the_midst
 from .monitor import Monitor, Seen
 from .sampling import Sampler
 from .scheduler import Scheduler
@@ -185,6 +187,7 @@ class Run:
         self._facts, self._make_planner = facts, planner
         self._planner: Planner | None = None
         self._lock = threading.Lock()
+        self._reading, self._reader = allocate_lock(), 0  # held by, and the number of, whoever takes results
         self._inline = InlineBackend(self.spec)
         watch = monitor or Monitor
         self.monitor = watch(self._inline, self._early, self._tend, self._tick, self._crashed)
@@ -199,7 +202,7 @@ class Run:
             clock=clock,
             timer=self.monitor.wake_at,
         )
-        self.scheduler.apart = self._inline.apart
+        self.scheduler.apart, self.monitor.whose = self._inline.apart, self.scheduler
         self._here = Track("serial", self.scheduler.queue, 1, _no_chunks(), threaded=False)
         self._here.backend = self._inline
         self._slot = self._here.add()
@@ -658,6 +661,14 @@ class Run:
         self.check_process()
         if self.scheduler.within:  # a finalizer or a signal handler: the run itself has done nothing wrong
             raise nested()
+        with self._reading:
+            self._reader = get_ident()
+            try:
+                return self._next_block()
+            finally:
+                self._reader = 0
+
+    def _next_block(self) -> list[Any] | BaseException:
         over = False
         try:
             while not self._pending:
@@ -905,7 +916,19 @@ class Run:
     def abandon(self) -> None:
         """Nobody holds the results any more: nothing more begins. From a finalizer: nothing is waited for."""
         if not self._let_go:
-            self.finish(early=True, wait=False)
+            self.close(wait=False)
+
+    def close(self, *, wait: bool = True) -> None:
+        """End the run, from anywhere; in a thread of its own, or amid our code, another does it.
+
+        Args:
+            wait: whether anything may be waited for.
+        """
+        if (whose() is self.scheduler or in_the_midst()) and not self.elsewhere:
+            self.end()
+            self._finish_elsewhere()
+        else:
+            self.finish(early=True, wait=wait)
 
     def end(self) -> None:
         """Nothing more begins, and nothing is waited for; whoever takes results is told of the end."""
@@ -952,6 +975,9 @@ class Run:
         self.source.let_go()
         close_here()
         if self._keep is not None:
+            if self._reader != get_ident() and not _exiting:
+                with self._reading:  # the item that the consumer runs itself is kept, too
+                    pass
             self._keep.close()
         self.sink.close()
         self._let_go = True

@@ -469,7 +469,7 @@ class Known:
         Raises:
             RuntimeError: if it cannot be had.
         """
-        thread = OwnThread(self._work, (slot,), "autoexec-learner")
+        thread = OwnThread(self._work, (slot,), "autoexec-learner", whose=self._submissions.scheduler)
         slot.worker = thread
         thread.start()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["claim", "release"]
 
 _open: weakref.WeakValueDictionary[str, Journal] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
+_lock = threading.RLock()  # a finalizer may close a journal, too
 
 
 def claim(journal: Journal) -> bool:
@@ -45,7 +45,7 @@ def _watch_forks() -> None:
 
 def _leave_to_parent() -> None:
     global _lock  # noqa: PLW0603 (another thread may have held it when the process forked)
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     for journal in list(_open.values()):
         journal.leave()
     _open.clear()

@@ -36,7 +36,7 @@ class Switching:
         interval: seconds.
     """
 
-    _lock = threading.Lock()
+    _lock = threading.RLock()  # a finalizer may begin or end a run, too
     _wishes: ClassVar[list[float]] = []
     _before = _set = 0.005
 
@@ -59,7 +59,7 @@ class Switching:
     @staticmethod
     def _leave() -> None:
         """In a forked child: those who had a wish are the parent's, and so may be who held the lock."""
-        Switching._lock = threading.Lock()
+        Switching._lock = threading.RLock()
         now, ours = sys.getswitchinterval(), [Switching._set, *Switching._wishes]
         Switching._wishes = []
         if any(abs(now - one) < 1e-7 for one in ours):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dis
 import gc
 import inspect
+import itertools
 import os
 import random
 import signal
@@ -18,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Self
 
@@ -176,6 +178,24 @@ RUNS: dict[str, Callable[[], Results[int]]] = {
     ),
 }
 
+_journals = itertools.count()
+
+
+def _journalled(place: Path) -> Results[int]:
+    return autoexec.map(
+        _work, range(9), backend="threads", max_workers=2, journal=place / f"{next(_journals)}.db"
+    )
+
+
+@pytest.fixture
+def run(name: str, tmp_path: Path) -> Callable[[], Results[int]]:
+    """What makes the run of that name; these two are only ended, as a Ctrl-C in SQLite is SQLite's own."""
+    if name == "journal":
+        return lambda: _journalled(tmp_path)
+    if name == "processes":
+        return lambda: autoexec.map(_work, range(9), backend="processes", max_workers=2)
+    return RUNS[name]
+
 
 def _take_each(results: Results[int], got: list[int]) -> None:
     for value in results:
@@ -316,9 +336,11 @@ def _collected(action: Callable[[], object]) -> Callable[[], object]:
 
 
 @pytest.mark.usefixtures("watched")
-@pytest.mark.parametrize("name", RUNS)
-@pytest.mark.parametrize("stride", [1, 7])
-def test_finalizers_that_ask_for_results_at_every_line(name: str, stride: int) -> None:
+@pytest.mark.parametrize("name", [*RUNS, "processes", "journal"])
+@pytest.mark.parametrize(("stride", "workers"), [(1, False), (7, False), (3, True)])
+def test_finalizers_that_ask_for_results_at_every_line(
+    run: Callable[[], Results[int]], stride: int, workers: bool
+) -> None:
     """In the middle of a result they are told so; between two they get one. None is lost, or comes twice."""
     got: list[int] = []
     held: list[Results[int]] = []
@@ -330,8 +352,8 @@ def test_finalizers_that_ask_for_results_at_every_line(name: str, stride: int) -
             except (AutoexecError, StopIteration):
                 pass
 
-    steps = _Steps(lambda count: count % stride == 0, _collected(ask), lines=True)
-    with steps, RUNS[name]() as results:
+    steps = _Steps(lambda count: count % stride == 0, _collected(ask), lines=True, workers=workers)
+    with steps, run() as results:
         held.append(results)
         _take_each(results, got)
     assert sorted(got) == list(range(1, 10)), (got, steps.count)
@@ -356,11 +378,11 @@ def _closed_at(at: int, run: Callable[[], Results[int]], *, lines: bool, workers
 
 
 @pytest.mark.usefixtures("watched")
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", [*RUNS, "processes", "journal"])
 @pytest.mark.parametrize("workers", [False, True])
-def test_results_closed_at_some_lines(name: str, workers: bool) -> None:
+def test_results_closed_at_some_lines(run: Callable[[], Results[int]], workers: bool) -> None:
     """By a finalizer or a signal handler, in whichever thread: the loop over them ends."""
-    _through(lambda at: _closed_at(at, RUNS[name], lines=True, workers=workers), 1 if _ALL else 101)
+    _through(lambda at: _closed_at(at, run, lines=True, workers=workers), 1 if _ALL else 101)
 
 
 def _submit_from_everywhere(stride: int, *, workers: bool) -> None:
