@@ -59,7 +59,7 @@ def results(futures: list[Future[Any]]) -> list[Any]:
 
 
 class KnownCost(Planner):
-    """Plans for what functions cost by their names; what a busy machine makes of a measurement is not asked."""
+    """Plans for what functions cost by their names; nobody asks a busy machine."""
 
     held_share = 1.0
 
@@ -112,7 +112,7 @@ def test_python_work_goes_to_processes(crowd: autoexec.Executor) -> None:
 def test_a_probe_that_is_misled_is_not_enough(
     crowd: autoexec.Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a crowded machine the GIL seems free; what counts is whether the calls ran beside one that wants it."""
+    """On a crowded machine the GIL seems free; what counts is how calls run beside one that wants it."""
     monkeypatch.setattr(KnownCost, "held_share", 0.0)
     results([crowd.submit(divide, n) for n in range(60)])
     assert crowd.plans["divide"].backend == "processes"
