@@ -19,6 +19,7 @@ else:
     from ..frozen import dataclass
 
 __all__ = [
+    "PLAIN",
     "VERDICTS",
     "Answer",
     "Verdict",
@@ -94,7 +95,8 @@ _UNREACHABLE = {
 }
 _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
 _TOO_MANY, _UNAVAILABLE = 429, 503
-_PLAIN = frozenset(
+# Values of these types say nothing of the other side.
+PLAIN = frozenset(
     {
         *(type(None), bool, int, float, complex, str, bytes, bytearray),
         *(dict, list, tuple, set, frozenset, range, memoryview, object, type),
@@ -116,7 +118,7 @@ def judge_value(value: object, now: float) -> Answer:
         now: seconds since the epoch, for a date in `Retry-After`.
     """
     try:
-        if type(value) in _PLAIN:
+        if type(value) in PLAIN:
             return _FINE
         status = _status(value, ("status_code", "status"))
         if status is None or (headers := member(value, "headers")) is None:

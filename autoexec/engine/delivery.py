@@ -1,4 +1,9 @@
-"""What the consumer gets, and when it is woken: its bell, and the end, early or not."""
+"""What the consumer gets, and when it is woken: its bell, and the end, early or not.
+
+To wake a thread costs more than to call a short function. So where results come thick and fast, a consumer
+that has just taken some is left alone for a moment, in which others gather, unless it is wanted for more than
+that: an error, the end, a window that fills, an iterator to be pulled.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +26,10 @@ if TYPE_CHECKING:
     from ..worker.invoke import Task
     from .tracks import End
 
-__all__ = ["Delivery"]
+__all__ = ["GATHER_S", "Delivery"]
+
+GATHER_S = 0.001  # the moment
+ENOUGH = 64  # results that end it
 
 
 class Delivery:
@@ -40,24 +48,40 @@ class Delivery:
         self._ledger, self._turns, self._mail = ledger, turns, mail
         self._bell = allocate_lock()
         self._bell.acquire()
-        self.wants = self._finishing = False
+        self.wants = self._finishing = self._gathering = False
+        self._took, self._enough = -math.inf, 0  # when something was taken last; results that are enough
 
     # The bell ---------------------------------------------------------------------------------------------
 
     def wait(self, seconds: float) -> bool:
         """Until there may be something to take, or for so many seconds; whether it was the former."""
+        if self._gathering:
+            if not self._bell.acquire(timeout=max(0.0, min(seconds, GATHER_S))):
+                self._gathering = False
+            return True
         return self._bell.acquire(timeout=max(0.0, seconds))
 
-    def want(self) -> None:
+    def want(self, now: float = math.inf) -> None:
         """A consumer is going to wait."""
         self._bell.acquire(False)
+        self._gathering = now < self._took + GATHER_S
+        self._enough = min(ENOUGH, self._ledger.room // 2)
         self.wants = True
 
     def look(self) -> None:
         """Ring if there is something to do for a consumer that waits."""
+        if self._gathering and self._may_gather():
+            return
         if self._ledger.news or self._something():
             self.wants = self._ledger.news = False
             self._bell.release()
+
+    def _may_gather(self) -> bool:
+        """Whether nobody but the consumer itself misses what it would do now."""
+        ledger, source = self._ledger, self._ledger.source
+        if ledger.news or not ledger.out or source is None or ledger.window.ready >= self._enough:
+            return False
+        return source.ended or source.at_hand > 0
 
     def _something(self) -> bool:
         """Whether a consumer that waits has something to do."""
@@ -83,6 +107,7 @@ class Delivery:
         ledger.delivered = ledger.window.handed
         self._resume()
         if block := ledger.window.pop():
+            self._took = now
             return block
         if ledger.error is not None:
             return ledger.error
@@ -90,7 +115,7 @@ class Delivery:
             return END
         if ledger.source is None or ledger.over():
             return ledger.checked() or END
-        self.want()
+        self.want(now)
         return None
 
     def _resume(self) -> None:

@@ -166,15 +166,19 @@ class HandingOut:
         ledger, queue = self._ledger, track.queue
         if ledger.closing:
             return None
-        most = track.chunks.next(None if ledger.source is None else self._ahead())
+        chunks = track.chunks
+        if chunks.fixed is not None:
+            most = chunks.size
+        else:
+            most = chunks.next(None if ledger.source is None else self._ahead())
         while True:
-            task = queue.take(now, most, ledger.below)
+            task = queue.take(now, most, ledger.below) if queue.items else None
             if task is not None:
                 self.look = max(self.look, FEW)
                 return task
             if ledger.source is None or queue is not ledger.queue or self.look <= 0:
                 return None
-            found = self._from_source(queue, most, naming)
+            found = self._from_source(queue, most, now, naming)
             if found is None or isinstance(found, (Task, Naming)):
                 return found
 
@@ -185,8 +189,10 @@ class HandingOut:
         rest = source.remaining()
         return None if rest is None else rest + self._ledger.queue.items
 
-    def _from_source(self, queue: TaskQueue, most: int, naming: bool) -> Task | Naming | bool | None:
-        """Take more items: a task without limits, something to name, or True if lines have got some."""
+    def _from_source(
+        self, queue: TaskQueue, most: int, now: float, naming: bool
+    ) -> Task | Naming | bool | None:
+        """Take more items: a task that may begin, something to name, or True if lines have got some."""
         ledger, source, spec = self._ledger, self._ledger.source, self._spec
         assert source is not None
         assert spec is not None
@@ -206,9 +212,11 @@ class HandingOut:
         if queue.limits is None:
             return task
         self.look -= 1
-        return self._named_at_once(queue, task, naming)
+        return self._named_at_once(queue, task, now, naming)
 
-    def _named_at_once(self, queue: TaskQueue, task: Task, naming: bool) -> Naming | bool | None:
+    def _named_at_once(
+        self, queue: TaskQueue, task: Task, now: float, naming: bool
+    ) -> Task | Naming | bool | None:
         """Put the items of a task into the lines of their groups, or have somebody ask the user's code.
 
         Without `naming` whoever asks has no time for that: the task waits for somebody else.
@@ -218,8 +226,10 @@ class HandingOut:
         if len(task.items) == 1:
             quick = limits.quick_name(task.items[0], star)
             if quick is not None:
-                self._waiting.enqueue(queue, task, quick)
-                return True
+                if not queue.admit(task, quick, now):
+                    return True
+                self.look = max(self.look, FEW)
+                return task
             singles = [task]
         else:
             singles = [part(task, at, at + 1) for at in range(len(task.items))]

@@ -119,7 +119,7 @@ class Ledger:
             return self.room  # what is at hand was pulled already
         if source.scattered:
             return self.room - (source.taken - self.window.ready - self.window.handed)
-        return self.room - (source.taken - self.delivered)
+        return self.room - (source.position - self.delivered)
 
     def crammed(self) -> bool:
         """Whether nothing more may be taken from the input because of what is not delivered yet."""

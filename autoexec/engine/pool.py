@@ -238,7 +238,8 @@ class Pool:
         self._drift.note(items, wall_s, cpu_s)
         if self._contention is not None:
             self._contention.note(items, wall_s, cpu_s)
-        self.track.chunks.follow(self._drift.item_s)
+        if self.track.chunks.fixed is None:
+            self.track.chunks.follow(self._drift.item_s)
         if self._run.options.buffersize is None and not self.plan.adaptive:
             scheduler = self._run.scheduler
             scheduler.room = max(scheduler.room, 3 * self.plan.at_once * self.track.chunks.size)

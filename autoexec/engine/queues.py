@@ -56,6 +56,7 @@ class TaskQueue:
         items: items of all tasks that wait.
         refused: tasks whose group must not be called any more; whoever finds some fails them.
         naming: items that somebody finds the groups of right now.
+        alarms: when lines are to be looked at again, the next one first.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -67,7 +68,7 @@ class TaskQueue:
         self._count = 0
         self._lines: dict[str, Line] = {}
         self._listed: deque[Line] = deque()
-        self._alarms: list[tuple[float, int, Line]] = []
+        self.alarms: list[tuple[float, int, Line]] = []
 
     def put_raw(self, tasks: list[Task]) -> None:
         """Tasks whose group was to be asked for, and was not: they are the next ones again."""
@@ -122,6 +123,28 @@ class TaskQueue:
             line = self._lines[name] = Line(self.limits.group(name), self.limits)
         return line
 
+    def admit(self, task: Task, name: str, now: float) -> bool:
+        """A new task of that group begins at once, if it may; else it waits in its line.
+
+        Whoever asks has found nothing that waits and may begin.
+        """
+        line = self._lines.get(name) or self.line(name)
+        group, task.group = line.group, line
+        line.users += 1
+        group.users += 1
+        if not line.tasks and group.closed is None:
+            wait = group.wait_s(now)
+            if wait == 0.0:
+                task.ticket = line.limits.begin(group, now)
+                return True
+            if wait != math.inf:
+                self._look_again(line, now + wait)
+            line.tasks.append(task)
+            self.items += len(task.items)
+        else:
+            self.put(task)
+        return False
+
     def _list(self, line: Line) -> None:
         if not line.listed and line.tasks:
             line.listed = True
@@ -150,7 +173,7 @@ class TaskQueue:
         self._raw.clear()
         self.limits, self._lines = None, {}
         self._listed.clear()
-        self._alarms.clear()
+        self.alarms.clear()
         for task in waiting:
             if task.group is not None:
                 self.let_go(task.group)
@@ -208,7 +231,7 @@ class TaskQueue:
         """The first task of the next line that may let a call begin."""
         limits, passed = self.limits, []
         assert limits is not None
-        if self._alarms and self._alarms[0][0] <= now:
+        if self.alarms and self.alarms[0][0] <= now:
             self.ring(now)
         found = None
         while self._listed and not limits.full():
@@ -227,7 +250,8 @@ class TaskQueue:
             if wait == 0.0:
                 found = line.tasks.popleft()
                 found.ticket = limits.begin(line.group, now)
-                self._list(line)
+                if line.tasks:
+                    self._list(line)
                 break
             if wait != math.inf:
                 self._look_again(line, now + wait)
@@ -249,12 +273,12 @@ class TaskQueue:
         if when < line.alarm:
             line.alarm = when
             self._count += 1
-            heapq.heappush(self._alarms, (when, self._count, line))
+            heapq.heappush(self.alarms, (when, self._count, line))
 
     def ring(self, now: float) -> None:
         """List the lines whose time has come."""
-        while self._alarms and self._alarms[0][0] <= now:
-            when, _, line = heapq.heappop(self._alarms)
+        while self.alarms and self.alarms[0][0] <= now:
+            when, _, line = heapq.heappop(self.alarms)
             if when == line.alarm:
                 line.alarm = math.inf
                 self._list(line)
@@ -262,12 +286,12 @@ class TaskQueue:
     @property
     def due(self) -> float:
         """When to look again, although no call begins or ends; infinite if that would change nothing."""
-        return self._alarms[0][0] if self._alarms else math.inf
+        return self.alarms[0][0] if self.alarms else math.inf
 
     def ended(self, group: Group) -> None:
         """A call of this group has ended: another one may begin, also before its time comes."""
         line = self._lines.get(group.name)
-        if line is not None:
+        if line is not None and line.tasks:
             self._list(line)
 
     def revive(self) -> None:
@@ -322,7 +346,7 @@ class TaskQueue:
         self._heap.clear()
         self._raw.clear()
         self._listed.clear()
-        self._alarms.clear()
+        self.alarms.clear()
         for line in self._lines.values():
             line.tasks.clear()
             line.listed, line.alarm = False, math.inf

@@ -9,6 +9,7 @@ import heapq
 from collections.abc import Callable
 from functools import partial
 
+from ..decide.answers import PLAIN
 from ..worker.invoke import Error, Task, TaskResult
 from .futures import resolve
 from .ledger import Ledger
@@ -57,6 +58,8 @@ class Settling:
         limits = slot.track.queue.limits
         if limits is None or result.withdrawn:
             return []
+        if result.clean and len(result.outcomes) == 1 and type(result.outcomes[0]) in PLAIN:
+            return []  # as with most calls: it went well, and there is nothing that could say more
         try:
             return judge(limits, task, result, self._turns.clock())
         except BaseException as error:  # such as SystemExit, from a function that says what is worth a retry
@@ -76,8 +79,9 @@ class Settling:
             track = slot.track
             del slot.tasks[task.serial]
             slot.began = now
-            if not slot.tasks:
-                self._mail.free_one(track)
+            if not slot.tasks:  # `Mail.free_one`, here for each call
+                self._ledger.busy -= not track.bounded
+                track.busy -= 1
             count = len(result.outcomes)
             if count:
                 wall = result.ended - result.began
@@ -107,11 +111,11 @@ class Settling:
         goes = True
         if len(task.items) > len(outcomes):
             goes = not self._waiting.back(slot.track, task, len(outcomes), split=result.split)
-        problems = {one.at: one for one in tries if one.error is not None}
+        problems = {one.at: one for one in tries if one.error is not None} if tries else {}
         if result.clean and not problems:
             self._finish(slot, task, task.place, outcomes)
-            if goes:
-                leave(queue, line)
+            if goes and line is not None:
+                queue.let_go(line)
             return
         final: list[Any] = []
         start = task.place
@@ -139,10 +143,9 @@ class Settling:
             limits.cancel(line.group, ticket, now)
         else:
             seconds = (result.ended - result.began) / count
-            answers = [one.answer for one in tries]
-            limits.end(line.group, ticket, now, answers[0] if answers else OK, seconds, result.cpu_s)
-            for answer in answers[1:]:
-                limits.also(line.group, now, answer, seconds)
+            limits.end(line.group, ticket, now, tries[0].answer if tries else OK, seconds, result.cpu_s)
+            for one in tries[1:]:
+                limits.also(line.group, now, one.answer, seconds)
         for other in self._ledger.queues:
             if other.limits is limits:
                 other.ended(line.group)

@@ -74,9 +74,13 @@ class Chunks:
         window: the caller's `buffersize=`, or None.
         bytes_each: pickled bytes of an item, there and back.
         most: items of a task at most.
+
+    Attributes:
+        size: items of the next task, as long as many are left.
+        fixed: their number if it never changes, or None.
     """
 
-    __slots__ = ("_at_once", "_bytes", "_fixed", "_most", "_window", "size")
+    __slots__ = ("_at_once", "_bytes", "_most", "_window", "fixed", "size")
 
     def __init__(
         self,
@@ -90,18 +94,18 @@ class Chunks:
     ) -> None:
         self._most = most
         self._at_once, self._window, self._bytes = plan.at_once, window, bytes_each
-        self._fixed = 1 if single else fixed
-        self.size = self._fixed or min(plan.chunksize, most)
+        self.fixed = 1 if single else fixed
+        self.size = self.fixed or min(plan.chunksize, most)
 
     def next(self, remaining: int | None) -> int:
         """Items of the next task: smaller ones towards the end, so that workers finish together."""
-        if self._fixed is not None or self.size == 1 or remaining is None:
+        if self.fixed is not None or self.size == 1 or remaining is None:
             return self.size
         return max(1, min(self.size, remaining // (2 * self._at_once)))
 
     def follow(self, item_s: float) -> None:
         """Items take so many seconds."""
-        if self._fixed is not None or item_s <= 0.0:
+        if self.fixed is not None or item_s <= 0.0:
             return
         if self.size == 1 and item_s > sizing.TASK_S / 10:
             return

@@ -53,7 +53,7 @@ class Turns:
         self.clock, self._before_release, self.crash = clock, before_release, crash
         self.acts: list[Callable[[], object]] = []
         self.torn = False
-        self._lock = allocate_lock()
+        self._lock, self._main = allocate_lock(), threading.main_thread().ident
         self._inside: set[int] = set()
         self._events: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
 
@@ -88,7 +88,8 @@ class Turns:
             raise
         finally:
             self._inside.discard(me)
-            self._act(acts)
+            if acts:
+                self._act(acts)
             if self._events:
                 self._try()
         return found
@@ -117,7 +118,7 @@ class Turns:
     def _try(self) -> None:
         """Work off the events, unless somebody else is at it and will look once more."""
         me = get_ident()
-        if threading.main_thread().ident == me:
+        if me == self._main:
             self.locked()
             return
         while self._events and me not in self._inside:
@@ -138,7 +139,8 @@ class Turns:
                 raise
             finally:
                 self._inside.discard(me)
-            self._act(acts)
+            if acts:
+                self._act(acts)
 
     def _work_off(self, now: float) -> None:
         events = self._events

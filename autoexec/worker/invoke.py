@@ -296,13 +296,14 @@ def run_items(
         fresh: makes the context of an item; None for the spec's own.
     """
     fresh = spec.fresh_context if fresh is None else fresh
-    try:
-        found = prepare(spec)
-    except BaseException as error:
-        outcomes.append(Error(error))
-        return
-    if found:
-        fresh = partial(prepared, fresh, found)
+    if spec.initializer is not None:
+        try:
+            found = prepare(spec)
+        except BaseException as error:
+            outcomes.append(Error(error))
+            return
+        if found:
+            fresh = partial(prepared, fresh, found)
     if spec.together:
         context = fresh()
         before = context.copy()
@@ -369,14 +370,15 @@ def _call_all(
 
 def run_task(spec: CallSpec, task: Task, worker: str) -> TaskResult:
     """Run the items of a task in this thread, each in a copy of the thread's own context."""
-    if not task.begin():
+    if task.future is not None and not task.begin():
         return TaskResult([], worker=worker, withdrawn=True)
     outcomes: list[Any] = []
     fresh = contextvars.copy_context if task.context is None else partial(of_call, task.context)
     cpu, began = time.thread_time(), time.monotonic()
     run_items(spec, task.items, outcomes, fresh)
     cpu, ended = time.thread_time() - cpu, time.monotonic()
-    results = [TaskResult(outcomes, began, ended, cpu, worker, clean=is_clean(spec, outcomes))]
+    clean = type(outcomes[0]) is not Error if len(outcomes) == 1 else is_clean(spec, outcomes)
+    results = [TaskResult(outcomes, began, ended, cpu, worker, clean=clean)]
     del task, outcomes
     return results.pop()
 
