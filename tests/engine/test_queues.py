@@ -187,6 +187,20 @@ class Queued:
             self.running.append(found)
         return found
 
+    def admit(self, place: int, name: str) -> None:
+        """A new task comes when nothing that waits may begin: it does, unless it has to wait, too."""
+        while self.take() is not None:
+            pass
+        task, waiting = task_of(place), self.lines.setdefault(name, [])
+        if not self.limits.full() and self.queue.admit(task, name, self.now):
+            assert not waiting
+            self.running.append(task)
+        elif task.group is None:
+            self.put(place, name)
+        else:
+            waiting.append(place)
+            assert self.take() is None, "it might have begun"
+
     def end(self, at: int) -> None:
         task = self.running.pop(at % len(self.running))
         line, ticket, task.ticket = task.group, task.ticket, None
@@ -245,7 +259,21 @@ WISHES: dict[str, dict[str, Any]] = {
 @given(
     moves=st.lists(
         st.tuples(
-            st.sampled_from(["put", "put", "take", "take below", "end", "again", "drop", "wait", "revive"]),
+            st.sampled_from(
+                [
+                    "put",
+                    "put",
+                    "admit",
+                    "admit",
+                    "take",
+                    "take below",
+                    "end",
+                    "again",
+                    "drop",
+                    "wait",
+                    "revive",
+                ]
+            ),
             st.integers(0, 20),
         ),
         max_size=60,
@@ -260,6 +288,9 @@ def test_every_call_begins_once_its_limits_let_it(
     for move, count in moves:
         if move == "put":
             queued.put(put, "abc"[count % 3])
+            put += 1
+        elif move == "admit":
+            queued.admit(put, "abc"[count % 3])
             put += 1
         elif move == "take":
             queued.take()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoexec.engine.delivery import GATHER_S
 from autoexec.engine.scheduler import Scheduler
 from autoexec.engine.source import Source
 from autoexec.engine.tracks import END, Chunks, Track
@@ -112,6 +113,70 @@ def test_the_end_of_the_last_item_wakes() -> None:
     scene.end("a")
     assert rung(scene) and scene.take() == ["a"]
     assert scene.scheduler.take() is END
+
+
+def gathering(count: int) -> Scene:
+    """A scene whose consumer has just taken something, and wants more."""
+    scene = waiting(*range(count))
+    scene.end(0)
+    assert rung(scene) and scene.take() == [0]
+    return scene
+
+
+def left_alone(scene: Scene) -> bool:
+    """Whether the consumer would sleep on for the moment."""
+    return scene.scheduler._delivery.wants
+
+
+def test_who_has_just_taken_results_lets_others_gather() -> None:
+    """A moment later it looks, without having been woken."""
+    scene = gathering(9)
+    for item in (1, 2, 3):
+        scene.end(item)
+    assert left_alone(scene)
+    assert rung(scene) and scene.take() == [0, 1, 2, 3]
+
+
+def test_results_that_come_now_and_then_wake_at_once() -> None:
+    """Nobody waits even for a moment where that would not save anything."""
+    scene = gathering(9)
+    scene.clock.now += 2 * GATHER_S
+    scene.end(1)
+    scene.take()
+    scene.clock.now += 2 * GATHER_S
+    assert scene.take() == [0, 1]
+    scene.end(2)
+    assert not left_alone(scene) and rung(scene) and scene.take() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        lambda s: s.scheduler.crashed(OSError("x")),
+        lambda s: s.scheduler.close(),
+        lambda s: s.scheduler.ring(),
+        lambda s: [s.end(item) for item in range(1, 300)],
+        lambda s: [s.end(item) for item in range(1, 66)],
+    ],
+    ids=["an error of ours", "the end", "a ring", "all results", "many"],
+)
+def test_what_cannot_wait_ends_the_gathering(happens: Callable[[Scene], object]) -> None:
+    """The consumer is wanted for more than a result, or there are enough."""
+    scene = gathering(300)
+    happens(scene)
+    assert not left_alone(scene) and rung(scene)
+
+
+def test_a_small_window_is_not_left_to_fill() -> None:
+    """With `buffersize=1` the next item begins only when this result is taken."""
+    scene = Scene(ordered=True)
+    scene.scheduler.room = 1
+    scene.give(*range(3))
+    about_to_wait(scene)
+    for item in range(2):
+        scene.end(item)
+        assert not left_alone(scene) and rung(scene)
+        assert scene.take() == list(range(item + 1))
 
 
 # With threads -----------------------------------------------------------------------------------------------
