@@ -226,6 +226,21 @@ class Queued:
         self.queue.let_go(task.group)
         self.ended.append(task.place)
 
+    def move(self, move: str, count: int) -> None:
+        """Whatever happens to those that are there."""
+        if move == "take":
+            self.take()
+        elif move == "take below":
+            self.take(count)
+        elif move in ("end", "again") and self.running:
+            getattr(self, move)(count)
+        elif move == "drop" and self.queue.items:
+            self.drop(count)
+        elif move == "wait":
+            self.now += count / 10
+        elif move == "revive":
+            self.queue.revive()
+
     def check(self) -> None:
         assert self.queue.items == sum(map(len, self.lines.values()))
         waiting = sorted(task.place for task in self.queue.waiting())
@@ -246,6 +261,10 @@ class Queued:
             self.check()
 
 
+MOVES = [
+    *("put", "put", "admit", "admit", "take", "take below"),
+    *("end", "again", "drop", "wait", "revive"),
+]
 WISHES: dict[str, dict[str, Any]] = {
     "one at a time": {"cap": 1},
     "three at a time": {"cap": 3},
@@ -286,26 +305,11 @@ def test_every_call_begins_once_its_limits_let_it(
     known = limits(**wishes)
     queued, put = Queued(known), 0
     for move, count in moves:
-        if move == "put":
-            queued.put(put, "abc"[count % 3])
+        if move in ("put", "admit"):
+            getattr(queued, move)(put, "abc"[count % 3])
             put += 1
-        elif move == "admit":
-            queued.admit(put, "abc"[count % 3])
-            put += 1
-        elif move == "take":
-            queued.take()
-        elif move == "take below":
-            queued.take(count)
-        elif move == "end" and queued.running:
-            queued.end(count)
-        elif move == "again" and queued.running:
-            queued.again(count)
-        elif move == "drop" and queued.queue.items:
-            queued.drop(count)
-        elif move == "wait":
-            queued.now += count / 10
-        elif move == "revive":
-            queued.queue.revive()
+        else:
+            queued.move(move, count)
         queued.check()
     queued.run_out()
     assert sorted(queued.ended) == list(range(put))
