@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from . import options as _options
 from .checks import is_async
 from .errors import OptionError, shown
-from .introspect import static_attribute
+from .introspect import loaded, static_attribute
 from .options import Options
 from .results import Results
 
@@ -277,8 +277,6 @@ def shutdown() -> None:
     >>> import autoexec
     >>> autoexec.shutdown()
     """
-    import sys
-
-    kept = sys.modules.get(f"{__package__}.backends.kept")
+    kept = loaded(f"{__package__}.backends.kept")
     if kept is not None:  # else there are none
         kept.shutdown()

@@ -32,6 +32,7 @@ __all__ = [
     "flags",
     "importable",
     "isa",
+    "loaded",
     "name_of",
     "named",
     "static_attribute",
@@ -141,6 +142,16 @@ def importable(obj: object) -> bool:
 
 
 # Coroutines -------------------------------------------------------------------------------------------------
+
+
+def loaded(name: str) -> Any:
+    """A module that has been imported; None also while another thread is still at it: parts are missing then.
+
+    >>> loaded("autoexec.introspect").__name__, loaded("no.such.module")
+    ('autoexec.introspect', None)
+    """
+    module = sys.modules.get(name)
+    return None if getattr(getattr(module, "__spec__", None), "_initializing", False) else module
 
 
 def flags(func: Any) -> int:

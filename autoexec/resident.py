@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from .introspect import loaded
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +67,7 @@ def _kibibytes(text: bytes, key: bytes) -> int:
 
 
 def _from_psutil() -> tuple[int, int]:
-    psutil = sys.modules.get("psutil")  # its import takes longer than most samples
+    psutil = loaded("psutil")  # its import takes longer than most samples
     if psutil is None:
         return 0, 0
     found = psutil.Process().memory_info()

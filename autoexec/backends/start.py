@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
+from ..introspect import loaded
 from .ends import Ends
 from .slate import Slate
 from .workers import Worker
@@ -140,8 +141,8 @@ def _child(ends: Ends, terms: Terms, functions: dict[int, CallSpec], inherited: 
         gc.freeze()  # a collection would write to what all share with the caller, and so copy it
         ends.move()
         become_worker(ends.lifeline, terms.cores, terms.threads)
-        if "numpy.random" in sys.modules:
-            sys.modules["numpy.random"].seed()  # as the random module does by itself after a fork
+        if (random := loaded("numpy.random")) is not None:
+            random.seed()  # as the random module does by itself after a fork
         household = Household(functions, inherited, connections(ends.descriptors))
         serve([(channel, Slate(page)) for channel, page in ends.theirs], household, stacks=ends.theirs[0][1])
         status = 0

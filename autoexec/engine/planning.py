@@ -11,7 +11,7 @@ from ..decide import costs, memory, planner, sizing
 from ..decide.classify import profile_of
 from ..errors import unpacked
 from ..frozen import replace
-from ..introspect import name_of
+from ..introspect import loaded, name_of
 from ..measure import calibration, likeness, machine, pickling
 from ..measure.weight import weight
 from ..records import Calibration, Forecast, Hazard, Machine, Plan, Profile, Sample, WorkKind
@@ -276,7 +276,7 @@ class Planner:
 
     def _sits_ready(self) -> bool:
         """Whether workers of an earlier call wait that know the function."""
-        kept = sys.modules.get("autoexec.backends.kept")
+        kept = loaded("autoexec.backends.kept")
         return kept is not None and kept.knows(self._state())
 
     def _inherited(self, profile: Profile | None) -> Any:

@@ -312,7 +312,7 @@ class Scheduler:
         def step(_: float) -> None:
             if state:
                 self._ledger.states.append(state)
-            self._ledger.tracks += opens
+            self._ledger.tracks += [track for track in opens if track not in self._ledger.tracks]
             for track in drains:
                 self._changes.drain(track)
             self._ledger.check_sum()

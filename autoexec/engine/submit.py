@@ -114,7 +114,7 @@ class Submissions:
     Attributes:
         scheduler: the tables.
         limits: what holds for single calls of all functions, where the options ask for attention; else None.
-        lock: held while routes are made.
+        lock: held while a route or a function is written down, and never while one is opened.
         ended: whether all is done: no further route is made.
     """
 
@@ -182,10 +182,7 @@ class Submissions:
         task = Task(self._spec, 0, [(func, args, kwargs)])
         task.future, task.context = future, contextvars.copy_context()
         future._condition = Helping(self, task)
-        about = about or func
-        with self.lock:
-            route = self._route_of(about, task)
-        self._put(route, task)
+        self._put(self._route_of(about or func, task), task)
         return future
 
     def _route_of(self, about: Callable[..., Any], task: Task) -> Route:
@@ -210,10 +207,14 @@ class Submissions:
         key = identity(about)
         known = self._functions.get(key)
         if known is None:
-            if len(self._functions) >= KNOWN:
-                decided = next((k for k, v in self._functions.items() if v.plan is not None), None)
-                self._functions.pop(decided, None)
-            known = self._functions[key] = Known(about, self)
+            made = Known(about, self)
+            with self.lock:
+                if len(self._functions) >= KNOWN:
+                    decided = next((k for k, v in self._functions.items() if v.plan is not None), None)
+                    self._functions.pop(decided, None)
+                known = self._functions.setdefault(key, made)
+        if known.route.track.state is TrackState.PLANNED:
+            known.open()
         return known
 
     def _put(self, route: Route, task: Task) -> None:
@@ -258,11 +259,15 @@ class Submissions:
         if route is None:
             return
         for task in self.scheduler.calls.waiting(route.queue):
+            error: Exception = RuntimeError(str(track.error))
+            error.__cause__ = track.error
             try:
-                self._reroute(route, task)
-            except RuntimeError as error:
-                if task.begin():  # else it was cancelled just now
-                    task.future.set_exception(error)
+                if self._reroute(route, task):
+                    continue
+            except (OSError, RuntimeError) as other:
+                error = other
+            if task.begin():  # else it was cancelled just now
+                task.future.set_exception(error)
 
     def _route(self, plan: Plan, func: Callable[..., Any]) -> Route:
         if plan.backend == "serial":
@@ -272,25 +277,36 @@ class Submissions:
             key = plan.backend, identity(func)  # what is learned of one function's other side is its own
         elif plan.backend == "threads":
             key = plan.backend, plan.max_workers
-        with self.lock:
-            route = self._routes.get(key)
-            if route is None or route.track.state is TrackState.FAILED:
-                try:
-                    route = self._open(plan, func)
-                except (OSError, RuntimeError) as error:
-                    # No new threads at interpreter shutdown: one of ours may do for all. No new processes.
-                    if isinstance(error, OSError) and self.options.backend != "auto":
-                        raise
-                    route = self._open(self._in_process(plan), func)
-                self._routes[key] = route
+        try:
+            return self._opened(key, plan, func)
+        except (OSError, RuntimeError) as error:
+            # No new threads at interpreter shutdown: one of ours may do for all. No new processes.
+            if isinstance(error, OSError) and self.options.backend != "auto":
+                raise
+            return self._opened(key, self._in_process(plan), func)
+
+    def _opened(self, key: Hashable, plan: Plan, func: Callable[..., Any]) -> Route:
+        """The route of that name, which is opened if there is none; meanwhile its calls wait."""
+        known = self._routes.get(key)
+        if known is not None and known.track.state is not TrackState.FAILED:
+            return known
+        made = self._made(plan)
+        try:
+            with self.lock:
+                if self._routes.get(key) is known:
+                    self._routes[key] = made
+                route = self._routes[key]
+            if route is made:
+                self._open(made, func)
+        except BaseException as error:
+            self.scheduler.not_opened(made.track, error)
+            raise
         return route
 
-    def _open(self, plan: Plan, func: Callable[..., Any]) -> Route:
+    def _made(self, plan: Plan) -> Route:
         limits = self.limits
         if plan.adaptive:
             limits = limits or Limits(self.options, gil=self._planner.machine.gil)
-            shared = limits
-            self.scheduler.tell_limits(lambda: shared.adapt(plan.max_workers, None, None, 0.0))
         queue = TaskQueue(limits)
         shape = shape_of(plan)
         chunks = Chunks(plan, None, single=True, window=None)
@@ -298,6 +314,14 @@ class Submissions:
             plan.backend, queue, shape.most, chunks,
             elastic=shape.elastic, threaded=shape.threaded, ends_late=shape.ends_late, bounded=shape.bounded,
         )  # fmt: skip
+        return Route(plan, queue, track)
+
+    def _open(self, route: Route, func: Callable[..., Any]) -> None:
+        """Open a route, without the lock: others go on meanwhile, a finalizer in this thread among them."""
+        plan, track, limits = route.plan, route.track, route.queue.limits
+        if plan.adaptive and limits is not None:
+            shared = limits
+            self.scheduler.tell_limits(lambda: shared.adapt(plan.max_workers, None, None, 0.0))
 
         def blocked(_: Task, seconds: float) -> None:
             words = limits.blocked(name_of(func), seconds) if limits is not None else None
@@ -308,13 +332,14 @@ class Submissions:
 
         track.state = TrackState.OPENING
         self.scheduler.change(opens=[track])
-        try:
-            track.backend = self._planner.open(plan, self.scheduler, track, fork=False, blocked=blocked)
-        except BaseException as error:
-            self.scheduler.not_opened(track, error)
-            raise
+        backend = self._planner.open(plan, self.scheduler, track, fork=False, blocked=blocked)
+        track.backend = backend
         self.scheduler.opened(track)
-        return Route(plan, queue, track)
+        with self.lock:
+            late = self.ended
+        if late:  # whoever ended it may not have seen this one
+            self.scheduler.change(drains=[track])
+            backend.close()
 
     # Calls that wait for calls ----------------------------------------------------------------------------
 
@@ -458,8 +483,12 @@ class Known:
         track = Track("learning", queue, 1, _single(), elastic=True)
         track.backend = self
         self.route = Route(Plan("threads"), queue, track)
-        submissions.scheduler.change(opens=[track])
-        submissions.scheduler.opened(track)
+
+    def open(self) -> None:
+        """The thread that is watched may come."""
+        track, scheduler = self.route.track, self._submissions.scheduler
+        scheduler.change(opens=[track])
+        scheduler.opened(track)
 
     # A backend of one thread ------------------------------------------------------------------------------
 
@@ -571,17 +600,19 @@ class Known:
         """
         submissions = self._submissions
         scheduler = submissions.scheduler
+        if self.handed_over or submissions.ended:
+            return True
+        assert self.plan is not None
+        route = submissions._route(self.plan, self._func)
+        track = route.track
+        empty = track.state is TrackState.OPEN and track.elastic and not track.slots
+        if empty and not scheduler.warm_up(track, 1):
+            return False
         with submissions.lock:
-            if self.handed_over or submissions.ended:
-                return True
-            assert self.plan is not None
-            route = submissions._route(self.plan, self._func)
-            track = route.track
-            if track.elastic and not track.slots and not scheduler.warm_up(track, 1):
-                return False
+            first, self.handed_over = not self.handed_over, True
+        if first:
             scheduler.calls.move(self.route.queue, route.queue)
             scheduler.change(drains=[self.route.track])
-            self.handed_over = True
         return True
 
     def _in_threads(self, plan: Plan, profile: Profile) -> Plan:

@@ -9,6 +9,7 @@ from collections import deque
 from functools import cached_property
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, SimpleNamespace
 
+from ..introspect import loaded
 from .captures import MISSING, attributes, foreign, is_library, isa, top_package
 
 TYPE_CHECKING = False
@@ -55,7 +56,7 @@ def _simple(obj: object) -> bool:
 
 def _is_path(obj: object) -> bool:
     """Paths do not change; asking by name spares those who use none the import of pathlib."""
-    pathlib = sys.modules.get("pathlib")
+    pathlib = loaded("pathlib")
     return pathlib is not None and isa(obj, pathlib.PurePath)
 
 

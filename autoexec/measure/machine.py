@@ -12,6 +12,7 @@ import sys
 
 from autoexec import resources, role
 from autoexec.frozen import replace
+from autoexec.introspect import loaded
 from autoexec.records import Machine, NativePool
 
 if sys.platform == "linux":
@@ -169,7 +170,7 @@ def _gil() -> bool:
 
 def _start_method() -> tuple[str, str]:
     """How multiprocessing would start processes, and who says so."""
-    context = getattr(sys.modules.get("multiprocessing.context"), "_default_context", None)
+    context = getattr(loaded("multiprocessing.context"), "_default_context", None)
     if context is None:
         return _platform_start_method(), "platform default"
     method = context.get_start_method(allow_none=True)
@@ -191,7 +192,7 @@ def _can_fork(method: str, source: str) -> bool:
 
 def _daemon() -> bool:
     """Whether to start no processes; a worker with cores to spare may, within its share."""
-    process = sys.modules.get("multiprocessing.process")
+    process = loaded("multiprocessing.process")
     alone = role.in_worker and (role.cores or 1) < 2
     return alone or (process is not None and bool(process.current_process().daemon))
 

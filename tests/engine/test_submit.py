@@ -260,6 +260,19 @@ def test_calls_of_a_route_that_fails_go_another_way(houses: Houses) -> None:
     assert [future.result(0) for future in futures] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("backend", ["processes", "threads"])
+def test_calls_of_a_backend_that_was_asked_for_fail_with_it(houses: Houses, backend: str) -> None:
+    """They hear of it; nobody waits for ever, and nothing runs elsewhere."""
+    house = houses(Plan(backend, 2), backend=backend)
+    futures = [house.submit(abs, -x) for x in range(4)]
+    slot = next(iter(next(iter(house.submissions._routes.values())).track.slots))
+    house.scheduler.failed(slot, OSError("no workers"))
+    for future in futures:
+        with pytest.raises(RuntimeError, match="no workers"):
+            future.result(0)
+    assert len(house.backends) == 1
+
+
 def test_the_same_function() -> None:
     """By its code, whatever holds it."""
 
@@ -408,9 +421,9 @@ def test_a_route_that_is_opened_at_the_last_moment_ends_too(
 ) -> None:
     """All calls have run while the function was learned; nobody needs its route any more."""
     house = houses()
-    locked, joined = threading.Event(), threading.Event()
-    calls = house.scheduler.calls
-    join = calls.join
+    opening, joined = threading.Event(), threading.Event()
+    calls, planner = house.scheduler.calls, house.planner
+    join, opens = calls.join, planner.open
 
     def join_and_tell() -> None:
         join()
@@ -418,18 +431,18 @@ def test_a_route_that_is_opened_at_the_last_moment_ends_too(
 
     monkeypatch.setattr(calls, "join", join_and_tell)
 
-    def open_late() -> None:
-        with house.submissions.lock:
-            locked.set()
-            joined.wait(PATIENCE_S)
-            house.submissions._route(Plan("processes", 2), abs)
+    def open_late(*args: Any, **more: Any) -> Any:
+        opening.set()
+        joined.wait(PATIENCE_S)
+        return opens(*args, **more)
 
-    opener = threading.Thread(target=open_late)
+    monkeypatch.setattr(planner, "open", open_late)
+    opener = threading.Thread(target=lambda: house.submissions._route(Plan("processes", 2), abs))
     opener.start()
-    assert locked.wait(PATIENCE_S)
+    assert opening.wait(PATIENCE_S)
     house.submissions.close(wait=True)
     opener.join()
-    assert len(house.backends) == 1 and [track.over for track in house.scheduler.tracks] == [True]
+    assert house.backends[0].closed and [track.over for track in house.scheduler.tracks] == [True]
 
 
 def test_calls_can_be_cancelled(houses: Houses) -> None:
