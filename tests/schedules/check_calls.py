@@ -134,5 +134,6 @@ def _window(schedule: Schedule) -> float:
         return float((size + 1) * schedule.option("chunksize", 1))
     skipped = len(schedule.faults) if schedule.on_error == "skip" else 0
     if schedule.on_error == "skip":
-        skipped += schedule.count if schedule.option("per") == "raises" or schedule.values == "odd" else 0
+        many = schedule.option("per") == "raises" or schedule.values == "odd" or schedule.items == "locked"
+        skipped += schedule.count if many else 0
     return float(size + skipped + (schedule.door == "several"))
