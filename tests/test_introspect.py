@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import functools
+import importlib
 import inspect
 import sys
+import threading
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 from unittest import mock
 
@@ -15,7 +19,7 @@ import pytest
 
 import autoexec
 from autoexec.checks import is_async
-from autoexec.introspect import bare, importable, isa, name_of, named, static_attribute
+from autoexec.introspect import bare, importable, isa, loaded, name_of, named, static_attribute
 from autoexec.measure.glance import harmless
 
 LIMIT = 3
@@ -148,6 +152,27 @@ def test_what_is_there() -> None:
     assert static_attribute("".join, "__self__") == ""
     assert static_attribute(Slotted, "__qualname__") == "Slotted"
     assert static_attribute(sys, "maxsize") == sys.maxsize
+
+
+def test_a_module_that_is_half_imported_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another thread has not finished has parts that are missing."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "import builtins\nbuiltins.slow_half.set()\nassert builtins.slow_go.wait(20)\nlast = 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    half, go = threading.Event(), threading.Event()
+    monkeypatch.setattr(builtins, "slow_half", half, raising=False)
+    monkeypatch.setattr(builtins, "slow_go", go, raising=False)
+    importer = threading.Thread(target=importlib.import_module, args=("slow_to_import",))
+    importer.start()
+    try:
+        assert half.wait(20)
+        assert "slow_to_import" in sys.modules and loaded("slow_to_import") is None
+    finally:
+        go.set()
+        importer.join()
+    assert loaded("slow_to_import").last == 1
+    del sys.modules["slow_to_import"]
 
 
 def test_types_are_not_asked() -> None:

@@ -48,6 +48,54 @@ def square(number):
     return number * number
 
 
+@pytest.mark.parametrize("options", [{"backend": "threads"}, {"backend": "serial"}, {}])
+def test_results_that_an_item_closes(path, options):
+    """What runs then, that item first of all, is kept: it has been run."""
+    held = []
+
+    def work(number):
+        if number == 3:
+            held.pop().close()
+        return number
+
+    def run():
+        results = autoexec.map(work, range(9), max_workers=2, journal=path, key=str, **options)
+        held.append(results)
+        return results
+
+    with run() as results:
+        got = list(results)
+    assert got == list(range(len(got))) and len(got) <= 5
+    assert rows(path) >= 4
+
+
+@pytest.mark.parametrize("where", ["the caller's thread", "a thread"])
+def test_results_that_another_thread_closes(path, where):
+    """While an item runs: it is waited for, and its result is kept."""
+    begun, closing = threading.Event(), threading.Event()
+
+    def work(number):
+        if number == 2:
+            begun.set()
+            assert closing.wait(20)
+        return number
+
+    options = {"backend": "serial" if "caller" in where else "threads"}
+    results = autoexec.map(work, range(9), max_workers=1, journal=path, key=str, **options)
+    reader = threading.Thread(target=lambda: list(results))
+    reader.start()
+    assert begun.wait(20)
+    closer = threading.Thread(target=results.close)
+    closer.start()
+    while not results._blocks.closed:
+        threading.Event().wait(0.001)
+    closing.set()
+    closer.join(20)
+    reader.join(20)
+    assert not closer.is_alive() and not reader.is_alive()
+    assert rows(path) == 3
+
+
 def test_killed_three_times(tmp_path):
     """Every item is finished exactly once, in order, and only calls under way were made for nothing."""
     workers = 16
