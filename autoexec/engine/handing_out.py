@@ -202,7 +202,7 @@ class HandingOut:
             return None
         if queue.limits is not None and queue.limits.full():
             return None
-        task = queue.take_raw(most)
+        task = queue.take_raw(most) if queue.items else None
         if task is None:
             count = min(most, ledger.to_take())
             place, items = source.take(count) if count > 0 else (0, ())
@@ -221,10 +221,10 @@ class HandingOut:
 
         Without `naming` whoever asks has no time for that: the task waits for somebody else.
         """
-        limits, star = queue.limits, task.spec.star
+        limits = queue.limits
         assert limits is not None
         if len(task.items) == 1:
-            quick = limits.quick_name(task.items[0], star)
+            quick = limits.quick_name(task.items[0])
             if quick is not None:
                 if not queue.admit(task, quick, now):
                     return True
@@ -233,7 +233,7 @@ class HandingOut:
             singles = [task]
         else:
             singles = [part(task, at, at + 1) for at in range(len(task.items))]
-            names = [limits.quick_name(item, star) for item in task.items]
+            names = [limits.quick_name(item) for item in task.items]
             known = [name for name in names if name is not None]
             if len(known) == len(names):
                 self._waiting.enqueue_runs(queue, task, known)

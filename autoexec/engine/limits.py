@@ -47,6 +47,7 @@ class Limits:
         options: the user's.
         metrics: counts of all calls.
         held_share: share of a call's CPU seconds that is taken to hold the GIL.
+        quick_name: gives what `name_of` does, where no code of the user's has to run to tell; else None.
     """
 
     def __init__(self, options: Options, *, gil: bool = True) -> None:
@@ -56,7 +57,7 @@ class Limits:
         per = options.per
         self._key = key_function(per)
         self._key_of_args = key_function((lambda args: per(*args)) if callable(per) else per)
-        self._by_host = per is None
+        self.quick_name: Callable[[object], str | None] = plain_host if per is None else _not_quickly
         self._groups: dict[str, Group] = {}
         self._idle: dict[str, Group] = {}  # the last ones, in the order in which they became so
         self._obeyed: list[tuple[float, str]] = []  # others that stay until then
@@ -79,10 +80,6 @@ class Limits:
             Exception: what `per=` raised.
         """
         return self._key_of_args(item) if star else self._key(item)
-
-    def quick_name(self, item: Any, star: bool = False) -> str | None:
-        """What `name_of` gives, where no code of the user's has to run to tell; else None."""
-        return plain_host(item) if self._by_host else None
 
     def group(self, name: str) -> Group:
         """The group of that name; made if it is new, or was forgotten."""
@@ -299,6 +296,10 @@ class Limits:
             if group is not None and (group.limiter is not None or not self._cap):
                 group.look(now)
         return self.metrics.stats(items, tuple(counts.stats(name) for name, counts in rows))
+
+
+def _not_quickly(item: object) -> None:
+    """The user's `per=` has to be asked."""
 
 
 def _rate(options: Options) -> Rate | None:

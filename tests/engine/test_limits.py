@@ -82,7 +82,7 @@ def test_some_names_need_no_code_of_the_users() -> None:
     """Only then they are told at once; with `per=`, and for objects of any class, never."""
     known = limits()
     for item in ("https://a.org/x", ("https://a.org/x", 3), 3, None, b"x"):
-        assert known.quick_name(item) == known.quick_name(item, star=True) == known.name_of(item)
+        assert known.quick_name(item) == known.name_of(item)
     assert known.quick_name(Reply(200)) is None
     assert limits(per="status_code").quick_name("https://a.org/x") is None
     with pytest.raises(ZeroDivisionError):
