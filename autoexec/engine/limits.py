@@ -23,6 +23,7 @@ from .verdict import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ..decide.rates import Gate, Rate
