@@ -281,6 +281,30 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autoexec.engine.planning.MODULE_S", 0.0)
 
 
+@pytest.fixture
+def computing(eight_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, and whatever is measured computes with the GIL held, however busy the machine is."""
+    from autoexec.engine import planning
+
+    real = planning.profile_of
+
+    def profile_of(sample: Any, **more: Any) -> Any:
+        known = replace(
+            sample,
+            cpus=sample.walls,
+            running_cpu_s=sample.running_s,
+            held_share=1.0,
+            looked_s=0.05,
+            pressed_cores=1.0,
+            native_share=0.0,
+            queued_s=0.0,
+            child_waited=False,
+        )
+        return real(known, **more)
+
+    monkeypatch.setattr(planning, "profile_of", profile_of)
+
+
 def _fork_pool() -> Executor:
     import multiprocessing
 

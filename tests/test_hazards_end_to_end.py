@@ -26,10 +26,8 @@ from typing import Any
 import pytest
 
 import autoexec
-from autoexec.records import WorkKind
 
 N = 30
-TRIES = 3  # a machine that is busy with something else may show anything once
 TOTAL = 0
 RESULTS: list[int] = []
 CACHE: dict[int, int] = {}
@@ -327,7 +325,7 @@ CASES: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.usefixtures("computing")
 @pytest.mark.parametrize("lazy", [False, True], ids=["list", "iterator"])
 @pytest.mark.parametrize("case", CASES)
 def test_it_stays_in_this_process(case: str, lazy: bool) -> None:
@@ -342,13 +340,11 @@ def test_it_stays_in_this_process(case: str, lazy: bool) -> None:
     assert plan.backend in ("serial", "threads"), plan
     said = " ".join([plan.reason, *map(str, plan.hazards)])
     assert name in said, said
-    assert results.profile is not None
-    if results.profile.kind is WorkKind.PYTHON:  # on a crowded machine it may look as if it waited
-        said = plan.reason
+    said = plan.reason
     assert re.search(r"\w+\.py:\d+", said) or "<built-in" in said, said
 
 
-@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.usefixtures("computing")
 @pytest.mark.parametrize("case", ["captured list", "global number", "nonlocal", "method", "lock"])
 def test_also_when_the_first_item_is_long(case: str) -> None:
     """The early decision, made while the first item still runs, is as careful."""
@@ -366,7 +362,7 @@ def test_also_when_the_first_item_is_long(case: str) -> None:
     assert results.plan is not None and results.plan.backend in ("serial", "threads"), results.plan
 
 
-@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.usefixtures("computing")
 @pytest.mark.parametrize("case", ["captured list", "global number", "nonlocal", "method"])
 def test_also_when_heavy_items_come_late(case: str) -> None:
     """Nor does a plan that is made again forget it."""
@@ -382,7 +378,7 @@ def test_also_when_heavy_items_come_late(case: str) -> None:
     assert results.plan is not None and results.plan.backend in ("serial", "threads"), results.plan
 
 
-@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.usefixtures("computing")
 def test_a_database_connection_stays() -> None:
     """A captured connection belongs to the thread that opened it: the whole run stays there."""
     with sqlite3.connect(":memory:") as connection:
@@ -401,7 +397,7 @@ def test_a_database_connection_stays() -> None:
     connection.close()
 
 
-@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.usefixtures("computing")
 def test_items_that_are_changed_stay() -> None:
     """A function that changes its argument keeps the caller's objects."""
 
@@ -417,7 +413,7 @@ def test_items_that_are_changed_stay() -> None:
     assert results.plan is not None and results.plan.backend in ("serial", "threads")
 
 
-@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.usefixtures("computing")
 def test_items_whose_copies_may_be_changed_leave() -> None:
     """With `writable="copy"` the same function runs in processes, the caller's objects stay."""
 
@@ -433,7 +429,7 @@ def test_items_whose_copies_may_be_changed_leave() -> None:
     assert not all("done" in item for item in items)
 
 
-@pytest.mark.usefixtures("eight_cores")
+@pytest.mark.usefixtures("computing")
 def test_the_control_goes_to_processes() -> None:
     """The same work without a hazard does leave this process."""
 
@@ -441,11 +437,8 @@ def test_the_control_goes_to_processes() -> None:
         burn()
         return os.getpid()
 
-    for _ in range(TRIES):
-        results = autoexec.map(work, EVERY, max_workers=2)
-        found = list(results)
-        assert results.plan is not None and not results.plan.hazards
-        if results.plan.backend == "processes":
-            break
+    results = autoexec.map(work, EVERY, max_workers=2)
+    found = list(results)
+    assert results.plan is not None and not results.plan.hazards
     assert results.plan.backend == "processes", results.plan
     assert set(found) - {os.getpid()}
