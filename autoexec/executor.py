@@ -23,6 +23,7 @@ from .checks import is_async
 from .engine.submit import Submissions
 from .errors import OptionError
 from .options import Options
+from .own_thread import whose
 from .worker.invoke import CallSpec, Error, run_items
 
 if TYPE_CHECKING:
@@ -169,12 +170,13 @@ class Executor(BaseExecutor):
         """Take no more work; end the workers when what was submitted is done.
 
         Args:
-            wait: return only then.
+            wait: return only then. One of its own calls cannot wait for itself: there it returns at once.
             cancel_futures: cancel what has not begun.
         """
         with self._lock:
             first, self._shut_down = not self._shut_down, True
         submissions = self._submissions
+        wait = wait and (submissions is None or whose() is not submissions.scheduler)
         if submissions is not None and not submissions.scheduler.within:
             me = threading.get_ident()
             while any(thread != me for thread in list(self._entering.values())):

@@ -6,6 +6,7 @@ import atexit
 import gc
 import math
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -334,6 +335,40 @@ def test_failing_calls_are_learned_too(crowd: autoexec.Executor) -> None:
         error = future.exception(PATIENCE_S)
         assert isinstance(error, LookupError) == bool(x % 2)
     assert "fail_often" in crowd.plans
+
+
+@pytest.mark.parametrize("options", [{}, {"backend": "threads"}, {"max_workers": 1}], ids=str)
+@pytest.mark.parametrize("holds", [None, sqlite3.connect], ids=["nothing", "what threads must not share"])
+def test_calls_that_wait_for_calls_as_deep_as_it_gets(options: dict[str, Any], holds: Any) -> None:
+    """One inside the other, far more than there are workers."""
+    with autoexec.Executor(**options) as executor:
+        held = holds and holds(":memory:", check_same_thread=False)
+
+        def down(n: int) -> int:
+            assert held is None or held.total_changes == 0
+            time.sleep(0.001)
+            return 0 if n == 0 else 1 + executor.submit(down, n - 1).result(PATIENCE_S)
+
+        assert executor.submit(down, 150).result(PATIENCE_S) == 150
+        if held is not None:
+            held.close()
+
+
+@pytest.mark.parametrize("options", [{}, {"backend": "threads"}, {"max_workers": 1}], ids=str)
+def test_a_call_may_end_its_executor(options: dict[str, Any]) -> None:
+    """It does not wait for itself; others are done as ever."""
+    executor = autoexec.Executor(**options)
+
+    def end() -> str:
+        executor.shutdown(wait=True)
+        return "ended"
+
+    others = [executor.submit(wait_a_little, x) for x in range(5)]
+    assert executor.submit(end).result(PATIENCE_S) == "ended"
+    results(others)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.submit(abs, 1)
+    executor.shutdown()
 
 
 # Options ----------------------------------------------------------------------------------------------------

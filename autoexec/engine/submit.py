@@ -9,6 +9,7 @@ whose slots serve it.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import math
 import threading
@@ -76,12 +77,13 @@ class Helping(threading.Condition):
         """Wait, as every condition does, unless the call has been run here meanwhile."""
         task = self.task
         if task is not None and serving.tasks is self._submissions.scheduler:
+            future = task.future
             self.release()
             try:
                 helped = self._submissions.help(task)
             finally:
                 self.acquire()
-            if helped:
+            if helped or future.done():  # by another one meanwhile, when nobody waited who could be told
                 return True
         return super().wait(timeout)
 
@@ -348,7 +350,10 @@ class Submissions:
         # It takes the time that it takes: nobody else could go on with what this thread does.
         track = Track("helping", TaskQueue(), 0, _single(), threaded=False, bounded=True, ends_late=True)
         slot = Slot(track, threaded=False)
-        if serving.depth >= DEEP or not self.scheduler.calls.take_over(slot, task):
+        if serving.depth >= DEEP:
+            self._help_in_a_thread(task)
+            return False
+        if not self.scheduler.calls.take_over(slot, task):
             return False
         serving.depth += 1
         try:
@@ -357,6 +362,20 @@ class Submissions:
             serving.depth -= 1
         self.scheduler.completed(slot, task, result, ask=False)
         return True
+
+    def _help_in_a_thread(self, task: Task) -> None:
+        """The same where this thread's stack is deep enough: it waits; what it has made is at hand there."""
+
+        def go_on() -> None:
+            serving.tasks = self.scheduler
+            try:
+                self.help(task)
+            except BaseException as error:
+                self.scheduler.crashed(error)
+
+        thread = OwnThread(contextvars.copy_context().run, (go_on,), "autoexec-helper", whose=self.scheduler)
+        with contextlib.suppress(RuntimeError):  # no threads to be had: a worker comes to it, if one is free
+            thread.start()
 
     def _look_soon(self) -> None:
         """Look after a while whether all threads sleep while calls wait: they may wait for these."""

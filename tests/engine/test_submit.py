@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from typing import Any
 
 import pytest
 
-from autoexec.engine.submit import LEARN_CALLS, MORE, STUCK_S, Submissions, identity
+from autoexec.engine.submit import LEARN_CALLS, MORE, STUCK_S, Helping, Submissions, identity
 from autoexec.engine.tracks import TrackState
 from autoexec.errors import WorkerDied
 from autoexec.options import resolve
 from autoexec.records import Plan, WorkKind
-from autoexec.worker.invoke import serving
+from autoexec.worker.invoke import CallSpec, Task, serving
 from tests.engine.fakes import (
     FakeBackend,
     FakeClock,
@@ -290,6 +290,25 @@ def test_the_same_function() -> None:
     assert identity(Counter().count) == identity(Counter().count) == identity(Counter.count)
     assert identity(Counter()) == identity(Counter()) != identity(Counter().count)
     assert identity(abs) == identity(abs) != identity(len)
+
+
+class Meanwhile:
+    """Stands for submissions whose call is done by somebody else while this thread tries to help."""
+
+    scheduler = None  # as in a thread that is no worker's
+
+    def help(self, task: Task) -> bool:
+        task.future.set_result("done")
+        return False
+
+
+def test_a_call_that_somebody_else_does_meanwhile() -> None:
+    """Whoever could have helped had let go of the future just then: nobody could tell it."""
+    future: Future[str] = Future()
+    task = Task(CallSpec(abs), 0, [1])
+    task.future = future
+    future._condition = Helping(Meanwhile(), task)  # type: ignore[arg-type]
+    assert future.result(0.0) == "done"
 
 
 # Limits -----------------------------------------------------------------------------------------------------
