@@ -295,9 +295,9 @@ class Submissions:
         made = self._made(plan)
         try:
             with self.lock:
-                if self._routes.get(key) is known:
-                    self._routes[key] = made
-                route = self._routes[key]
+                route = self._routes.get(key)
+                if route is None or route is known:
+                    route = self._routes[key] = made
             if route is made:
                 self._open(made, func)
         except BaseException as error:
