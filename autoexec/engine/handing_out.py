@@ -23,6 +23,8 @@ from .waiting import Waiting
 __all__ = ["MANY", "HandingOut"]
 
 FEW, MANY = 8, 256  # items that one look pulls from the source for groups that cannot begin any
+QUICK_S = 2e-5  # seconds: where it takes less to find out whom an item concerns, some are done in one go
+TOGETHER = 8  # so many at most
 
 
 class HandingOut:
@@ -58,7 +60,7 @@ class HandingOut:
         self._settling, self._changes = settling, changes
         self._spec, self._item_timeout = spec, item_timeout
         self.look = FEW
-        self._slow_names = False
+        self._slow_names, self._together = False, 1
 
     def on_asked(self, now: float, slot: Slot) -> None:
         """A slot has nothing to do."""
@@ -178,7 +180,9 @@ class HandingOut:
                 return task
             if ledger.source is None or queue is not ledger.queue or self.look <= 0:
                 return None
-            found = self._from_source(queue, most, now, naming)
+            # The caller's own thread looks closely at the very next item: none is named before its turn.
+            together = self._together if naming and track.elastic else 1
+            found = self._from_source(queue, most, now, naming, together)
             if found is None or isinstance(found, (Task, Naming)):
                 return found
 
@@ -190,7 +194,7 @@ class HandingOut:
         return None if rest is None else rest + self._ledger.queue.items
 
     def _from_source(
-        self, queue: TaskQueue, most: int, now: float, naming: bool
+        self, queue: TaskQueue, most: int, now: float, naming: bool, together: int
     ) -> Task | Naming | bool | None:
         """Take more items: a task that may begin, something to name, or True if lines have got some."""
         ledger, source, spec = self._ledger, self._ledger.source, self._spec
@@ -204,7 +208,7 @@ class HandingOut:
             return None
         task = queue.take_raw(most) if queue.items else None
         if task is None:
-            count = min(most, ledger.to_take())
+            count = min(max(most, together), ledger.to_take())
             place, items = source.take(count) if count > 0 else (0, ())
             if not len(items):
                 return None
@@ -212,10 +216,10 @@ class HandingOut:
         if queue.limits is None:
             return task
         self.look -= 1
-        return self._named_at_once(queue, task, now, naming)
+        return self._named_at_once(queue, task, now, naming, apart=len(task.items) > most)
 
     def _named_at_once(
-        self, queue: TaskQueue, task: Task, now: float, naming: bool
+        self, queue: TaskQueue, task: Task, now: float, naming: bool, *, apart: bool
     ) -> Task | Naming | bool | None:
         """Put the items of a task into the lines of their groups, or have somebody ask the user's code.
 
@@ -235,7 +239,7 @@ class HandingOut:
             singles = [part(task, at, at + 1) for at in range(len(task.items))]
             names = [limits.quick_name(item) for item in task.items]
             known = [name for name in names if name is not None]
-            if len(known) == len(names):
+            if len(known) == len(names) and not apart:
                 self._waiting.enqueue_runs(queue, task, known)
                 return True
         self._slow_names = True
@@ -243,7 +247,7 @@ class HandingOut:
             queue.put(task, first=True)
             return None
         queue.naming += len(singles)
-        return Naming(queue, singles)
+        return Naming(queue, singles, apart=apart)
 
     def on_named(self, now: float, slot: Slot, naming: Naming) -> None:
         """A slot has found out whom tasks concern."""
@@ -261,7 +265,7 @@ class HandingOut:
             else:
                 failed = self._settling.given_up(queue, task, 0, Error(name), None, "no worker")
                 self._ledger.window.add(task.place, [failed])
-        if len(run) == len(naming.tasks) > 1:
+        if len(run) == len(naming.tasks) > 1 and not naming.apart:
             items = [task.items[0] for task in run]
             self._waiting.enqueue_runs(queue, Task(run[0].spec, run[0].place, items), names)
         else:
@@ -270,7 +274,7 @@ class HandingOut:
 
     def name(self, naming: Naming) -> None:
         """Find out whom tasks concern: the user's code."""
-        limits = naming.queue.limits
+        limits, began = naming.queue.limits, self._turns.clock()
         for task in naming.tasks:
             try:
                 name = "" if limits is None else limits.name_of(task.items[0], task.spec.star)
@@ -282,4 +286,6 @@ class HandingOut:
                 naming.names.append(error)
             else:
                 naming.names.append(name)
+        quick = self._turns.clock() - began < QUICK_S * len(naming.tasks)
+        self._together = min(TOGETHER, 2 * len(naming.tasks)) if quick else 1
         del naming, limits  # see `run_items`: an error must not hold on to itself

@@ -39,12 +39,19 @@ END, DONE = End.END, End.DONE
 
 
 class Naming:
-    """What a slot is asked to do first: to find out whom some tasks concern, which runs the user's code."""
+    """What a slot is asked to do first: to find out whom some tasks concern, which runs the user's code.
 
-    __slots__ = ("names", "queue", "tasks")
+    Attributes:
+        queue: where they are to wait.
+        tasks: the tasks, of one item each.
+        apart: whether neighbours of one group stay tasks of their own.
+        names: what was found, in the order of the tasks.
+    """
 
-    def __init__(self, queue: TaskQueue, tasks: list[Task]) -> None:
-        self.queue, self.tasks = queue, tasks
+    __slots__ = ("apart", "names", "queue", "tasks")
+
+    def __init__(self, queue: TaskQueue, tasks: list[Task], *, apart: bool) -> None:
+        self.queue, self.tasks, self.apart = queue, tasks, apart
         self.names: list[str | BaseException] = []
 
     def put_back(self) -> None:

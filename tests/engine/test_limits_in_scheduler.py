@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -208,6 +209,27 @@ def test_each_item_of_a_closed_host_is_refused_by_itself() -> None:
     scene.take()
     assert isinstance(scene.failed["b"], Refused) and isinstance(scene.failed["c"], Refused)
     assert "item 1 ('b')" in notes(scene.failed["b"]) and "item 2 ('c')" in notes(scene.failed["c"])
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0], ids=["quick", "slow"])
+def test_whom_items_concern_is_asked_ahead_where_that_is_quick(seconds: float) -> None:
+    """Some at a time, else one by one; each item is asked for once, and runs by itself."""
+    clock, asked = FakeClock(), Counter[int]()
+
+    def per(item: int) -> str:
+        asked[item] += 1
+        clock.now += seconds
+        return "ab"[item % 2]
+
+    scene = Scene(clock, cap=2, per=per)
+    scene.give(*range(40))
+    most = 0
+    for item in range(40):
+        most = max(most, len(asked) - item - len(scene.out))
+        scene.end(item)
+    assert scene.take() == list(range(40))
+    assert (2 <= most <= 8) if seconds == 0.0 else most <= 1
+    assert set(asked.values()) == {1}
 
 
 # per= and journal -------------------------------------------------------------------------------------------
