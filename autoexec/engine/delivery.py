@@ -12,7 +12,6 @@ from _thread import allocate_lock
 from functools import partial
 
 from ..errors import AutoexecError
-from .futures import resolve
 from .ledger import Ledger
 from .mail import Mail
 from .tracks import END
@@ -21,6 +20,7 @@ from .window import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ..worker.invoke import Task
@@ -39,13 +39,17 @@ class Delivery:
         ledger: the tables.
         turns: the lock, and what is done after it.
         mail: what slots are told.
+        resolve: tells the future of an executor's call what became of it; None for a map.
 
     Attributes:
         wants: whether a consumer waits.
     """
 
-    def __init__(self, ledger: Ledger, turns: Turns, mail: Mail) -> None:
+    def __init__(
+        self, ledger: Ledger, turns: Turns, mail: Mail, resolve: Callable[..., object] | None = None
+    ) -> None:
         self._ledger, self._turns, self._mail = ledger, turns, mail
+        self._resolve: Any = resolve
         self._bell = allocate_lock()
         self._bell.acquire()
         self.wants = self._finishing = self._gathering = False
@@ -162,4 +166,4 @@ class Delivery:
         error = self._ledger.error
         broken = AutoexecError(f"the executor cannot go on: {error!r}")
         broken.__cause__ = error
-        resolve(self._ledger, task, Failed(broken, 0, None, False, "", []))
+        self._resolve(self._ledger, task, Failed(broken, 0, None, False, "", []))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from math import inf
 
-from ..decide.answers import Answer
+from ..decide.answers import PLAIN, Answer
 from ..decide.concurrency import Controller, Ticket
 from ..decide.gil_bound import GilBound
 from ..decide.hosts import key_function, plain_host
@@ -19,7 +19,8 @@ from ..records import Ending, spell
 from .group import Group
 from .host_counts import HostTable
 from .metrics import Metrics, kind_of
-from .verdict import Response
+from .verdict import OK as FINE
+from .verdict import Response, Try, judge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ..decide.retries import Budget, Retries
     from ..options import Options
     from ..statistics import Stats
+    from ..worker.invoke import Task, TaskResult
 
 __all__ = ["Limits"]
 
@@ -48,8 +50,12 @@ class Limits:
         options: the user's.
         metrics: counts of all calls.
         held_share: share of a call's CPU seconds that is taken to hold the GIL.
+        plain: types of values that say nothing of the other side.
+        fine: the answer of a call that went well.
         quick_name: gives what `name_of` does, where no code of the user's has to run to tell; else None.
     """
+
+    plain, fine = PLAIN, FINE
 
     def __init__(self, options: Options, *, gil: bool = True) -> None:
         self.options = options
@@ -250,6 +256,14 @@ class Limits:
             f"{what} computed for {spell(seconds)} inside the event loop, which keeps all other calls "
             "waiting; put such work into asyncio.to_thread, or map an ordinary function"
         )
+
+    def judge(self, task: Task, result: TaskResult, now: float) -> list[Try]:
+        """What each item of a task says of the other side; the user's code: no lock.
+
+        Raises:
+            BaseException: what that raised, if it is no `Exception`.
+        """
+        return judge(self, task, result, now)
 
     # Once more? -------------------------------------------------------------------------------------------
 

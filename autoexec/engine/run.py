@@ -33,7 +33,6 @@ from ..resources import close_here
 from ..worker.context import may_set_variables
 from ..worker.invoke import CallSpec
 from .forks import generation
-from .midst import in_the_midst
 from .monitor import Monitor, Seen
 from .sampling import Sampler
 from .scheduler import Scheduler
@@ -924,6 +923,8 @@ class Run:
         Args:
             wait: whether anything may be waited for.
         """
+        from .midst import in_the_midst
+
         if (whose() is self.scheduler or in_the_midst()) and not self.elsewhere:
             self.end()
             self._finish_elsewhere()

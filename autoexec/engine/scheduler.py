@@ -13,9 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from ..worker.invoke import CallSpec, Task, TaskResult
-from .calls import Calls
 from .changes import Changes
-from .deadlines import Deadlines
 from .delivery import Delivery
 from .forks import generation
 from .handing_out import HandingOut
@@ -31,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .deadlines import Deadlines
     from .limits import Limits
     from .source import Source
     from .tracks import End
@@ -83,19 +82,37 @@ class Scheduler:
         self._generation = generation()
         self._turns = turns = Turns(clock, self._before_release, self._crash)
         self._mail = mail = Mail(ledger, turns)
-        self._delivery = Delivery(ledger, turns, mail)
+        resolve: Callable[..., object] | None = None
+        if source is None:
+            from .futures import resolve
+        self._delivery = Delivery(ledger, turns, mail, resolve)
         self._waiting = waiting = Waiting(ledger)
         self._settling = settling = Settling(
-            ledger, turns, mail, waiting, keep=keep, ends_at_error=ends_at_error
+            ledger, turns, mail, waiting, keep=keep, ends_at_error=ends_at_error, resolve=resolve
         )
         self._changes = changes = Changes(ledger, turns, mail, waiting, settling)
         self._handing_out = handing_out = HandingOut(
             ledger, turns, mail, waiting, settling, changes, spec=spec, item_timeout=item_timeout
         )
-        self._deadlines = Deadlines(
-            ledger, turns, mail, waiting, settling, handing_out, item_timeout=item_timeout, timer=timer
-        )
-        self.calls = Calls(ledger, turns, mail, waiting, self._delivery, changes, handing_out)
+        self._item_timeout, self._timer = item_timeout, timer
+        self._deadlines: Deadlines | None = None
+        if item_timeout is not None:
+            self._see_to_deadlines()
+        if source is None:
+            from .calls import Calls
+
+            self._see_to_deadlines()
+            self.calls = Calls(ledger, turns, mail, waiting, self._delivery, changes, handing_out)
+
+    def _see_to_deadlines(self) -> None:
+        """From now on something may be due at some time; a map of short items never imports what it takes."""
+        if self._deadlines is None:
+            from .deadlines import Deadlines
+
+            self._deadlines = Deadlines(
+                self._ledger, self._turns, self._mail, self._waiting, self._settling, self._handing_out,
+                item_timeout=self._item_timeout, timer=self._timer,
+            )  # fmt: skip
 
     def _before_release(self, now: float) -> None:
         """Give out what may be given out, ring who waits."""
@@ -105,7 +122,7 @@ class Scheduler:
             self._turns.fault(error)
         if self._delivery.wants:
             self._delivery.look()
-        if not self._ledger.closing:
+        if self._deadlines is not None and not self._ledger.closing:
             self._deadlines.set()
 
     def _crash(self, error: BaseException) -> None:
@@ -238,9 +255,12 @@ class Scheduler:
 
     def tick(self) -> float:
         """Do what is due; returns when to come again (infinite: not before something happens)."""
-        self._deadlines.told = math.inf
-        self._turns.post(self._deadlines.on_due)
-        return self._deadlines.told
+        deadlines = self._deadlines
+        if deadlines is None:
+            return math.inf
+        deadlines.told = math.inf
+        self._turns.post(deadlines.on_due)
+        return deadlines.told
 
     @property
     def within(self) -> bool:
@@ -354,6 +374,8 @@ class Scheduler:
 
     def attend(self, limits: Limits | None) -> None:
         """From now on these limits hold for the tasks of the map, or none."""
+        if limits is not None:
+            self._see_to_deadlines()
 
         def step(_: float) -> None:
             if limits is None:
@@ -405,7 +427,7 @@ class Scheduler:
     @property
     def due(self) -> float:
         """When to tick, at the latest."""
-        return self._deadlines.told
+        return math.inf if self._deadlines is None else self._deadlines.told
 
     def stuck(self) -> tuple[int, ...] | None:
         """Whether a consumer waits for what nobody is going to do, by a fault of ours; None if it does not.
@@ -417,7 +439,8 @@ class Scheduler:
         """
 
         def step(_: float) -> tuple[int, ...] | None:
-            return None if self._deadlines.due() < math.inf else self._ledger.standing_still()
+            due = math.inf if self._deadlines is None else self._deadlines.due()
+            return None if due < math.inf else self._ledger.standing_still()
 
         return self._turns.locked(step)  # type: ignore[no-any-return]
 

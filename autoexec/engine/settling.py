@@ -9,21 +9,20 @@ import heapq
 from collections.abc import Callable
 from functools import partial
 
-from ..decide.answers import PLAIN
-from ..worker.invoke import Error, Task, TaskResult
-from .futures import resolve
+from ..worker.invoke import Error, Task, TaskResult, fatal
 from .ledger import Ledger
 from .mail import Mail
 from .queues import Line, TaskQueue, counted, part
 from .tracks import DONE, Slot
 from .turns import Turns
-from .verdict import OK, Try, fatal, judge
 from .waiting import Waiting, leave
 from .window import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from .verdict import Try
 
 __all__ = ["Settling"]
 
@@ -38,6 +37,7 @@ class Settling:
         waiting: where tasks wait.
         keep: writes finished items into a journal, or None.
         ends_at_error: whether an error ends the results, so that nothing behind it need begin.
+        resolve: tells the future of an executor's call what became of it; None for a map.
     """
 
     def __init__(
@@ -49,19 +49,21 @@ class Settling:
         *,
         keep: Callable[[int, list[Any]], None] | None,
         ends_at_error: bool,
+        resolve: Callable[..., object] | None = None,
     ) -> None:
         self._ledger, self._turns, self._mail, self._waiting = ledger, turns, mail, waiting
         self._keep, self._ends_at_error = keep, ends_at_error
+        self._resolve: Any = resolve
 
     def judged(self, slot: Slot, task: Task, result: TaskResult) -> list[Try]:
         """What items say of the other side, and which should run again: the user's code, no lock."""
         limits = slot.track.queue.limits
         if limits is None or result.withdrawn:
             return []
-        if result.clean and len(result.outcomes) == 1 and type(result.outcomes[0]) in PLAIN:
+        if result.clean and len(result.outcomes) == 1 and type(result.outcomes[0]) in limits.plain:
             return []  # as with most calls: it went well, and there is nothing that could say more
         try:
-            return judge(limits, task, result, self._turns.clock())
+            return limits.judge(task, result, self._turns.clock())
         except BaseException as error:  # such as SystemExit, from a function that says what is worth a retry
             self._turns.crashed(error)
             return []
@@ -143,7 +145,9 @@ class Settling:
             limits.cancel(line.group, ticket, now)
         else:
             seconds = (result.ended - result.began) / count
-            limits.end(line.group, ticket, now, tries[0].answer if tries else OK, seconds, result.cpu_s)
+            limits.end(
+                line.group, ticket, now, tries[0].answer if tries else limits.fine, seconds, result.cpu_s
+            )
             for one in tries[1:]:
                 limits.also(line.group, now, one.answer, seconds)
         for other in self._ledger.queues:
@@ -194,7 +198,7 @@ class Settling:
             return
         if task.future is not None:
             self._ledger.resolved += len(outcomes)
-            slot.todo.append(partial(resolve, self._ledger, task, outcomes[0]))
+            slot.todo.append(partial(self._resolve, self._ledger, task, outcomes[0]))
         elif self._keep is not None and not all(type(outcome) is Failed for outcome in outcomes):
             self._ledger.serial += 1
             held = part(task, place - task.place, place - task.place + len(outcomes))
@@ -231,7 +235,7 @@ class Settling:
                 failed = self.given_up(queue, task, at, error, None, "no worker")
                 if task.future is not None:
                     self._ledger.resolved += 1
-                    self._turns.acts.append(partial(resolve, self._ledger, task, failed))
+                    self._turns.acts.append(partial(self._resolve, self._ledger, task, failed))
                 else:
                     self._ledger.window.add(task.place + at, [failed])
             queue.let_go(line)

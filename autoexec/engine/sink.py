@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import Refused, add_note, blame, unpacked
 from ..introspect import name_of
-from .verdict import fatal
+from ..worker.invoke import fatal
 from .window import Failed
 
 TYPE_CHECKING = False

@@ -10,16 +10,15 @@ import time
 
 from ..decide.answers import Answer, judge_error, judge_value
 from ..decide.retries import attempt_note
-from ..errors import BrokenWorker
 from ..records import Ending
-from ..worker.invoke import Error, Task, TaskResult
+from ..worker.invoke import Error, Task, TaskResult, fatal
 from .metrics import kind_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .limits import Limits
 
-__all__ = ["OK", "Response", "Try", "fatal", "judge"]
+__all__ = ["OK", "Response", "Try", "judge"]
 
 OK = Answer(Ending.OK)
 
@@ -87,8 +86,3 @@ def _judged(limits: Limits, task: Task, at: int, outcome: object, now: float) ->
     if type(outcome) is Error:
         tried.kind = kind_of(error)
     return tried
-
-
-def fatal(error: BaseException) -> bool:
-    """Whether an error is more than one item's own: SystemExit and the like, or a worker that is unfit."""
-    return not isinstance(error, Exception) or isinstance(error, BrokenWorker)

@@ -33,6 +33,7 @@ __all__ = [
     "Error",
     "Task",
     "TaskResult",
+    "fatal",
     "is_clean",
     "run_async",
     "run_items",
@@ -111,6 +112,11 @@ class Error:
 
     def __repr__(self) -> str:
         return f"Error({self.error!r})"
+
+
+def fatal(error: BaseException) -> bool:
+    """Whether an error is more than one item's own: SystemExit and the like, or a worker that is unfit."""
+    return not isinstance(error, Exception) or isinstance(error, BrokenWorker)
 
 
 class CallSpec:
@@ -332,8 +338,7 @@ def _call_each(
             _call_all(spec.call, spec.star, iterator, outcomes, fresh)
         except BaseException as error:
             outcomes.append(Error(error))
-            own = isinstance(error, Exception) and not isinstance(error, BrokenWorker)
-            going = own and spec.capture
+            going = spec.capture and not fatal(error)
     del items, outcomes, iterator
 
 

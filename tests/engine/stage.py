@@ -268,9 +268,11 @@ class Stage:
         assert len(places) == len(set(places)), sorted(places)
         self._check_busy()
         self._check_users()
-        assert scheduler._deadlines.due() >= scheduler.due or not scheduler._deadlines.due() < math.inf, (
-            "nobody keeps the time"
-        )
+        ledger, deadlines = scheduler._ledger, scheduler._deadlines
+        if deadlines is None:  # nothing of this kind can be due
+            assert not (ledger.retries or ledger.timed or any(queue.alarms for queue in ledger.queues))
+        else:
+            assert not deadlines.due() < min(scheduler.due, math.inf), "nobody keeps the time"
         for track in scheduler.tracks:
             assert track.most or track.state is not TrackState.OPEN
             assert not self.may_begin(track), (track, scheduler.ledger())

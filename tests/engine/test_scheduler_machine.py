@@ -693,7 +693,7 @@ class EarlyEnd(Items):
         scheduler._ledger.check_sum()
         assert not scheduler._ledger.out and not scheduler._ledger.retries and scheduler.busy == 0
         assert all(not track.parked for track in self.tracks)
-        assert scheduler._deadlines.due() == math.inf
+        assert scheduler._deadlines is None or scheduler._deadlines.due() == math.inf
 
 
 class Calls(Machine):
