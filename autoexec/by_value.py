@@ -7,7 +7,10 @@ from collections import ChainMap
 from collections.abc import Callable
 from functools import cache
 from types import CodeType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["dumps"]
 

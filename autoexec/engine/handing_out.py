@@ -97,12 +97,20 @@ class HandingOut:
             if track.state is TrackState.OPEN and not track.held:
                 if track.queue.items or ledger.source is not None:  # an executor may have many without
                     self._match_track(track, now)
+                    if track.parked and track.elastic and track.threaded and self._nothing_more(track):
+                        self._mail.dismiss(track)
             elif track.parked and track.state is not TrackState.OPENING and not track.held:
                 self._mail.dismiss(track)
         self.look = FEW
         for queue in ledger.queues:
             if queue.refused:
                 self._settling.refuse(queue)
+
+    def _nothing_more(self, track: Track) -> bool:
+        """Whether threads of a map need not wait for tasks; should some come back, there are new threads."""
+        ledger, queue = self._ledger, track.queue
+        over = ledger.source is not None and ledger.source.over
+        return over and not (queue.items or queue.naming or ledger.retries)
 
     def _match_track(self, track: Track, now: float) -> None:
         ledger = self._ledger

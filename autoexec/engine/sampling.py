@@ -6,7 +6,6 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
-from ..decide.classify import profile_of
 from ..frozen import replace
 from ..introspect import name_of
 from ..records import Hazard, Profile, Sample, WorkKind
@@ -204,6 +203,8 @@ class Sampler:
             running_cpu_s=0.0,
             memory_bytes=max(self.memory_bytes, self._sample.memory_bytes),
         )
+        from ..decide.classify import profile_of  # not at the top: a map of short items never comes here
+
         found = replace(profile_of(whole, gil=gil), remaining=profile.remaining)
         mistaken = profile.kind is WorkKind.IO and found.cpu_s > 0.5 * found.wall_s and not self.importing()
         if mistaken:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
-from ..decide import sizing
 from .queues import TaskQueue
 
 TYPE_CHECKING = False
@@ -87,7 +86,7 @@ class Chunks:
         fixed: their number if it never changes, or None.
     """
 
-    __slots__ = ("_at_once", "_bytes", "_most", "_window", "fixed", "size")
+    __slots__ = ("_at_once", "_bytes", "_most", "_task_s", "_window", "fixed", "size")
 
     def __init__(
         self,
@@ -97,12 +96,17 @@ class Chunks:
         single: bool,
         window: int | None,
         bytes_each: int = 0,
-        most: int = sizing.MOST,
+        most: int | None = None,
     ) -> None:
-        self._most = most
         self._at_once, self._window, self._bytes = plan.at_once, window, bytes_each
         self.fixed = 1 if single else fixed
-        self.size = self.fixed or min(plan.chunksize, most)
+        self.size = self.fixed or plan.chunksize
+        self._most, self._task_s = self.size, 0.0
+        if self.fixed is None:  # else it never changes, and nobody needs to know more
+            from ..decide import sizing
+
+            self._most, self._task_s = sizing.MOST if most is None else most, sizing.TASK_S
+            self.size = min(self.size, self._most)
 
     def next(self, remaining: int | None) -> int:
         """Items of the next task: smaller ones towards the end, so that workers finish together."""
@@ -114,9 +118,9 @@ class Chunks:
         """Items take so many seconds."""
         if self.fixed is not None or item_s <= 0.0:
             return
-        if self.size == 1 and item_s > sizing.TASK_S / 10:
+        if self.size == 1 and item_s > self._task_s / 10:
             return
-        wanted = min(self._most, int(sizing.TASK_S / item_s), 4 * self.size)
+        wanted = min(self._most, int(self._task_s / item_s), 4 * self.size)
         if self._bytes:
             wanted = min(wanted, (4 << 20) // self._bytes)
         if self._window is not None:
