@@ -461,19 +461,19 @@ class Run:
 
     def _take_over(self, plan: Plan, profile: Profile, seen: Seen) -> bool:
         """Open a pool for everything but the item that runs in the caller's thread."""
-        from .pool import Pool
-
         with self.sampler.own_imports():
+            from .pool import Pool
+
             pool = Pool(self, plan, profile)
             if not pool.open(fork=False):
                 return False
-        self.plan, self.profile, self._pool = plan, profile, pool
-        self.go(State.OVERLAPPED, drains=self._here)
-        found = self._inline.steal()
-        if found is not None:
-            self.scheduler.give_back(self._slot, *found)
-        pool.narrow(waiting=seen.waiting)
-        pool.begin()
+            self.plan, self.profile, self._pool = plan, profile, pool
+            self.go(State.OVERLAPPED, drains=self._here)
+            found = self._inline.steal()
+            if found is not None:
+                self.scheduler.give_back(self._slot, *found)
+            pool.narrow(waiting=seen.waiting)
+            pool.begin()
         return True
 
     def _tend(self) -> float:

@@ -54,6 +54,7 @@ class Sampler:
         self.last: tuple[tuple[Any, ...], Any] | None = None
         self._footprints = 0
         self._first_s = 0.0
+        self._own = self._before = 0  # blocks of our own imports, and the modules before the outermost one
         self.restart()
 
     def restart(self) -> None:
@@ -62,7 +63,7 @@ class Sampler:
         self._cpus: list[float] = []
         self._counts: list[int] = []
         self.items, self.total_s = 0, 0.0
-        self._modules = len(sys.modules)
+        self._modules = self._before = len(sys.modules)
         self._sample: Sample | None = None
         self.memory_bytes = 0
         self._memory = self._resident()
@@ -96,12 +97,16 @@ class Sampler:
 
     @contextlib.contextmanager
     def own_imports(self) -> Iterator[None]:
-        """What is imported in this block is our doing, not the item's."""
-        before = len(sys.modules)
+        """What is imported in this block is our doing, not the item's; blocks may be within others."""
+        if not self._own:
+            self._before = len(sys.modules)
+        self._own += 1
         try:
             yield
         finally:
-            self._modules += len(sys.modules) - before
+            self._own -= 1
+            if not self._own:
+                self._modules += len(sys.modules) - self._before
 
     @property
     def item_s(self) -> float:

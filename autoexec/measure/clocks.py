@@ -13,6 +13,16 @@ import sys
 import threading
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+resource: Any
+try:  # here: later it would look as if an item had imported it
+    import resource
+except ImportError:  # Windows
+    resource = None
+
 __all__ = [
     "NativeShare",
     "ThreadClock",
@@ -120,12 +130,10 @@ def asleep(thread: threading.Thread) -> bool:
 
 def children_cpu() -> float:
     """CPU seconds of all children that have ended and were waited for."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if resource is None:
         return 0.0
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+    return float(usage.ru_utime + usage.ru_stime)
 
 
 def native_cpu() -> float:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from autoexec.backends.inline import Block
+from autoexec.engine import sampling
 from autoexec.engine.monitor import Seen
 from autoexec.engine.sampling import Sampler
 from autoexec.frozen import replace
@@ -143,3 +144,42 @@ def test_real_items_are_weighed() -> None:
     done = subprocess.run([sys.executable, "-c", HUNGRY], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert 75 * MIB < json.loads(done.stdout) < 120 * MIB
+
+
+def test_own_imports_are_not_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However blocks lie within one another; what comes outside of them is the item's."""
+    modules = dict.fromkeys("abc")
+    monkeypatch.setattr(sampling, "sys", SimpleNamespace(modules=modules))
+    sampler = Sampler(abs)
+    with sampler.own_imports():
+        modules["outer"] = None
+        with sampler.own_imports():
+            modules["inner"] = None
+        modules["after"] = None
+    assert not sampler.importing()
+    modules["theirs"] = None
+    assert sampler.importing()
+    with sampler.own_imports():
+        modules["ours"] = None
+        sampler.restart()
+        modules["ours, too"] = None
+    assert not sampler.importing()
+
+
+def test_taking_over_imports_nothing_in_the_items_name() -> None:
+    """In a fresh interpreter all that a pool of threads needs comes while the first item runs."""
+    script = """
+import time
+from autoexec import map
+from autoexec.engine import pool
+told = []
+first_ended = pool.Pool.first_ended
+def tell(self, profile, *, importing):
+    told.append(importing)
+    return first_ended(self, profile, importing=importing)
+pool.Pool.first_ended = tell
+list(map(lambda x: time.sleep(0.1), range(40)))
+print(any(told))
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50)
+    assert (found.stdout, found.stderr) == ("False\n", "")
