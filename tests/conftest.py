@@ -283,7 +283,7 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def computing(eight_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same, and whatever is measured computes with the GIL held, however busy the machine is."""
+    """The same, and all that is measured computes with the GIL held, however busy the machine is or gets."""
     from autoexec.engine import planning
 
     real = planning.profile_of
@@ -303,6 +303,7 @@ def computing(eight_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
         return real(known, **more)
 
     monkeypatch.setattr(planning, "profile_of", profile_of)
+    monkeypatch.setattr("autoexec.engine.pool.Pool.drifted", lambda pool, remaining: None)
 
 
 def _fork_pool() -> Executor:
