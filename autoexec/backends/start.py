@@ -66,6 +66,13 @@ def disturbance(helpers: int = 0) -> str:
         return "only Linux forks safely"
     if threading.active_count() > 1 + helpers:
         return "other Python threads run"
+    try:
+        return _native_disturbance(helpers)
+    except OSError as error:  # no descriptors, or no /proc
+        return f"nobody can tell what else runs: {error.strerror}"
+
+
+def _native_disturbance(helpers: int) -> str:
     if _threads() <= 1 + helpers:
         return ""
     with open("/proc/self/maps", "rb") as file:

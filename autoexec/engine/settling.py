@@ -66,6 +66,7 @@ class Settling:
             return limits.judge(task, result, self._turns.clock())
         except BaseException as error:  # such as SystemExit, from a function that says what is worth a retry
             self._turns.crashed(error)
+            result.outcomes, result.clean = [], False  # the run ends with this, and not with the item's error
             return []
 
     def on_done(

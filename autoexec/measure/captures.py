@@ -41,7 +41,6 @@ _SOCKET = ("captured socket", False)
 _ITERATOR = ("captured iterator", False)
 _DATABASE = ("captured database connection", False)
 _WORKER = ("captured thread, process or pool", False)
-_EXECUTOR = ("captured executor or future", True)
 _LOOP = ("captured event loop", False)
 _WIDGET = ("captured window", False)
 _WEAK = ("captured weak reference", True)
@@ -83,8 +82,8 @@ _TYPES: dict[tuple[str, str], tuple[str, bool]] = {
     ("sqlite3", "Connection"): _DATABASE,
     ("sqlite3", "Cursor"): _DATABASE,
     ("threading", "Thread"): _WORKER,
-    ("concurrent.futures._base", "Executor"): _EXECUTOR,
-    ("concurrent.futures._base", "Future"): _EXECUTOR,
+    ("concurrent.futures._base", "Executor"): _WORKER,
+    ("concurrent.futures._base", "Future"): _WORKER,
     ("multiprocessing.process", "BaseProcess"): _WORKER,
     ("multiprocessing.pool", "Pool"): _WORKER,
     ("subprocess", "Popen"): _WORKER,

@@ -278,3 +278,15 @@ def test_the_seat_of_a_lost_worker_still_has_its_last_words() -> None:
     assert load(next(entries(channel.receive().part(-1)))) == 5
     assert made.end(kill=True) == 4
     made.seats[0].leave()
+
+
+def test_where_nobody_can_tell_what_runs_nobody_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All descriptors are in use: a reason like any other, and no error of the caller's."""
+
+    def refuse() -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(start, "_threads", refuse)
+    monkeypatch.setattr("threading.active_count", lambda: 1)
+    if sys.platform.startswith("linux"):
+        assert start.disturbance() == "nobody can tell what else runs: Too many open files"

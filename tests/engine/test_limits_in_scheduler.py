@@ -396,3 +396,17 @@ def test_a_clock_that_stands_still_hangs_nothing() -> None:
         scene.end(scene.out[0], seconds=0.0)
         scene.wait(0.001)
     assert sorted(scene.take()) == list(range(200))
+
+
+def test_a_policy_that_ends_the_program_does() -> None:
+    """What it raises comes, and never the error that it was asked about, whoever looks first."""
+
+    def worth_it(error: BaseException) -> bool:
+        raise SystemExit("a wrong key")
+
+    scene = Scene(cap=2, retries=1, retry_on=worth_it)
+    scene.give(0, 1)
+    scene.end(0, ValueError("bad key"))
+    with pytest.raises(SystemExit, match="a wrong key"):
+        scene.take()
+    assert scene.given == []

@@ -698,7 +698,7 @@ HELD: list[tuple[Callable[[], Any], str, bool]] = [
     (itertools.count, "captured iterator", False),
     (lambda: csv.reader(["a"]), "captured iterator", False),
     (lambda: sqlite3.connect(":memory:"), "captured database connection", False),
-    (lambda: ThreadPoolExecutor(1), "captured executor or future", True),
+    (lambda: ThreadPoolExecutor(1), "captured thread, process or pool", False),
     (lambda: threading.Thread(target=len), "captured thread, process or pool", False),
     (lambda: weakref.ref(Counter), "captured weak reference", True),
     (weakref.WeakValueDictionary, "captured weak reference", True),
