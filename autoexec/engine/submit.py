@@ -80,10 +80,12 @@ class Helping(threading.Condition):
             future = task.future
             self.release()
             try:
-                helped = self._submissions.help(task)
+                self._submissions.help(task)
             finally:
                 self.acquire()
-            if helped or future.done():  # by another one meanwhile, when nobody waited who could be told
+            # Somebody else may have done it meanwhile, when nobody waited who could be told; and what was
+            # done here may still have to be told, by whoever is in the scheduler just now.
+            if future.done():
                 return True
         return super().wait(timeout)
 

@@ -311,6 +311,23 @@ def test_a_call_that_somebody_else_does_meanwhile() -> None:
     assert future.result(0.0) == "done"
 
 
+class Later(Meanwhile):
+    """The call was run here, and another thread is about to say so."""
+
+    def help(self, task: Task) -> bool:
+        threading.Timer(0.01, task.future.set_result, ["done"]).start()
+        return True
+
+
+def test_a_call_whose_end_another_thread_tells() -> None:
+    """Whoever ran it waits for that."""
+    future: Future[str] = Future()
+    task = Task(CallSpec(abs), 0, [1])
+    task.future = future
+    future._condition = Helping(Later(), task)  # type: ignore[arg-type]
+    assert future.result(PATIENCE_S) == "done"
+
+
 # Limits -----------------------------------------------------------------------------------------------------
 
 
