@@ -16,6 +16,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -282,20 +283,25 @@ def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def computing(eight_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same, and all that is measured computes with the GIL held, however busy the machine is or gets."""
+def known_costs(eight_cores: None, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The same, and functions cost what their names say, however busy the machine is or gets.
+
+    Those whose names begin with "wait" wait, and all others compute with the GIL held; `held_share` is what
+    the probe says of these.
+    """
     from autoexec.engine import planning
 
-    real = planning.profile_of
+    real, told = planning.profile_of, SimpleNamespace(held_share=1.0)
 
     def profile_of(sample: Any, **more: Any) -> Any:
+        waits = sample.function.startswith("wait")
         known = replace(
             sample,
-            cpus=sample.walls,
-            running_cpu_s=sample.running_s,
-            held_share=1.0,
+            cpus=(0.0,) * len(sample.walls) if waits else sample.walls,
+            running_cpu_s=0.0 if waits else sample.running_s,
+            held_share=0.0 if waits else told.held_share,
             looked_s=0.05,
-            pressed_cores=1.0,
+            pressed_cores=None if waits else 1.0,
             native_share=0.0,
             queued_s=0.0,
             child_waited=False,
@@ -304,6 +310,7 @@ def computing(eight_cores: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(planning, "profile_of", profile_of)
     monkeypatch.setattr("autoexec.engine.pool.Pool.drifted", lambda pool, remaining: None)
+    return told
 
 
 def _fork_pool() -> Executor:

@@ -12,17 +12,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar
-from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import autoexec
-from autoexec.backends.inline import Block
-from autoexec.engine.planning import Planner
-from autoexec.engine.sampling import Sampler
-from autoexec.engine.submit import Submissions
-from autoexec.records import Plan, Profile, Sample
 from tests.forking import in_child
 
 PATIENCE_S = 30.0
@@ -59,33 +54,9 @@ def results(futures: list[Future[Any]]) -> list[Any]:
     return [future.result(PATIENCE_S) for future in futures]
 
 
-class KnownCost(Planner):
-    """Plans for what functions cost by their names; nobody asks a busy machine."""
-
-    held_share = 1.0
-
-    def plan(
-        self, sample: Sample, sampler: Sampler, *, fork: bool, block: Block | None = None
-    ) -> tuple[Plan, Profile]:
-        """The same as ever, for made-up figures."""
-        count, waits = max(1, len(sample.walls)), sample.function.startswith("wait")
-        known = Sample(
-            function=sample.function,
-            walls=(0.005,) * count,
-            cpus=(0.0 if waits else 0.005,) * count,
-            counts=(1,) * count,
-            held_share=0.0 if waits else self.held_share,
-            looked_s=0.05,
-            pressed_cores=None if waits else 1.0,
-            remaining=sample.remaining,
-        )
-        return super().plan(known, sampler, fork=fork, block=block)
-
-
 @pytest.fixture
-def crowd(eight_cores: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+def crowd(known_costs: object) -> Any:
     """An executor on what it takes for a machine of eight cores."""
-    monkeypatch.setattr("autoexec.executor.Submissions", partial(Submissions, planner=KnownCost))
     with autoexec.Executor(max_workers=2) as executor:
         yield executor
 
@@ -110,11 +81,9 @@ def test_python_work_goes_to_processes(crowd: autoexec.Executor) -> None:
     assert pid != os.getpid()
 
 
-def test_a_probe_that_is_misled_is_not_enough(
-    crowd: autoexec.Executor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_probe_that_is_misled_is_not_enough(crowd: autoexec.Executor, known_costs: SimpleNamespace) -> None:
     """On a crowded machine the GIL seems free; what counts is how calls run beside one that wants it."""
-    monkeypatch.setattr(KnownCost, "held_share", 0.0)
+    known_costs.held_share = 0.0
     results([crowd.submit(divide, n) for n in range(60)])
     assert crowd.plans["divide"].backend == "processes"
 

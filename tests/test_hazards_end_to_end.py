@@ -325,7 +325,7 @@ CASES: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.usefixtures("computing")
+@pytest.mark.usefixtures("known_costs")
 @pytest.mark.parametrize("lazy", [False, True], ids=["list", "iterator"])
 @pytest.mark.parametrize("case", CASES)
 def test_it_stays_in_this_process(case: str, lazy: bool) -> None:
@@ -340,11 +340,12 @@ def test_it_stays_in_this_process(case: str, lazy: bool) -> None:
     assert plan.backend in ("serial", "threads"), plan
     said = " ".join([plan.reason, *map(str, plan.hazards)])
     assert name in said, said
+    assert results.profile is not None
     said = plan.reason
     assert re.search(r"\w+\.py:\d+", said) or "<built-in" in said, said
 
 
-@pytest.mark.usefixtures("computing")
+@pytest.mark.usefixtures("known_costs")
 @pytest.mark.parametrize("case", ["captured list", "global number", "nonlocal", "method", "lock"])
 def test_also_when_the_first_item_is_long(case: str) -> None:
     """The early decision, made while the first item still runs, is as careful."""
@@ -362,7 +363,7 @@ def test_also_when_the_first_item_is_long(case: str) -> None:
     assert results.plan is not None and results.plan.backend in ("serial", "threads"), results.plan
 
 
-@pytest.mark.usefixtures("computing")
+@pytest.mark.usefixtures("known_costs")
 @pytest.mark.parametrize("case", ["captured list", "global number", "nonlocal", "method"])
 def test_also_when_heavy_items_come_late(case: str) -> None:
     """Nor does a plan that is made again forget it."""
@@ -378,7 +379,7 @@ def test_also_when_heavy_items_come_late(case: str) -> None:
     assert results.plan is not None and results.plan.backend in ("serial", "threads"), results.plan
 
 
-@pytest.mark.usefixtures("computing")
+@pytest.mark.usefixtures("known_costs")
 def test_a_database_connection_stays() -> None:
     """A captured connection belongs to the thread that opened it: the whole run stays there."""
     with sqlite3.connect(":memory:") as connection:
@@ -397,7 +398,7 @@ def test_a_database_connection_stays() -> None:
     connection.close()
 
 
-@pytest.mark.usefixtures("computing")
+@pytest.mark.usefixtures("known_costs")
 def test_items_that_are_changed_stay() -> None:
     """A function that changes its argument keeps the caller's objects."""
 
@@ -413,7 +414,7 @@ def test_items_that_are_changed_stay() -> None:
     assert results.plan is not None and results.plan.backend in ("serial", "threads")
 
 
-@pytest.mark.usefixtures("computing")
+@pytest.mark.usefixtures("known_costs")
 def test_items_whose_copies_may_be_changed_leave() -> None:
     """With `writable="copy"` the same function runs in processes, the caller's objects stay."""
 
@@ -429,7 +430,7 @@ def test_items_whose_copies_may_be_changed_leave() -> None:
     assert not all("done" in item for item in items)
 
 
-@pytest.mark.usefixtures("computing")
+@pytest.mark.usefixtures("known_costs")
 def test_the_control_goes_to_processes() -> None:
     """The same work without a hazard does leave this process."""
 

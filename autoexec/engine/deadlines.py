@@ -67,8 +67,7 @@ class Deadlines:
         """When something is due next; infinite if nothing is."""
         ledger, due = self._ledger, math.inf
         for queue in ledger.queues:
-            if queue.alarms and queue.alarms[0][0] < due:
-                due = queue.alarms[0][0]
+            due = min(due, queue.due)
         if ledger.retries:
             due = min(due, ledger.retries[0][0])
         if ledger.timed:

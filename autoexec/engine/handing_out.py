@@ -177,10 +177,8 @@ class HandingOut:
         if ledger.closing:
             return None
         chunks = track.chunks
-        if chunks.fixed is not None:
-            most = chunks.size
-        else:
-            most = chunks.next(None if ledger.source is None else self._ahead())
+        # How much lies ahead matters only to tasks that grow and shrink.
+        most = chunks.next(None if ledger.source is None or chunks.fixed is not None else self._ahead())
         while True:
             task = queue.take(now, most, ledger.below) if queue.items else None
             if task is not None:

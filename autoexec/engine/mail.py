@@ -40,10 +40,8 @@ class Mail:
         """The answer for a slot."""
         slot.parked = False
         slot.mail = mail
-        gate = slot.gate
-        if gate is not None:
-            if gate.locked():  # `open_gate`, here for each task
-                gate.release()
+        if slot.gate is not None:
+            slot.open_gate()
         else:
             assert slot.track.backend is not None
             slot.track.rung.append(slot)  # here, under the lock, lest one overtake another

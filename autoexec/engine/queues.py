@@ -56,7 +56,6 @@ class TaskQueue:
         items: items of all tasks that wait.
         refused: tasks whose group must not be called any more; whoever finds some fails them.
         naming: items that somebody finds the groups of right now.
-        alarms: when lines are to be looked at again, the next one first.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -68,7 +67,7 @@ class TaskQueue:
         self._count = 0
         self._lines: dict[str, Line] = {}
         self._listed: deque[Line] = deque()
-        self.alarms: list[tuple[float, int, Line]] = []
+        self._alarms: list[tuple[float, int, Line]] = []
 
     def put_raw(self, tasks: list[Task]) -> None:
         """Tasks whose group was to be asked for, and was not: they are the next ones again."""
@@ -173,7 +172,7 @@ class TaskQueue:
         self._raw.clear()
         self.limits, self._lines = None, {}
         self._listed.clear()
-        self.alarms.clear()
+        self._alarms.clear()
         for task in waiting:
             if task.group is not None:
                 self.let_go(task.group)
@@ -231,7 +230,7 @@ class TaskQueue:
         """The first task of the next line that may let a call begin."""
         limits, passed = self.limits, []
         assert limits is not None
-        if self.alarms and self.alarms[0][0] <= now:
+        if self._alarms and self._alarms[0][0] <= now:
             self.ring(now)
         found = None
         while self._listed and not limits.full():
@@ -273,12 +272,12 @@ class TaskQueue:
         if when < line.alarm:
             line.alarm = when
             self._count += 1
-            heapq.heappush(self.alarms, (when, self._count, line))
+            heapq.heappush(self._alarms, (when, self._count, line))
 
     def ring(self, now: float) -> None:
         """List the lines whose time has come."""
-        while self.alarms and self.alarms[0][0] <= now:
-            when, _, line = heapq.heappop(self.alarms)
+        while self._alarms and self._alarms[0][0] <= now:
+            when, _, line = heapq.heappop(self._alarms)
             if when == line.alarm:
                 line.alarm = math.inf
                 self._list(line)
@@ -286,7 +285,7 @@ class TaskQueue:
     @property
     def due(self) -> float:
         """When to look again, although no call begins or ends; infinite if that would change nothing."""
-        return self.alarms[0][0] if self.alarms else math.inf
+        return self._alarms[0][0] if self._alarms else math.inf
 
     def ended(self, group: Group) -> None:
         """A call of this group has ended: another one may begin, also before its time comes."""
@@ -346,7 +345,7 @@ class TaskQueue:
         self._heap.clear()
         self._raw.clear()
         self._listed.clear()
-        self.alarms.clear()
+        self._alarms.clear()
         for line in self._lines.values():
             line.tasks.clear()
             line.listed, line.alarm = False, math.inf

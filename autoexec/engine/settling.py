@@ -82,9 +82,8 @@ class Settling:
             track = slot.track
             del slot.tasks[task.serial]
             slot.began = now
-            if not slot.tasks:  # `Mail.free_one`, here for each call
-                self._ledger.busy -= not track.bounded
-                track.busy -= 1
+            if not slot.tasks:
+                self._mail.free_one(track)
             count = len(result.outcomes)
             if count:
                 wall = result.ended - result.began
@@ -114,11 +113,11 @@ class Settling:
         goes = True
         if len(task.items) > len(outcomes):
             goes = not self._waiting.back(slot.track, task, len(outcomes), split=result.split)
-        problems = {one.at: one for one in tries if one.error is not None} if tries else {}
+        problems = {one.at: one for one in tries if one.error is not None}
         if result.clean and not problems:
             self._finish(slot, task, task.place, outcomes)
-            if goes and line is not None:
-                queue.let_go(line)
+            if goes:
+                leave(queue, line)
             return
         final: list[Any] = []
         start = task.place

@@ -270,7 +270,8 @@ class Stage:
         self._check_users()
         ledger, deadlines = scheduler._ledger, scheduler._deadlines
         if deadlines is None:  # nothing of this kind can be due
-            assert not (ledger.retries or ledger.timed or any(queue.alarms for queue in ledger.queues))
+            assert not ledger.retries and not ledger.timed
+            assert all(queue.due == math.inf for queue in ledger.queues)
         else:
             assert not deadlines.due() < min(scheduler.due, math.inf), "nobody keeps the time"
         for track in scheduler.tracks:

@@ -278,21 +278,7 @@ WISHES: dict[str, dict[str, Any]] = {
 @given(
     moves=st.lists(
         st.tuples(
-            st.sampled_from(
-                [
-                    "put",
-                    "put",
-                    "admit",
-                    "admit",
-                    "take",
-                    "take below",
-                    "end",
-                    "again",
-                    "drop",
-                    "wait",
-                    "revive",
-                ]
-            ),
+            st.sampled_from(MOVES),
             st.integers(0, 20),
         ),
         max_size=60,

@@ -292,40 +292,30 @@ def test_the_same_function() -> None:
     assert identity(abs) == identity(abs) != identity(len)
 
 
-class Meanwhile:
-    """Stands for submissions whose call is done by somebody else while this thread tries to help."""
+class Helped:
+    """Stands for submissions that help: somebody else does the call meanwhile, or will tell of its end."""
 
     scheduler = None  # as in a thread that is no worker's
 
+    def __init__(self, helped: bool) -> None:
+        self.helped = helped
+
     def help(self, task: Task) -> bool:
-        task.future.set_result("done")
-        return False
+        if self.helped:
+            threading.Timer(0.01, task.future.set_result, ["done"]).start()
+        else:
+            task.future.set_result("done")
+        return self.helped
 
 
-def test_a_call_that_somebody_else_does_meanwhile() -> None:
-    """Whoever could have helped had let go of the future just then: nobody could tell it."""
+@pytest.mark.parametrize("helped", [False, True], ids=["done by another", "told by another"])
+def test_the_end_of_a_call_is_not_missed(helped: bool) -> None:
+    """Whoever helps lets go of the future: nobody could be told just then, or somebody tells it later."""
     future: Future[str] = Future()
     task = Task(CallSpec(abs), 0, [1])
     task.future = future
-    future._condition = Helping(Meanwhile(), task)  # type: ignore[arg-type]
-    assert future.result(0.0) == "done"
-
-
-class Later(Meanwhile):
-    """The call was run here, and another thread is about to say so."""
-
-    def help(self, task: Task) -> bool:
-        threading.Timer(0.01, task.future.set_result, ["done"]).start()
-        return True
-
-
-def test_a_call_whose_end_another_thread_tells() -> None:
-    """Whoever ran it waits for that."""
-    future: Future[str] = Future()
-    task = Task(CallSpec(abs), 0, [1])
-    task.future = future
-    future._condition = Helping(Later(), task)  # type: ignore[arg-type]
-    assert future.result(PATIENCE_S) == "done"
+    future._condition = Helping(Helped(helped), task)  # type: ignore[arg-type]
+    assert future.result(PATIENCE_S if helped else 0.0) == "done"
 
 
 # Limits -----------------------------------------------------------------------------------------------------

@@ -319,7 +319,7 @@ def test_pandas(start: str) -> None:
     )
 
 
-def test_auto(computing: None, burn: Callable[[float], int]) -> None:
+def test_auto(known_costs: object, burn: Callable[[float], int]) -> None:
     """Where autoexec chose processes itself, large results and captured arrays are right, too."""
     table = TABLE.copy()
 

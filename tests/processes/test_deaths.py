@@ -277,7 +277,7 @@ def test_the_decorator(start: str) -> None:
     assert others(values) == RIGHT and type(values[BAD]) is WorkerDied
 
 
-def test_auto(computing: None, burn: Callable[[float], int], journal: Any) -> None:
+def test_auto(known_costs: object, burn: Callable[[float], int], journal: Any) -> None:
     """Where autoexec itself chose processes, deaths cost no more."""
     home, note = os.getpid(), journal.note
 
