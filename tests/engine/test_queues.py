@@ -185,7 +185,18 @@ class Queued:
             assert found.place == next(place for place in line if place < below)
             line.remove(found.place)
             self.running.append(found)
+        elif below < math.inf:
+            self._brought_forward(below)
         return found
+
+    def _brought_forward(self, below: float) -> None:
+        """The first that may begin at all may come before others of its line, and still wait for its limits."""
+        for name, line in self.lines.items():
+            real = [task.place for task in self.queue.line(name).tasks] if line else []
+            if real != line:
+                first = next(place for place in line if place < below)
+                assert real == [first, *(place for place in line if place != first)]
+                line[:] = real
 
     def admit(self, place: int, name: str) -> None:
         """A new task comes when nothing that waits may begin: it does, unless it has to wait, too."""
