@@ -190,7 +190,7 @@ class Queued:
         return found
 
     def _brought_forward(self, below: float) -> None:
-        """The first that may begin at all may come before others of its line, and still wait for its limits."""
+        """What may begin at all comes before the others of its line, and may still have to wait."""
         for name, line in self.lines.items():
             real = [task.place for task in self.queue.line(name).tasks] if line else []
             if real != line:
