@@ -167,8 +167,8 @@ def start(
         from .engine.bookkeeping import open_journal
 
         run = open_journal(func, iterables, options, star, loop)
-    results: Results[R] = Results(run)  # made first: from now on it ends with them
-    run.begin()
+    results: Results[R] = Results(run)
+    results.begin()
     return results
 
 

@@ -1,15 +1,17 @@
-"""Threads of ours, whose end cannot swallow a Ctrl-C."""
+"""Threads of ours, whose end cannot swallow a Ctrl-C, and what may be waited for in spite of one."""
 
 from __future__ import annotations
 
 import threading
+from _thread import allocate_lock
 from collections.abc import Callable
+from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["OwnThread", "whose"]
+__all__ = ["Latch", "OwnThread", "whose"]
 
 
 class OwnThread(threading.Thread):
@@ -48,3 +50,31 @@ class OwnThread(threading.Thread):
 def whose() -> object:
     """For whose results this thread works, or None."""
     return getattr(threading.current_thread(), "whose", None)
+
+
+class Latch:
+    """A flag that is set once. Ctrl-C may end a wait for it anywhere; an `Event` might keep its lock held."""
+
+    __slots__ = ("_lock", "is_set")
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._lock = allocate_lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        """Let go of whoever waits."""
+        self.is_set = True
+        with suppress(RuntimeError):  # that has been done
+            self._lock.release()
+
+    def wait(self, timeout: float = -1.0) -> bool:
+        """Until it is set, or for so many seconds; whether it is set.
+
+        >>> latch = Latch()
+        >>> latch.wait(0.0), latch.set(), latch.wait()
+        (False, None, True)
+        """
+        if not self.is_set and self._lock.acquire(timeout=timeout):
+            self.set()  # for others who wait
+        return self.is_set

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import operator
-from _thread import allocate_lock, get_ident
-from collections.abc import Iterator
+from _thread import allocate_lock, get_ident, interrupt_main, start_new_thread
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from itertools import chain
 
 from .errors import AutoexecError
@@ -66,10 +68,12 @@ class _Blocks:
     handed out again before anything new: nothing is lost, whoever takes it.
     """
 
-    __slots__ = ("_given", "_lock", "_readers", "closed", "run")
+    __slots__ = ("__del__", "_given", "_lock", "_readers", "closed", "run")
+    __del__: Callable[[], object]
 
     def __init__(self, run: Run) -> None:
         self.run = run
+        self.__del__ = partial(__del__, run)
         self.closed = False
         self._lock = allocate_lock()
         self._readers: set[int] = set()  # marked from before they try the lock until they have let it go
@@ -95,6 +99,12 @@ class _Blocks:
                 return self._next()
         finally:
             self._readers.discard(me)
+            self.settle()
+
+    def settle(self) -> None:
+        """Once all is let go a finalizer has nothing to do: a Ctrl-C that came amid one would be lost."""
+        if self.run.let_go:
+            self.__del__ = int
 
     @property
     def reading(self) -> bool:
@@ -116,13 +126,30 @@ class _Blocks:
         given.append(iterator)
         return iterator
 
-    def __del__(self) -> None:
-        for _ in range(AGAIN):  # what Ctrl-C raises here would go nowhere, and nobody else would do it
-            try:
-                self.run.abandon()
-                return
-            except KeyboardInterrupt:
-                continue
+
+def __del__(run: Run) -> None:  # noqa: N807 (a finalizer, by its name for those that look at the stack)
+    """Nobody holds the results of a run any more. What Ctrl-C raises here is raised again afterwards."""
+    interrupted = False
+    for _ in range(AGAIN):  # else it would go nowhere, and nobody else would end the run
+        try:
+            run.abandon()
+            break
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        with suppress(RuntimeError):
+            start_new_thread(_interrupt, ())  # here it would be lost in its turn
+
+
+def _interrupt() -> None:
+    """As Ctrl-C does, which also ends a wait."""
+    import signal
+    import threading
+
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        interrupt_main()
 
 
 class Results(_Iterator["R"]):
@@ -138,6 +165,13 @@ class Results(_Iterator["R"]):
         self._run = run
         self._blocks = _Blocks(run)
         self._flat: Iterator[R] = chain.from_iterable(self._blocks)
+
+    def begin(self) -> None:
+        """Have the run start working; from now on it ends with these results."""
+        try:
+            self._run.begin()
+        finally:
+            self._blocks.settle()
 
     def __iter__(self) -> Iterator[R]:  # noqa: PYI034 (the chain itself, so that no Python runs per item)
         return iter(()) if self._blocks.closed else self._flat
@@ -164,6 +198,7 @@ class Results(_Iterator["R"]):
             self._run.end()
         else:
             self._run.close()
+            self._blocks.settle()
 
     def take_block(self) -> list[R] | BaseException | None:
         """The next results in a list, the error that is due instead, or None at the end.

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
+import gc
 import importlib.util
 import itertools
 import operator
@@ -713,3 +715,53 @@ def test_what_is_no_exception_comes_in_its_place_too(backend: str, kind: type[Ba
         for value in autoexec.map(call, range(6), backend=backend):
             got.append(value)  # noqa: PERF402 -- what came before the error counts
     assert got == [0, 1, 2]
+
+
+def test_results_that_were_taken_are_dropped_without_any_python() -> None:
+    """A finalizer that ran then, or after an error, would be a place where Ctrl-C is lost."""
+    called: list[str] = []
+
+    def interrupted(x: int) -> int:
+        raise KeyboardInterrupt
+
+    def dropped() -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            autoexec.map(interrupted, [1, 2])
+        sys.setprofile(lambda frame, event, arg: called.append(frame.f_code.co_name))
+        try:
+            gc.collect()
+        finally:
+            sys.setprofile(None)
+
+    dropped()
+    assert "__del__" not in called, called
+    for results in (autoexec.map(abs, [1, 2]), autoexec.map(abs, [1, 2], backend="threads")):
+        taken: list[Any] = [iter(results)]
+        assert list(taken[0]) == [1, 2]
+        del results
+        sys.setprofile(lambda frame, event, arg: called.append(frame.f_code.co_name))
+        try:
+            taken.clear()
+        finally:
+            sys.setprofile(None)
+    assert "__del__" not in called and "clear" not in called[:-1], called
+
+
+def test_ctrl_c_amid_a_finalizer_comes_afterwards() -> None:
+    """The run is ended all the same, and the caller is told."""
+    from autoexec import results
+
+    ended: list[bool] = []
+    began = time.monotonic()
+
+    class Run:
+        def abandon(self) -> None:
+            if not ended:
+                ended.append(False)
+                raise KeyboardInterrupt
+            ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        results.__del__(Run())  # type: ignore[arg-type]
+        threading.Event().wait(30.0)
+    assert ended == [False, True] and time.monotonic() - began < 20.0  # a wait is ended, too

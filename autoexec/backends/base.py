@@ -31,6 +31,10 @@ class Slot(Protocol):
 class Tasks(Protocol):
     """The scheduler, as backends see it. Each task given out comes back exactly once."""
 
+    @property
+    def closing(self) -> bool:
+        """Whether nothing more begins."""
+
     def next(self, slot: Any, timeout: float | None = None) -> Any:
         """A task for a slot that has none, `END`, or None after the time."""
 

@@ -16,7 +16,7 @@ from functools import partial
 
 from ..errors import BrokenWorker
 from ..introspect import static_attribute
-from ..own_thread import OwnThread
+from ..own_thread import Latch, OwnThread
 from ..resources import Scope, current, note_closing
 from ..worker.context import prepare
 from ..worker.invoke import Error, Task, TaskResult, run_async
@@ -69,7 +69,7 @@ class EventLoopBackend:
         self._pumped = False
         self._closing = self._killed = False
         self._ended = False  # whether nothing begins here any more
-        self._gone = threading.Event()
+        self._gone = Latch()
         self._thread: threading.Thread | None = None
         self._end: asyncio.Event | None = None
         if loop is not None:
@@ -78,7 +78,7 @@ class EventLoopBackend:
             self._start_loop()
 
     def _start_loop(self) -> None:
-        started = threading.Event()
+        started = Latch()
         refused: list[Exception] = []
 
         async def live() -> None:

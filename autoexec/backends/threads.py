@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ..own_thread import OwnThread
 from ..resources import Crew, Scope, current
-from ..worker.invoke import Task, run_task, serving
+from ..worker.invoke import Task, TaskResult, run_task, serving
 from .native import limited
 
 TYPE_CHECKING = False
@@ -100,7 +100,10 @@ class ThreadBackend:
     def _serve(self, slot: Slot, where: str) -> None:
         task: Any = self._tasks.next(slot)
         while isinstance(task, Task):
-            slot.finished = task, run_task(task.spec, task, where)
+            if self._tasks.closing:  # since it was given: whoever broke off wants no more of them to begin
+                slot.finished = task, TaskResult([], withdrawn=True)
+            else:
+                slot.finished = task, run_task(task.spec, task, where)
             task = None  # a thread that waits must not keep its last item alive
             task = self._tasks.exchange(slot)
 

@@ -89,8 +89,8 @@ class Monitor:
     ) -> None:
         self._inline, self._early, self._tend, self._tick, self._failed = inline, early, tend, tick, failed
         self._clock = ThreadClock(threading.get_ident(), threading.get_native_id())
-        self._stop = threading.Event()
-        self._measuring = threading.Event()
+        # Plain flags: Ctrl-C amid the methods of an Event would leave its lock held for ever.
+        self._stop = self._measuring = self._press = False
         self._guarding = self._tending = self._ended = False
         self._thread: threading.Thread | None = None
         self._bell = allocate_lock()
@@ -106,7 +106,6 @@ class Monitor:
         self._since = 0.0
         self._child_seen = False
         self._native = NativeShare()
-        self._press = threading.Event()
         self._pressed: float | None = None
         self.whose: object = None
 
@@ -116,7 +115,7 @@ class Monitor:
         """Begin (again) to measure the thread that made this."""
         self._baseline()
         self._guarding = False
-        self._measuring.set()
+        self._measuring = True
         self._start()
 
     def _start(self) -> None:
@@ -154,14 +153,14 @@ class Monitor:
         self._since = age_clock()
         self._native.restart()
         self._probe.restart()
-        self._press.clear()
+        self._press = False
         self._pressed = None
 
     def guard(self, expected_s: float) -> None:
         """From now on only look whether blocks take much longer than `expected_s` seconds."""
         self.expected_s = expected_s
         self._guarding = True
-        self._measuring.clear()
+        self._measuring = False
 
     def wake_at(self, when: float) -> None:
         """Tick the scheduler then, at the latest."""
@@ -176,14 +175,14 @@ class Monitor:
 
     def rest(self) -> None:
         """Nothing is to be watched any more; the time is kept as long as something is due."""
-        self._measuring.clear()
+        self._measuring = False
         self._guarding = self._tending = False
         self._ring()
 
     def dismiss(self) -> None:
         """Ask the thread to end, for good; `stop` waits for it."""
         self._ended = True
-        self._stop.set()
+        self._stop = True
         self._ring()
 
     def end(self) -> None:
@@ -196,7 +195,7 @@ class Monitor:
         thread = self._thread
         if thread is None:
             return
-        self._stop.set()
+        self._stop = True
         self._ring()
         if thread is not threading.current_thread():
             try:
@@ -205,17 +204,17 @@ class Monitor:
                 return
         self._thread = None
         self._ring()
-        self._measuring.clear()
+        self._measuring = False
         self._guarding = self._tending = False
         if not self._ended:  # else somebody may be starting it at this very moment
-            self._stop.clear()
+            self._stop = False
         self._bell.acquire(False)
 
     def press(self) -> bool:
         """Have the thread want the GIL without pause for a moment; False if that was done already."""
-        if self._press.is_set():
+        if self._press:
             return False
-        self._press.set()
+        self._press = True
         return True
 
     def unproven(self, plan: Plan, profile: Profile) -> bool:
@@ -230,7 +229,7 @@ class Monitor:
     @property
     def pressing(self) -> bool:
         """Whether that was asked for and is not over."""
-        return self._press.is_set() and self._pressed is None
+        return self._press and self._pressed is None
 
     def seen(self) -> Seen:
         """What was measured since `measure`, without a running item."""
@@ -287,13 +286,13 @@ class Monitor:
 
         A `join` that Ctrl-C interrupts may take a thread for ended that is not (CPython before 3.13).
         """
-        return self._stop.is_set() or self._thread is not threading.current_thread()
+        return self._stop or self._thread is not threading.current_thread()
 
     def _tends(self) -> bool:
         return self._tending
 
     def _live(self) -> None:
-        if self._measuring.is_set():
+        if self._measuring:
             with fine_switching:
                 self._tending = self._measure()
         elif self._tending:
@@ -324,7 +323,7 @@ class Monitor:
     def _measure(self) -> bool:
         """Probe until told otherwise; True when the rest was taken over."""
         under_way = _UnderWay()
-        while self._measuring.is_set() and not self._over():
+        while self._measuring and not self._over():
             whole = self._probe.look()
             self._tick_if_due()
             if not whole:
@@ -346,7 +345,7 @@ class Monitor:
             seen = self._seen_of(under_way, waiting)
             with quick_switching:
                 if self._early(seen):
-                    self._measuring.clear()
+                    self._measuring = False
                     return True
         return False
 
@@ -389,12 +388,12 @@ class Monitor:
         """Look up now and then; a block that takes far too long is measured."""
         self._wait(GUARD_S)
         block = self._block
-        if block is None or self._measuring.is_set() or self._stop.is_set() or not self._guarding:
+        if block is None or self._measuring or self._stop or not self._guarding:
             return
         if time.perf_counter() - block.began > max(GUARD_S, 10 * self.expected_s):
             self._baseline()
             self._guarding = False
-            self._measuring.set()
+            self._measuring = True
 
 
 class _UnderWay:

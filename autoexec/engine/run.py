@@ -152,6 +152,7 @@ class Run:
         patient: whether closing waits for running items.
         sink: where results pass on their way to the consumer.
         state: what the run is doing.
+        let_go: whether it has ended, and everything was let go.
     """
 
     def __init__(
@@ -215,7 +216,7 @@ class Run:
         self._marked = math.inf  # since when it has been the same
         self._in_main = threading.current_thread() is threading.main_thread()
         self._deadline = None if options.timeout is None else clock() + options.timeout
-        self._interrupted = self._ended = self._cut_short = self._let_go = False
+        self._interrupted = self._ended = self._cut_short = self.let_go = False
         self._generation = generation()
         _live.add(ref(self, _live.discard))
         if options.buffersize is not None:
@@ -914,7 +915,7 @@ class Run:
 
     def abandon(self) -> None:
         """Nobody holds the results any more: nothing more begins. From a finalizer: nothing is waited for."""
-        if not self._let_go:
+        if not self.let_go:
             self.close(wait=False)
 
     def close(self, *, wait: bool = True) -> None:
@@ -953,7 +954,7 @@ class Run:
             raise
 
     def _finish(self, *, early: bool, wait: bool) -> None:
-        if self.elsewhere or (self._let_go and _exiting):
+        if self.elsewhere or (self.let_go and _exiting):
             return
         first, self._ended = not self._ended, True
         self._cut_short = self._cut_short or early
@@ -981,7 +982,7 @@ class Run:
                     pass
             self._keep.close()
         self.sink.close()
-        self._let_go = True
+        self.let_go = True
 
     def _finish_elsewhere(self) -> None:
         """The rest of the end, in a thread of its own; at interpreter shutdown there is none to be had."""

@@ -163,7 +163,7 @@ class Counted(Partner):
     def leave(self, loop: asyncio.AbstractEventLoop) -> None:
         """End it in a loop that the test runs."""
         self.backend.close(wait=False)
-        loop.run_until_complete(_until(self.backend._gone.is_set))
+        loop.run_until_complete(_until(lambda: self.backend._gone.is_set))
         self.kill()
 
 
@@ -367,7 +367,7 @@ def test_an_eager_call_is_cancelled_like_any_other(own_loop: asyncio.AbstractEve
     own_loop.run_until_complete(_until(lambda: len(gate.begun) == 2))
     made.scheduler.close()
     made.backend.close(wait=False, kill=True)
-    own_loop.run_until_complete(_until(made.backend._gone.is_set))
+    own_loop.run_until_complete(_until(lambda: made.backend._gone.is_set))
     assert gate.begun == [0, 1] and made.balanced() and made.counting.back == {0: 1, 1: 1}
     made.kill()
 

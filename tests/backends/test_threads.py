@@ -322,3 +322,30 @@ def test_a_fault_in_a_thread_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> No
     made.backend.close()
     assert ours() == []
     made.kill()
+
+
+class ClosingMeanwhile:
+    """A scheduler that is closed just after it has given out a task."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler = scheduler
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scheduler, name)
+
+    def next(self, slot: Any, timeout: float | None = None) -> Any:
+        task = self._scheduler.next(slot, timeout)
+        self._scheduler.close()
+        return task
+
+
+def test_what_was_given_out_just_before_the_end_does_not_begin() -> None:
+    """Its thread had not come to it yet: it comes back as never begun, and the sum is right."""
+    called: list[int] = []
+    made = Partner(
+        lambda scheduler, track: ThreadBackend(ClosingMeanwhile(scheduler), 1), Plan("threads"), called.append
+    )
+    made.submit([1])
+    made.finish()
+    assert called == [] and made.scheduler.ledger()["withdrawn"] == 1
+    assert ours() == []
