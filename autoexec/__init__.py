@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .executor import Executor
     from .options import Options
     from .records import Forecast, Hazard, Machine, Plan, Profile, WorkKind
+    from .registry import BackendInfo, Costs, register_backend
     from .resources import PerWorker, per_worker
     from .results import Results
     from .statistics import Failures, HostStats, Stats
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncResults",
     "AutoexecError",
+    "BackendInfo",
     "BrokenWorker",
+    "Costs",
     "Executor",
     "Failures",
     "Forecast",
@@ -62,6 +65,7 @@ __all__ = [
     "parallel",
     "per_worker",
     "profile",
+    "register_backend",
     "shutdown",
     "starmap",
 ]
@@ -93,6 +97,7 @@ _HOME = {
         "Profile",
         "WorkKind",
     ),
+    "registry": ("BackendInfo", "Costs", "register_backend"),
     "resources": ("PerWorker", "per_worker"),
     "results": ("Results",),
     "statistics": ("Failures", "HostStats", "Stats"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 
 from . import options as _options
+from . import registry
 from .checks import is_async
 from .errors import OptionError, shown
 from .introspect import loaded, static_attribute
@@ -202,7 +203,9 @@ def check_function(func: object, options: Options | None = None) -> None:
         raise OptionError(
             f"the function must be callable, not {shown(func)}; the function comes first, the items after it"
         )
-    if is_async(func) and options is not None and options.backend != "auto":
+    if options is not None and options.named is not None:
+        registry.check(options.named, func)
+    if is_async(func) and options is not None and not options.free:
         raise OptionError(f"{shown(func)} is async: its calls run in an event loop; leave backend= out")
 
 

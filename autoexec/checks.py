@@ -7,16 +7,16 @@ import operator
 import os
 from collections.abc import Callable
 
-from .errors import MissingExtra, OptionError, shown
+from .errors import OptionError, shown
 from .introspect import CO_ASYNC_GENERATOR, CO_COROUTINE, flags, isa, static_attribute
+from .registry import AUTO, find, names, need
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["BACKENDS", "CHECKS", "check_retry_on", "from_n_jobs", "is_async", "need"]
+__all__ = ["CHECKS", "check_retry_on", "from_n_jobs", "is_async"]
 
-BACKENDS = ("auto", "serial", "threads", "processes", "joblib")
 MANY = (1 << 31) - 1  # more workers, or items, than anybody has: beyond it only arithmetic fails
 FOREVER_S = 1e9  # 30 years; the waits of the standard library end at some 300
 ON_ERROR = ("raise", "return", "skip")
@@ -91,19 +91,12 @@ def _share(name: str, value: object) -> float:
 
 def _backend(_: str, value: object) -> object:
     if isinstance(value, str):
-        if value not in BACKENDS:
-            raise OptionError(
-                f"unknown backend {shown(value)}; choose from {', '.join(BACKENDS)}, or pass a "
-                "concurrent.futures.Executor"
-            )
-        if value == "joblib":
-            need("joblib", "backend='joblib'", "joblib")
-        return value
+        return value if value == AUTO else find(value).name
     from concurrent.futures import Executor
 
     if not isinstance(value, Executor):
         raise OptionError(
-            f"backend must be one of {', '.join(BACKENDS)} or a concurrent.futures.Executor, "
+            f"backend must be one of {', '.join(names())} or a concurrent.futures.Executor, "
             f"not {shown(value)}"
         )
     return value
@@ -219,22 +212,6 @@ def is_async(func: Any) -> bool:
             f"{shown(func)} is an async generator function; call one that returns its result instead"
         )
     return bool(found & CO_COROUTINE)
-
-
-def need(package: str, wish: str, extra: str) -> None:
-    """Refuse a wish whose package is not installed.
-
-    Raises:
-        MissingExtra: naming the extra that brings it.
-    """
-    from importlib.util import find_spec
-
-    try:
-        found = find_spec(package) is not None
-    except ValueError:  # something stands in for it that nobody has imported
-        found = True
-    if not found:
-        raise MissingExtra(f"{wish} needs {package}: pip install 'autoexec-futures[{extra}]'")
 
 
 # Option -> what its values are checked with; None always stands for "not given".

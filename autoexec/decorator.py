@@ -15,6 +15,7 @@ from .errors import OptionError
 from .frozen import replace
 from .introspect import importable, named
 from .options import Options
+from .registry import AUTO
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -237,7 +238,7 @@ def _found_or_blank(place: Callable[..., Any]) -> Parallel[..., Any]:
 
 def _portable(options: Options) -> Options:
     """Without an executor of the caller's, which stays where it is."""
-    return options if isinstance(options.backend, str) else replace(options, backend="auto")
+    return options if isinstance(options.backend, str) else replace(options, backend=AUTO)
 
 
 @overload

@@ -11,10 +11,12 @@ import sys
 from functools import partial
 from types import (
     BuiltinFunctionType,
+    CodeType,
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
     MethodType,
+    ModuleType,
     WrapperDescriptorType,
 )
 
@@ -33,6 +35,7 @@ __all__ = [
     "importable",
     "isa",
     "loaded",
+    "modules_of",
     "name_of",
     "named",
     "static_attribute",
@@ -139,6 +142,66 @@ def importable(obj: object) -> bool:
     (True, False)
     """
     return static_attribute(obj, "__module__") not in MAIN and named(obj)
+
+
+def modules_of(func: object) -> tuple[str, ...]:
+    """The modules that a function needs where it is sent, as far as its code says: what it and the functions
+    of its own module name, and what they import.
+
+    >>> def area(r): import cmath; return cmath.pi * r * r
+    >>> modules_of(area), modules_of(len)
+    (('cmath',), ('builtins',))
+    """
+    found: dict[str, None] = {}
+    _collect_modules(func, found, set())
+    return tuple(found)
+
+
+def _collect_modules(obj: Any, found: dict[str, None], seen: set[int]) -> None:
+    obj = bare(obj)
+    while isa(obj, (partial, MethodType)):
+        obj = static_attribute(obj, "func") if isa(obj, partial) else obj.__func__
+    home = static_attribute(obj, "__module__")
+    if isa(obj, ModuleType):
+        home = obj.__name__
+    if isa(home, str) and home not in MAIN:
+        found.setdefault(home)
+    if not isa(obj, FunctionType) or id(obj) in seen:
+        return
+    seen.add(id(obj))
+    for code in _codes(obj.__code__):
+        found.update(dict.fromkeys(_imported(code)))
+        for value in _held(obj, code):
+            if isa(value, (ModuleType, FunctionType, type)):
+                _collect_modules(value, found, seen)
+
+
+def _held(func: FunctionType, code: CodeType) -> Iterable[Any]:
+    """Globals that some code names, and what a function has captured."""
+    yield from (func.__globals__.get(name) for name in code.co_names)
+    for cell in func.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # it is empty
+            continue
+
+
+def _codes(code: CodeType) -> Iterable[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isa(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _imported(code: CodeType) -> list[str]:
+    """What the imports of some code name."""
+    import dis
+
+    return [
+        str(step.argval)
+        for step in dis.get_instructions(code)
+        if step.opname == "IMPORT_NAME" and step.argval
+    ]
 
 
 # Coroutines -------------------------------------------------------------------------------------------------

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .checks import BACKENDS, CHECKS, from_n_jobs
+from .checks import CHECKS, from_n_jobs
 from .errors import OptionError
+from .registry import AUTO, row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from typing import Any, Literal, TypedDict
 
     from tenacity import BaseRetrying
+
+    from .registry import BackendInfo
 
     RetryOn = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 else:
     from .frozen import dataclass
 
-__all__ = ["BACKENDS", "Options", "resolve"]
+__all__ = ["Options", "resolve"]
 
 MOST_PROCESSES = 10_000  # more than any machine has cores
 
@@ -68,7 +71,8 @@ class Options:
             in its place: a call of an async function is cancelled, a worker process is killed and replaced. A
             thread cannot be killed: its call is given up, and another thread takes its place. No item runs in
             the caller's own thread with this option.
-        backend: "auto", "serial", "threads", "processes", "joblib", or any `concurrent.futures.Executor`.
+        backend: "auto", "serial", "threads", "processes", "joblib", "interpreters", one that was registered,
+            or any `concurrent.futures.Executor`.
         ordered: False delivers results as they complete.
         progress: True shows a progress bar on standard error (needs tqdm, the extra `progress`).
         rate: calls per time that may begin, such as "10/s", "100/min", "1000/h" or a number per second,
@@ -104,7 +108,7 @@ class Options:
     buffersize: int | None = None
     timeout: float | None = None
     item_timeout: float | None = None
-    backend: str | Executor = "auto"
+    backend: str | Executor = AUTO
     ordered: bool = True
     progress: bool = False
     rate: str | float | None = None
@@ -126,6 +130,21 @@ class Options:
     def attended(self) -> bool:
         """Whether single calls need attention: limits, retries, a journal, errors that do not end the run."""
         return bool(self.rate or self.per or self.retries or self.journal or self.on_error != "raise")
+
+    @property
+    def free(self) -> bool:
+        """Whether autoexec chooses the backend."""
+        return self.backend == AUTO
+
+    @property
+    def named(self) -> BackendInfo | None:
+        """The row of the backend that the caller has named, if it is one of ours."""
+        return row(self.backend) if isinstance(self.backend, str) and not self.free else None
+
+    @property
+    def may_fork(self) -> bool:
+        """Whether the caller leaves it open to fork workers."""
+        return self.named is None or self.named.forks
 
     @property
     def in_process(self) -> str:
@@ -177,7 +196,8 @@ def resolve(wishes: Wishes, base: Options | None = None, *, cores: Callable[[], 
 
 def _check_together(options: Options) -> None:
     """Refuse what each could be meant alone, but not together."""
-    if options.backend in ("processes", "joblib") and (options.max_workers or 1) > MOST_PROCESSES:
+    named = options.named
+    if named is not None and named.own_gil and (options.max_workers or 1) > MOST_PROCESSES:
         raise OptionError(
             f"max_workers must be at most {MOST_PROCESSES} with backend={options.backend!r}, "
             f"not {options.max_workers}: each is a process"
@@ -189,15 +209,16 @@ def _check_together(options: Options) -> None:
     if options.size is not None and options.buffersize is not None:
         raise OptionError("size= collects the input, to begin with the heavy items: leave buffersize= out")
     if options.in_process:
-        _check_backend(options.in_process, options, "in threads and with async functions", ("threads",))
+        good = named is None or named.paces
+        _check_backend(options.in_process, options, "in threads and with async functions", good)
     if options.item_timeout is not None:
         where = "in threads, in processes and with async functions"
-        _check_backend("item_timeout", options, where, ("threads", "processes"))
+        _check_backend("item_timeout", options, where, named is None or named.gives_up)
 
 
-def _check_backend(name: str, options: Options, where: str, good: tuple[str, ...]) -> None:
+def _check_backend(name: str, options: Options, where: str, good: bool) -> None:
     """Refuse an option that would mean nothing where the caller wants the calls to run."""
     backend = options.backend
-    if backend not in ("auto", *good):
+    if not (good and isinstance(backend, str)):
         shown = repr(backend) if isinstance(backend, str) else type(backend).__name__
         raise OptionError(f"{name}= works {where}, not with backend={shown}")

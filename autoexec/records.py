@@ -1,11 +1,13 @@
 """The values that travel between the floors: frozen, small, made for reading.
 
-They import nothing of ours. Seconds are floats, sizes are bytes, shares run from 0 to 1.
+Seconds are floats, sizes are bytes, shares run from 0 to 1.
 """
 
 from __future__ import annotations
 
 from enum import Enum
+
+from .registry import SERIAL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def spell_way(backend: str, workers: int, threads: int = 1, most: str = "") -> s
     ('processes × 2 × 8 threads', 'threads × up to 16', 'serial')
     """
     inside = f" × {threads} threads" if threads > 1 else ""
-    return backend if backend == "serial" else f"{backend} × {most}{workers}{inside}"
+    return backend if backend == SERIAL else f"{backend} × {most}{workers}{inside}"
 
 
 class WorkKind(Enum):
@@ -267,7 +269,7 @@ class Forecast:
     """One way to run the rest, and how long it should take.
 
     Attributes:
-        backend: "serial", "threads", "processes" or "joblib".
+        backend: the name of one of the registry's rows.
         max_workers: workers it would use.
         chunksize: items per task.
         seconds: predicted seconds for the rest (for 100,000 items when their number is unknown).
@@ -293,7 +295,7 @@ class Plan:
     """How the rest will be run, and why.
 
     Attributes:
-        backend: "serial", "threads", "processes", "joblib" or the class name of the caller's own executor.
+        backend: the name of one of the registry's rows, or the class name of the caller's own executor.
         max_workers: threads or processes at most.
         chunksize: items per task at the start (it follows the measured item time unless given).
         native_threads: cores that each worker may keep busy, its native libraries included, or None to leave

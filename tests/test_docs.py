@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from autoexec import registry
 from autoexec.decide import classify
 from autoexec.engine import monitor, pool, run
+from autoexec.records import Calibration
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -43,6 +45,20 @@ def test_the_states_of_a_run_are_on_the_page() -> None:
         for following, when in follow.items()
     ]
     assert [line for line in drawn if line] == rows
+
+
+def test_the_rows_of_backends_are_on_the_page() -> None:
+    """The page on backends prints the registry."""
+    page = (DOCS / "backends.md").read_text()
+    drawn = page.partition("<!-- rows:")[2].partition("<!-- end of rows -->")[0].splitlines()[3:]
+    weighed = {"serial", "threads", "processes", *dict(registry.weighed(Calibration()))}
+    rows = []
+    for name in ("serial", "threads", "processes", "joblib", "interpreters"):
+        info = registry.row(name)
+        facts = (info.in_process, info.own_gil, info.gives_up, info.paces, name in weighed)
+        needs = f"the extra `{info.extra}`" if info.extra else info.needs
+        rows.append(" | ".join((f"| `{name}`", *("yes" if fact else "no" for fact in facts), f"{needs} |")))
+    assert [line for line in drawn if line] == [row.replace("|  |", "| |") for row in rows]
 
 
 def test_the_parts_of_the_scheduler_are_on_the_page_in_their_order() -> None:

@@ -67,6 +67,7 @@ def test_example(name):
 PAGES = {
     "README.md": ["for-code-that-expects-one", "Small files, part 1", "it held item 42 (42)"],
     "docs/io.md": ["note 19", "/status/404 404", "0 retries, 0 refusals"],
+    "docs/backends.md": ["['A', 'B']"],
     "docs/processes.md": ["62 MB of results", "it held item 13 (13)", "result['source'] (sqlite3"],
 }
 

@@ -31,6 +31,7 @@ ROOMS = {
     "journal": 2,
     "engine": 3,
     "results": 4,
+    "testing": 4,
     "api": 5,
     "doors": 6,
 }
@@ -44,6 +45,7 @@ SHARED = {
     "insides": "ground",
     "introspect": "ground",
     "records": "ground",
+    "registry": "ground",
     "resident": "ground",
     "async_results": "results",
     "checks": "options",
@@ -177,8 +179,8 @@ PLANNER = "autoexec.decide.planner"
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        (PLANNER, "from ..backends import registry"),
-        (PLANNER, "from ..backends.registry import open_backend"),
+        (PLANNER, "from ..backends import inline"),
+        (PLANNER, "from ..backends.threads import open_backend"),
         (PLANNER, "from autoexec.backends import threads"),
         (PLANNER, "import autoexec.backends.threads"),
         (PLANNER, "from .. import backends"),
@@ -215,7 +217,7 @@ def test_a_wrong_import_is_found(name: str, source: str) -> None:
         (PLANNER, "from .. import errors, role"),
         (PLANNER, "import math, autoexec.records"),
         (PLANNER, '"""\n>>> import autoexec\n"""'),
-        ("autoexec.engine.planning", "from ..backends import registry\nfrom ..decide import costs"),
+        ("autoexec.engine.planning", "from ..backends import inline\nfrom ..decide import costs"),
         ("autoexec.api", "from .engine.run import Run\nfrom .results import Results"),
         ("autoexec.decorator", "from . import api\nfrom .executor import Executor"),
         ("autoexec.demo.run", "import autoexec"),

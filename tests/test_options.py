@@ -6,6 +6,7 @@ import concurrent.futures
 import dataclasses
 import inspect
 import math
+import sys
 from decimal import Decimal
 from fractions import Fraction
 from importlib import util
@@ -18,7 +19,8 @@ import pytest
 import autoexec
 from autoexec import api
 from autoexec.errors import MissingExtra, OptionError
-from autoexec.options import BACKENDS, Options, resolve
+from autoexec.options import Options, resolve
+from autoexec.registry import names, refusal, row
 
 if TYPE_CHECKING:
     from autoexec.options import Wishes
@@ -221,11 +223,15 @@ def test_n_jobs_and_max_workers_at_once() -> None:
         resolve({"n_jobs": 2, "max_workers": 2})
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("name", names())
 def test_named_backends(name: str) -> None:
     """Each name is taken as it is."""
     if name == "joblib" and util.find_spec("joblib") is None:
         pytest.skip("joblib is not installed")
+    if words := refusal(row(name), None):
+        with pytest.raises(OptionError, match=words):
+            resolve({"backend": name})
+        return
     assert resolve({"backend": name}).backend == name
 
 
@@ -244,7 +250,7 @@ def test_unknown_backends(value: Any) -> None:
     """A wrong name, a class instead of an instance, anything else: the error lists what there is."""
     with pytest.raises(OptionError) as caught:
         resolve({"backend": value})
-    for name in BACKENDS:
+    for name in names():
         assert name in str(caught.value)
 
 
@@ -259,8 +265,7 @@ PACKAGES: list[tuple[Any, str]] = [
 @pytest.mark.parametrize(("wishes", "package"), PACKAGES, ids=str)
 def test_missing_packages(wishes: Wishes, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An option that needs a package that is not there fails at once and says what to install."""
-    real = util.find_spec
-    monkeypatch.setattr(util, "find_spec", lambda name, *more: None if name == package else real(name, *more))
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=r"pip install 'autoexec-futures\[\w+\]'") as caught:
         resolve(wishes)
     assert package in str(caught.value)

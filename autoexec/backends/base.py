@@ -67,9 +67,15 @@ class Tasks(Protocol):
 
 
 class Backend(Protocol):
-    """Workers that ask for tasks. It keeps no queue: what waits, waits in the scheduler alone."""
+    """Workers that ask for tasks. It keeps no queue: what waits, waits in the scheduler alone.
+
+    Attributes:
+        name: for notes and plans.
+        starting: whether no worker has finished anything yet, and some have to be started first.
+    """
 
     name: str
+    starting: bool
 
     def start(self, slot: Any) -> None:
         """Have a worker for a slot, whose first answer is there already; for elastic tracks.

@@ -6,15 +6,18 @@ from collections.abc import Callable, Sequence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextvars import Context
     from dataclasses import dataclass
     from typing import Any
 
+    from ..records import Plan
     from ..worker.invoke import CallSpec
+    from .base import Slot, Tasks
     from .parcels import Parcel
 else:
     from ..frozen import dataclass
 
-__all__ = ["Conduct", "Setting", "Terms"]
+__all__ = ["Conduct", "Opening", "Setting", "Terms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +93,25 @@ class Setting:
     conduct: Conduct = Conduct()
     loop: Any = None
     blocked: Callable[[Any, float], None] = lambda task, seconds: None
+
+    @property
+    def context(self) -> Context | None:
+        """The caller's context variables, if they hold for all tasks."""
+        return self.spec.context if self.spec is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """All that a backend is opened with; `BackendInfo.open` gets it.
+
+    Attributes:
+        plan: what it is to carry out.
+        tasks: the scheduler.
+        add: makes a slot, for backends that are not elastic.
+        setting: what it is for.
+    """
+
+    plan: Plan
+    tasks: Tasks
+    add: Callable[[], Slot]
+    setting: Setting

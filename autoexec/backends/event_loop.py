@@ -17,6 +17,7 @@ from functools import partial
 from ..errors import BrokenWorker
 from ..introspect import static_attribute
 from ..own_thread import Latch, OwnThread
+from ..registry import ASYNCIO
 from ..resources import Scope, current, note_closing
 from ..worker.context import prepare
 from ..worker.invoke import Error, Task, TaskResult, run_async
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .base import Slot, Tasks
+    from .conduct import Opening
 
-__all__ = ["EventLoopBackend"]
+__all__ = ["EventLoopBackend", "open_backend"]
 
 BLOCKED_S = 0.05  # a step this long is noticed: at 20 steps per second nothing else in the loop moves
 LOOK_S = 1.0  # between two looks whether the caller's own loop was closed under the tasks
@@ -35,6 +37,17 @@ WHERE = "the event loop"
 
 # A loop holds its tasks weakly; those of results that nobody holds must live until they are cancelled.
 _running: set[asyncio.Task[None]] = set()
+
+
+def open_backend(opening: Opening) -> EventLoopBackend:
+    """The backend of a plan; see `BackendInfo.open`."""
+    return EventLoopBackend(
+        opening.tasks,
+        opening.plan.max_workers,
+        loop=opening.setting.loop,
+        blocked=opening.setting.blocked,
+        context=opening.setting.context,
+    )
 
 
 class EventLoopBackend:
@@ -48,7 +61,8 @@ class EventLoopBackend:
         context: the caller's context variables; each call runs in a copy of it.
     """
 
-    name = "asyncio"
+    name = ASYNCIO
+    starting = False
 
     def __init__(
         self,

@@ -27,8 +27,45 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .base import Slot, Tasks
+    from .conduct import Opening
 
-__all__ = ["ExecutorBackend", "capacity", "in_this_process", "loky_executor"]
+__all__ = [
+    "ExecutorBackend",
+    "capacity",
+    "in_this_process",
+    "loky_executor",
+    "open_loky",
+    "open_standard",
+    "open_theirs",
+]
+
+
+def open_theirs(opening: Opening) -> ExecutorBackend:
+    """The backend of an executor of the caller's own; see `BackendInfo.open`."""
+    executor = opening.setting.executor
+    serialise = None if in_this_process(executor) else opening.setting.serialise
+    return ExecutorBackend(opening.tasks, executor, serialise=serialise)
+
+
+def open_loky(opening: Opening) -> ExecutorBackend:
+    """The backend of joblib's workers; see `BackendInfo.open`."""
+
+    def renew() -> Executor:
+        return loky_executor(opening.plan.max_workers, opening.plan.native_threads)
+
+    return ExecutorBackend(
+        opening.tasks, renew(), serialise=opening.setting.serialise, renew=renew, name=opening.plan.backend
+    )
+
+
+def open_standard(opening: Opening) -> ExecutorBackend:
+    """The backend of the standard library's worker processes; see `BackendInfo.open`."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    pool = ProcessPoolExecutor(opening.plan.max_workers)
+    return ExecutorBackend(
+        opening.tasks, pool, serialise=opening.setting.serialise, owned=True, name=opening.plan.backend
+    )
 
 
 def loky_executor(max_workers: int, cores: int | None = None) -> Executor:
@@ -75,6 +112,8 @@ class ExecutorBackend:
         renew: makes another one when this one is broken; it is then owned, too.
         name: for notes and plans.
     """
+
+    starting = False
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from ..registry import SERIAL
 from ..resources import busy_here
 from ..worker.context import changed, prepare, prepared
 from ..worker.invoke import Apart, CallSpec, Error, Task, TaskResult, is_clean, run_items
@@ -86,7 +87,8 @@ class InlineBackend:
         lock: held while something is taken away from a block.
     """
 
-    name = "serial"
+    name = SERIAL
+    starting = False
 
     def __init__(self, spec: CallSpec) -> None:
         self._spec = spec

@@ -16,12 +16,13 @@ from collections.abc import Sequence
 
 from ..errors import WorkerDied
 from ..own_thread import OwnThread
+from ..registry import PROCESSES
 from ..resident import resident_of
 from ..worker.context import carried
 from ..worker.invoke import Task
 from ..worker.remote_errors import with_traceback
 from . import deaths
-from .conduct import Setting
+from .conduct import Opening, Setting
 from .courier import Courier
 from .functions import Functions
 from .parcels import Parcel, by_value, pack
@@ -38,9 +39,14 @@ if TYPE_CHECKING:
 
     from .base import Slot, Tasks
 
-__all__ = ["ProcessBackend"]
+__all__ = ["ProcessBackend", "open_backend"]
 
 WORTH_BYTES = 16 << 20  # of memory, below which a worker's growth may be pages of its libraries
+
+
+def open_backend(opening: Opening) -> ProcessBackend:
+    """The backend of a plan; see `BackendInfo.open`."""
+    return ProcessBackend(opening.tasks, opening.plan.max_workers, opening.add, opening.setting)
 
 
 class ProcessBackend:
@@ -63,7 +69,7 @@ class ProcessBackend:
         functions: what workers are sent.
     """
 
-    name = "processes"
+    name = PROCESSES
 
     def __init__(self, tasks: Tasks, max_workers: int, add: Callable[[], Slot], setting: Setting) -> None:
         self.tasks, self._add = tasks, add

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from ..own_thread import OwnThread
+from ..registry import THREADS
 from ..resources import Crew, Scope, current
 from ..worker.invoke import Task, TaskResult, run_task, serving
 from .native import limited
@@ -19,8 +20,19 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .base import Slot, Tasks
+    from .conduct import Opening
 
-__all__ = ["ThreadBackend"]
+__all__ = ["ThreadBackend", "open_backend"]
+
+
+def open_backend(opening: Opening) -> ThreadBackend:
+    """The backend of a plan; see `BackendInfo.open`."""
+    return ThreadBackend(
+        opening.tasks,
+        opening.plan.max_workers,
+        context=opening.setting.context,
+        native_threads=opening.plan.native_threads,
+    )
 
 
 class ThreadBackend:
@@ -33,7 +45,8 @@ class ThreadBackend:
         native_threads: threads for the native libraries of this process meanwhile, or None.
     """
 
-    name = "threads"
+    name = THREADS
+    starting = False
 
     def __init__(
         self,

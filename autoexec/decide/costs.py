@@ -20,8 +20,9 @@ from __future__ import annotations
 import math
 
 from ..records import Calibration, Forecast, Machine, Profile, WorkKind
+from ..registry import PROCESSES, SERIAL, THREADS, Costs, row
 from . import sizing
-from .starting import Pool, joblib_pool, process_pool, thread_pool
+from .starting import process_costs, thread_costs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Settings:
         fork: whether workers can be forked here and now; spawning is slower.
         warm: whether worker processes of an earlier call are there.
         inherited: whether forked workers see the input already, so that only results cross.
-        joblib: whether joblib is installed.
+        others: what else may be weighed: backends whose items run elsewhere, each with what it costs.
         mixed: whether worker processes may have several threads.
     """
 
@@ -55,7 +56,7 @@ class Settings:
     fork: bool = True
     warm: bool = False
     inherited: bool = False
-    joblib: bool = False
+    others: tuple[tuple[str, Costs], ...] = ()
     mixed: bool = True
 
 
@@ -115,27 +116,27 @@ def forecasts(
         settings: what is settled already.
     """
     case = _Case(profile, machine, calibration, settings or Settings())
-    pool = process_pool(calibration, fork=case.settings.fork, warm=case.settings.warm)
-    ways = [Forecast("serial", 1, 1, case.items * profile.wall_s), _threads(case), _processes(case, pool)]
-    mixed = _processes_of_threads(case, pool)
+    own = process_costs(calibration, fork=case.settings.fork, warm=case.settings.warm)
+    ways = [Forecast(SERIAL, 1, 1, case.items * profile.wall_s), _threads(case)]
+    ways.append(_elsewhere(case, PROCESSES, own))
+    mixed = _processes_of_threads(case, own)
     if mixed is not None:
         ways.append(mixed)
-    if case.settings.joblib:
-        ways.append(_processes(case, joblib_pool(calibration)))
+    ways += [_elsewhere(case, name, costs) for name, costs in case.settings.others]
     return tuple(ways)
 
 
 def _threads(case: _Case) -> Forecast:
-    profile, pool = case.profile, thread_pool(case.calibration)
+    profile, costs = case.profile, thread_costs(case.calibration)
     workers = case.settings.max_workers or _thread_count(case)
-    chunk = case.chunk(workers, pool.task_s)
-    task = pool.task_s / chunk
+    chunk = case.chunk(workers, costs.task_s)
+    task = costs.task_s / chunk
     others = min(
         _rate(1, profile.held_s + task if case.machine.gil else 0.0),
         _rate(case.cores, profile.cpu_s + case.outside_s + task),
     )
     seconds = case.seconds(workers, chunk, profile.wall_s + task, others)
-    return Forecast("threads", workers, chunk, seconds + pool.starting_s(workers))
+    return Forecast(THREADS, workers, chunk, seconds + costs.starting_s(workers))
 
 
 def _thread_count(case: _Case) -> int:
@@ -145,14 +146,14 @@ def _thread_count(case: _Case) -> int:
     return sizing.io_workers(machine, profile, profile.remaining)
 
 
-def _processes(case: _Case, pool: Pool) -> Forecast:
+def _elsewhere(case: _Case, name: str, costs: Costs) -> Forecast:
     profile = case.profile
     workers = case.settings.max_workers or sizing.process_workers(case.machine, profile, profile.remaining)
-    chunk = case.chunk(workers, pool.task_s)
-    return Forecast(pool.backend, workers, chunk, _across(case, pool, workers, 1, chunk))
+    chunk = case.chunk(workers, costs.task_s)
+    return Forecast(name, workers, chunk, _across(case, name, costs, workers, 1, chunk))
 
 
-def _processes_of_threads(case: _Case, pool: Pool) -> Forecast | None:
+def _processes_of_threads(case: _Case, costs: Costs) -> Forecast | None:
     """The forecast where there is something to gain: a GIL that is one too few, and waiting to fill."""
     if not (case.settings.mixed and case.machine.gil and sizing.mixes(case.profile)):
         return None
@@ -161,14 +162,14 @@ def _processes_of_threads(case: _Case, pool: Pool) -> Forecast | None:
     if workers < 2 or threads < 2:
         return None
     chunk = settings.chunksize or 1
-    seconds = _across(case, pool, workers, threads, chunk)
-    return Forecast(pool.backend, workers, chunk, seconds, threads=threads)
+    seconds = _across(case, PROCESSES, costs, workers, threads, chunk)
+    return Forecast(PROCESSES, workers, chunk, seconds, threads=threads)
 
 
-def _across(case: _Case, pool: Pool, workers: int, threads: int, chunk: int) -> float:
-    """Seconds with other processes."""
-    profile, task = case.profile, pool.task_s / chunk
-    cross = _crossing_s(case, pool)
+def _across(case: _Case, name: str, costs: Costs, workers: int, threads: int, chunk: int) -> float:
+    """Seconds where items run elsewhere."""
+    profile, task = case.profile, costs.task_s / chunk
+    cross = _crossing_s(case, name)
     each = profile.cpu_s + cross + task
     others = min(
         _rate(case.cores, each + case.outside_s),
@@ -176,14 +177,14 @@ def _across(case: _Case, pool: Pool, workers: int, threads: int, chunk: int) -> 
         _rate(1, cross / 2 + task / 2),
     )
     seconds = case.seconds(workers * threads, chunk, each + profile.wait_s, others)
-    return seconds + pool.starting_s(workers)
+    return seconds + costs.starting_s(workers)
 
 
-def _crossing_s(case: _Case, pool: Pool) -> float:
+def _crossing_s(case: _Case, name: str) -> float:
     """Seconds to send one item's arguments and result, both ends together."""
     profile = case.profile
     bytes_in, bytes_out, seconds = profile.bytes_in or 0, profile.bytes_out or 0, profile.crossing_s
-    if case.settings.inherited and pool.backend == "processes":
+    if case.settings.inherited and row(name).forks:
         seconds *= bytes_out / max(1, bytes_in + bytes_out)
         bytes_in = 0
     return seconds + (bytes_in + bytes_out) * case.calibration.byte

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..frozen import replace
 from ..records import Plan, Profile, WorkKind
+from ..registry import row
 
 __all__ = ["FACTOR", "Drift"]
 
@@ -77,7 +78,7 @@ class Drift:
         return expected > 0 and not expected / FACTOR < item < expected * FACTOR
 
     def _stuck(self, busy: float, item: float, cpu: float) -> bool:
-        if self._plan.backend != "threads" or self._plan.max_workers < 2 or self._plan.adaptive:
+        if not row(self._plan.backend).in_process or self._plan.max_workers < 2 or self._plan.adaptive:
             return False  # of calls that wait, `Crowding` knows more
         # The threads were ready to run (not waiting for something else) but one core's worth ran.
         return 0.75 < busy < STUCK and self._profile.kind is not WorkKind.PYTHON and cpu > 0.001

@@ -7,6 +7,7 @@ larger than the watched ones, other programs that grow, results that wait for a 
 from __future__ import annotations
 
 from ..records import Machine, Plan, Profile
+from ..registry import row
 from . import sizing
 
 __all__ = ["AGAIN", "Admission", "cap_words", "reserve"]
@@ -28,7 +29,7 @@ def reserve(limit: int | None) -> int:
 
 def cap_words(plan: Plan, machine: Machine, profile: Profile) -> str:
     """That memory keeps a plan from having a worker process for each core, or "" if it does not."""
-    if plan.backend not in ("processes", "joblib"):
+    if not row(plan.backend).starts_processes:
         return ""
     fitting = sizing.process_workers(machine, profile, profile.remaining)
     if plan.max_workers != fitting or fitting >= sizing.cpu_workers(machine, profile.remaining):

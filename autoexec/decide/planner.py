@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..frozen import replace
 from ..records import Forecast, Hazard, Machine, Plan, Profile, WorkKind, spell
+from ..registry import SERIAL, row
 
 __all__ = ["choose", "native_budget", "refuse"]
 
@@ -29,11 +30,17 @@ def refuse(
         stays: any other reason against other processes.
     """
     crossing = next((str(h) for h in hazards), "") or stays
-    if daemon and not crossing:
-        crossing = "a daemon process or a worker must not start processes"
     threading = next((str(h) for h in hazards if not h.threads_ok), "")
-    against = {"threads": threading, "processes": crossing, "joblib": crossing}
-    return tuple(replace(f, refused=f.refused or against.get(f.backend, "")) for f in forecasts)
+    return tuple(replace(f, refused=f.refused or _against(f, threading, crossing, daemon)) for f in forecasts)
+
+
+def _against(way: Forecast, threading: str, crossing: str, daemon: bool) -> str:
+    info = row(way.backend)
+    if info.in_process:
+        return threading if info.threaded else ""
+    if daemon and not crossing and info.starts_processes:
+        return "a daemon process or a worker must not start processes"
+    return crossing
 
 
 def choose(forecasts: Sequence[Forecast], profile: Profile, hazards: Sequence[Hazard] = ()) -> Plan:
@@ -68,10 +75,9 @@ def native_budget(plan: Plan, machine: Machine, profile: Profile) -> int | None:
     when they start and divide it among their threads; for threads, whose libraries are the caller's, only
     where native threads were seen.
     """
-    if plan.backend == "serial":
+    if plan.backend == SERIAL:
         return None
-    own = plan.backend in ("processes", "joblib")
-    if not own and profile.other_threads_s < 0.02 * profile.wall_s:
+    if not row(plan.backend).starts_processes and profile.other_threads_s < 0.02 * profile.wall_s:
         return None
     return max(1, machine.usable // plan.max_workers)
 
@@ -80,7 +86,7 @@ def reason_for(best: Forecast, forecasts: Sequence[Forecast], profile: Profile) 
     """One sentence: what the work is, and what the alternative would have cost."""
     work = f"{profile.kind.value} ({profile.evidence})" if profile.evidence else profile.kind.value
     serial = forecasts[0]
-    if best.backend != "serial":
+    if best.backend != SERIAL:
         least = "at least " if profile.partial else ""  # the item that was watched had not ended yet
         text = f"{work}; {least}{spell(best.seconds)} forecast, {least}{spell(serial.seconds)} in a loop"
         faster = [f for f in forecasts[1:] if f.refused and f.seconds < MARGIN * best.seconds]

@@ -25,6 +25,7 @@ from ..measure.clocks import NativeShare, ThreadClock, age_clock, began_before, 
 from ..measure.probe import GilProbe, fine_switching, quick_switching
 from ..own_thread import OwnThread
 from ..records import WorkKind
+from ..registry import THREADS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ class Monitor:
 
         It will be while some more items run: a probe on a crowded machine finds the GIL free too often.
         """
-        if profile.kind is not WorkKind.NATIVE or plan.backend != "threads":
+        if profile.kind is not WorkKind.NATIVE or plan.backend != THREADS:
             return False
         return self._thread is not None and (self.press() or self.pressing)
 

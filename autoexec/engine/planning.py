@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from ..backends import registry
-from ..backends.conduct import Conduct, Setting, Terms
+from ..backends.conduct import Conduct, Opening, Setting, Terms
 from ..decide import costs, memory, planner, sizing
 from ..decide.classify import profile_of
 from ..errors import unpacked
@@ -15,6 +14,7 @@ from ..introspect import loaded, name_of
 from ..measure import calibration, likeness, machine, pickling
 from ..measure.weight import weight
 from ..records import Calibration, Forecast, Hazard, Machine, Plan, Profile, Sample, WorkKind
+from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, opened, row, weighed
 from .memory import Memory
 from .sampling import Sampler
 
@@ -118,12 +118,12 @@ class Planner:
         profile = self._unsampled(remaining)
         return self._with_budget(plan, profile), profile
 
-    def direct(self, remaining: int | None, backend: str = "threads") -> tuple[Plan, Profile]:
+    def direct(self, remaining: int | None, backend: str = THREADS) -> tuple[Plan, Profile]:
         """The plan for async functions, and for calls that are given up after a while: none runs here."""
-        unsafe = backend == "threads" and next((h for h in self.hazards() if not h.threads_ok), None)
+        unsafe = backend == THREADS and next((h for h in self.hazards() if not h.threads_ok), None)
         cap = 1 if unsafe else sizing.io_cap(self.machine, self._options.max_workers)
         reason = "item_timeout= keeps calls out of the caller's thread"
-        if backend == "asyncio":
+        if backend == ASYNCIO:
             reason = "an async function, whose calls share one event loop"
         plan = Plan(backend, cap, reason=f"{reason}; {unsafe}" if unsafe else reason, adaptive=True)
         return plan, self._unsampled(remaining, WorkKind.IO)
@@ -134,10 +134,10 @@ class Planner:
 
     def _choose(self, profile: Profile, sampler: Sampler, *, fork: bool, stays: str) -> Plan:
         ways = self._forecasts(profile, fork)
-        if self._options.backend == "threads" and len(ways) > 1:
+        if self._options.backend == THREADS and len(ways) > 1:
             ways = (ways[0], replace(ways[1], seconds=min(ways[1].seconds, 0.5 * ways[0].seconds - 1.0)))
         plan = planner.choose(ways, profile)
-        if plan.backend != "serial" and self._options.backend != "threads":
+        if plan.backend != SERIAL and self._options.backend != THREADS:
             hazards = self._against(sampler)
             stays = stays or self._kept_here()
             ways = planner.refuse(ways, hazards=hazards, daemon=self.machine.daemon, stays=stays)
@@ -157,7 +157,7 @@ class Planner:
 
     def _adaptive(self, plan: Plan, profile: Profile) -> Plan:
         """Calls that wait are as many at once as the other side, the GIL and the machine turn out to bear."""
-        if plan.backend != "threads" or profile.kind not in (WorkKind.IO, WorkKind.MIXED):
+        if plan.backend != THREADS or profile.kind not in (WorkKind.IO, WorkKind.MIXED):
             return plan
         return replace(
             plan, max_workers=sizing.io_cap(self.machine, self._options.max_workers), adaptive=True
@@ -165,7 +165,7 @@ class Planner:
 
     def _forecasts(self, profile: Profile, fork: bool) -> tuple[Forecast, ...]:
         if profile.remaining == 0:
-            return (Forecast("serial", 1, 1, 0.0),)
+            return (Forecast(SERIAL, 1, 1, 0.0),)
         forks = fork and self._may_fork(director=True)
         settings = costs.Settings(
             max_workers=self._options.max_workers,
@@ -174,13 +174,13 @@ class Planner:
             fork=forks,
             warm=self._sits_ready(),
             inherited=forks and self._inherited(profile) is not None,
-            joblib=registry.installed("joblib"),
+            others=weighed(self._calibration),
             mixed=self._options.item_timeout is None,  # or a worker would end that others still use
         )
         return costs.forecasts(profile, self.machine, self._calibration, settings)
 
     def _with_budget(self, plan: Plan, profile: Profile) -> Plan:
-        if self._options.backend == "threads":
+        if self._options.backend == THREADS:
             plan = replace(plan, reason="backend='threads' was asked for")
         if self._options.max_workers is None and (words := memory.cap_words(plan, self.machine, profile)):
             plan = replace(plan, reason=f"{plan.reason}; {words}")
@@ -194,7 +194,7 @@ class Planner:
 
         Among threads that compute, each of the hundred system calls of an import waits for the GIL.
         """
-        if self._options.backend == "auto" and not self.machine.daemon and self._wanted:
+        if self._options.free and not self.machine.daemon and self._wanted:
             from importlib import import_module
 
             import_module(self._wanted.pop(0), __package__)
@@ -245,7 +245,7 @@ class Planner:
         return f"{explain(value, name, EXPLAIN_S)} ({name_of(self._call)})"
 
     def _may_fork(self, *, director: bool = False) -> bool:
-        if not self.machine.can_fork or self._options.backend == "joblib":
+        if not self.machine.can_fork or not self._options.may_fork:
             return False
         from ..backends.start import may_fork
 
@@ -321,7 +321,7 @@ class Planner:
             OSError: if processes cannot be started.
             RuntimeError: if threads cannot be started.
         """
-        forks = fork and plan.backend == "processes" and self._may_fork()
+        forks = fork and row(plan.backend).forks and self._may_fork()
         setting = Setting(
             spec=self._spec,
             serialise=self._serialised,
@@ -331,11 +331,11 @@ class Planner:
             inherited=self._inherited(profile) if forks else None,
             eager=eager,
             terms=self._terms(plan),
-            conduct=self._conduct(profile) if plan.backend == "processes" else Conduct(),
+            conduct=self._conduct(profile) if plan.backend == PROCESSES else Conduct(),
             loop=loop,
             blocked=blocked,
         )
-        backend = registry.open_backend(plan, scheduler, track.add, setting)
+        backend: Backend = opened(row(plan.backend), Opening(plan, scheduler, track.add, setting))
         self._opened.append(backend)
         return backend
 
@@ -346,7 +346,7 @@ class Planner:
         self.memory = Memory(profile.memory_bytes if profile is not None else 0)
         return Conduct(
             item_timeout=self._options.item_timeout,
-            strict=self._options.backend == "processes",
+            strict=self._options.backend == PROCESSES,
             expected_s=profile.wall_s if profile is not None else 0.0,
             state=self._state(),
             keep=self._again,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from ..backends.registry import shape_of
 from ..decide import sizing
 from ..decide.drift import Drift
 from ..decide.opening import SHORT
+from ..errors import AutoexecError
 from ..frozen import replace
 from ..measure.probe import quick_switching
 from ..measure.weight import weight
 from ..records import Plan, Profile
+from ..registry import SERIAL, THREADS, row
 from .contention import Contention
 from .ramp import STEP_S, Ramp
-from .tracks import Chunks, Track, TrackState
+from .tracks import Chunks, TrackState, track_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,27 +49,18 @@ class Pool:
     def __init__(self, run: Run, plan: Plan, profile: Profile) -> None:
         options = run.options
         self.plan, self.profile, self._run = plan, profile, run
-        shape = shape_of(plan, options.backend)
+        info = row(plan.backend)
         alone = options.journal is not None or plan.threads > 1
         # In threads a task for each call costs little, and a host that refuses is left alone at once.
         long = profile.partial or profile.wall_s > ATTENDED_S
-        alone = alone or (options.attended and plan.backend == "threads" and long)
+        alone = alone or (options.attended and info.in_process and long)
         single = plan.adaptive or (alone and options.chunksize is None)
         heavy = (profile.bytes_in or 0) + (profile.bytes_out or 0)
         most = sizing.MOST if run.source.sequence is not None else PULLED
         chunks = Chunks(
             plan, options.chunksize, single=single, window=options.buffersize, bytes_each=heavy, most=most
         )
-        self.track = Track(
-            plan.backend,
-            run.scheduler.queue,
-            shape.most,
-            chunks,
-            elastic=shape.elastic,
-            threaded=shape.threaded,
-            ends_late=shape.ends_late,
-            bounded=shape.bounded,
-        )
+        self.track = track_of(plan, run.scheduler.queue, chunks, options.backend)
         self.track.note = self._note
         self.next_plan: Plan | None = None
         self.next_profile = profile
@@ -77,8 +69,8 @@ class Pool:
         self._clock = run.clock
         self._drift = Drift(plan, profile, self._clock())
         kept = options.in_process or options.item_timeout is not None
-        self._free = options.backend == "auto" and not kept  # to leave this process
-        watched = plan.adaptive and plan.backend == "threads" and run.planner.machine.gil and self._free
+        self._free = options.free and not kept  # to leave this process
+        watched = plan.adaptive and plan.backend == THREADS and run.planner.machine.gil and self._free
         self._contention = Contention(self._clock) if watched else None
         self._ramp = Ramp(self._clock)
 
@@ -102,7 +94,7 @@ class Pool:
                 loop=run.loop,
                 blocked=self._blocked,
             )
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, AutoexecError) as error:
             scheduler.not_opened(track, error)
             return False
         return True
@@ -155,7 +147,8 @@ class Pool:
     @property
     def starting(self) -> bool:
         """Whether no worker has finished anything yet, and some have to be started first."""
-        return bool(getattr(self.track.backend, "starting", False)) and not self.track.done
+        backend = self.track.backend
+        return backend is not None and backend.starting and not self.track.done
 
     # How far it is opened ---------------------------------------------------------------------------------
 
@@ -170,7 +163,7 @@ class Pool:
             self._ramp.hold(rest)
         else:
             limit = RAMP if waiting else max(1, self._run.planner.machine.usable - 1)
-            self._ramp.narrow(limit, doubles=self.plan.backend == "threads")
+            self._ramp.narrow(limit, doubles=self.plan.backend == THREADS)
         self.track.allowed = self._ramp.within(self.track.most)
 
     def open_up(self) -> None:
@@ -270,7 +263,7 @@ class Pool:
         if self.spare is not None or self.next_plan is not None:
             return
         plan = self._run.replan(profile)
-        if plan is None or plan.backend == "serial":
+        if plan is None or plan.backend == SERIAL:
             return
         spare = Pool(self._run, plan, profile)
         if spare.open(fork=False):
@@ -323,7 +316,7 @@ class Pool:
 
     def _soon_alone(self, plan: Plan, profile: Profile) -> bool:
         """Whether the threads, which keep all cores busy, end soon, and workers can be forked after that."""
-        if (self.plan.backend, plan.backend) != ("threads", "processes"):
+        if self.plan.backend != THREADS or not row(plan.backend).forks:
             return False
         planner, threads = self._run.planner, self.plan.max_workers
         after = planner.forks_after(threads + self._run.monitor.alive)

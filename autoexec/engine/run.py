@@ -29,6 +29,7 @@ from ..errors import AutoexecError
 from ..frozen import replace
 from ..own_thread import whose
 from ..records import Plan, Profile, WorkKind, spell
+from ..registry import ASYNCIO, AUTO, PROCESSES, SERIAL, THREADS, row
 from ..resources import close_here
 from ..worker.context import may_set_variables
 from ..worker.invoke import CallSpec
@@ -203,7 +204,7 @@ class Run:
             timer=self.monitor.wake_at,
         )
         self.scheduler.apart, self.monitor.whose = self._inline.apart, self.scheduler
-        self._here = Track("serial", self.scheduler.queue, 1, _no_chunks(), threaded=False)
+        self._here = Track(SERIAL, self.scheduler.queue, 1, _no_chunks(), threaded=False)
         self._here.backend = self._inline
         self._slot = self._here.add()
         self.sampler = Sampler(call)
@@ -242,14 +243,14 @@ class Run:
 
     def _begin(self) -> None:
         backend = self.options.backend
-        if backend == "serial":
-            self.plan = Plan("serial", reason="backend='serial' was asked for")
+        if backend == SERIAL:
+            self.plan = Plan(SERIAL, reason="backend='serial' was asked for")
             self.go(State.INLINE, opens=self._here)
             self._inline.sampling = True
-        elif self.is_async or (self.options.item_timeout is not None and backend != "processes"):
-            where = "asyncio" if self.is_async else "threads"
+        elif self.is_async or (self.options.item_timeout is not None and backend != PROCESSES):
+            where = ASYNCIO if self.is_async else THREADS
             self._open_pool(*self.planner.direct(self.source.remaining(), where), fork=False)
-        elif backend in ("auto", "threads"):
+        elif backend in (AUTO, THREADS):
             most = self.options.buffersize and self.options.buffersize - 1
             self._inline.apart(self.source.look_ahead, most)
             self.go(State.SAMPLING, opens=self._here)
@@ -353,7 +354,7 @@ class Run:
         elif rest is not None and rest * item < TRIFLE_S:
             self._stay("too small to gain", rest)
         elif item < CRUMB_S and seconds > CRUMBS_S:
-            if self.options.backend == "auto":
+            if self.options.free:
                 self._stay("items shorter than sending them anywhere", rest)
             else:
                 self._decide()
@@ -374,7 +375,7 @@ class Run:
                 return
             item = self.sampler.item_s
             self.profile = self.sampler.brief(rest)
-            self.plan = Plan("serial", seconds=item * (rest or 0), reason=f"{words}: {spell(item)} per item")
+            self.plan = Plan(SERIAL, seconds=item * (rest or 0), reason=f"{words}: {spell(item)} per item")
             self.go(State.INLINE)
         self._go_serial(rest)
 
@@ -393,9 +394,9 @@ class Run:
             if self.state is not State.SAMPLING:
                 return
             self.plan, self.profile = plan, profile
-            if plan.backend == "serial":
+            if plan.backend == SERIAL:
                 self.go(State.INLINE)
-        if plan.backend == "serial":
+        if plan.backend == SERIAL:
             self._go_serial(self.remaining())
         else:
             self.monitor.stop()  # a process that has threads must not fork
@@ -445,7 +446,7 @@ class Run:
                 except OSError:  # the machine cannot even be asked now: between two items it is tried again
                     return False
             spinning = profile.kind is WorkKind.PARALLEL and seen.running_s < BUDGET_S
-            if plan.backend == "serial" or spinning or self._better_forked(plan, seen):
+            if plan.backend == SERIAL or spinning or self._better_forked(plan, seen):
                 return False
             return self._take_over(plan, profile, seen)
 
@@ -457,7 +458,7 @@ class Run:
 
     def _better_forked(self, plan: Plan, seen: Seen) -> bool:
         """Whether to wait until the item has ended: then worker processes can be forked."""
-        forks = plan.backend == "processes" and self._in_main and self.options.backend == "auto"
+        forks = row(plan.backend).forks and self._in_main and self.options.free
         return forks and seen.running_s < self.planner.patience_s()
 
     def _take_over(self, plan: Plan, profile: Profile, seen: Seen) -> bool:
@@ -522,7 +523,7 @@ class Run:
 
     def _may_help(self, pool: Pool) -> bool:
         """Whether the caller's thread may run items while no worker is ready: its core has nothing to do."""
-        free = self.options.backend == "auto" and not (self.options.in_process or self.is_async)
+        free = self.options.free and not (self.options.in_process or self.is_async)
         alone = self.options.item_timeout is None and self.options.size is None
         return free and alone and pool.starting
 
@@ -534,14 +535,14 @@ class Run:
         """
         error = pool.track.error
         assert error is not None
-        named = self.options.backend not in ("auto", "threads") or self.is_async
+        named = self.options.backend not in (AUTO, THREADS) or self.is_async
         if named or self.options.item_timeout is not None:
             raise error
         self._pool = None
         if self._here.state not in (TrackState.PLANNED, TrackState.OPEN):
             self._come_back()
         words = f"stays in the caller's thread: no {pool.plan.backend} can be started here ({error})"
-        self.plan = Plan("serial", reason=words)
+        self.plan = Plan(SERIAL, reason=words)
         opens = self._here if self._here.state is TrackState.PLANNED else None
         self.go(State.INLINE, opens=opens)
         self._size, self._expected_s = 1, pool.profile.wall_s
@@ -556,7 +557,7 @@ class Run:
 
     def _come_back(self) -> None:
         """Another track for the caller's own thread: one that was drained never reopens."""
-        self._here = Track("serial", self.scheduler.queue, 1, _no_chunks(), threaded=False)
+        self._here = Track(SERIAL, self.scheduler.queue, 1, _no_chunks(), threaded=False)
         self._here.backend = self._inline
         self._slot = self._here.add()
         if not self.options.attended:
@@ -574,7 +575,7 @@ class Run:
         old = self.plan
         if old is None or plan.backend == old.backend:
             return None
-        if plan.backend == "serial" and (self._not_here or plan.seconds < 10 * TRIFLE_S):
+        if plan.backend == SERIAL and (self._not_here or plan.seconds < 10 * TRIFLE_S):
             return None  # the workers will be done before it matters
         return replace(plan, reason=f"planned again: {plan.reason}")
 
@@ -611,7 +612,7 @@ class Run:
         pool.next_plan = None
         pool.backend_close()
         profile = replace(profile, remaining=self.remaining())
-        if plan.backend == "serial":
+        if plan.backend == SERIAL:
             self.back_here(plan, profile)
             return
         spare = pool.spare
@@ -734,7 +735,7 @@ class Run:
         if self.plan is None:
             self.profile = self.sampler.brief(0)
             found = "all items were run while they were measured"
-            self.plan = Plan("serial", reason=found if self.sampler.items else "nothing was left to run")
+            self.plan = Plan(SERIAL, reason=found if self.sampler.items else "nothing was left to run")
 
     def _work(self) -> None:
         """There is nothing to hand out: run an item here, pull from the input, change the plan, or wait."""
@@ -766,7 +767,7 @@ class Run:
 
     def _waits_its_turn(self) -> bool:
         """Whether calls are held back by a rate or a pause: then the rest is for threads, which may wait."""
-        if self.sink.limits is None or self.options.backend not in ("auto", "threads"):
+        if self.sink.limits is None or self.options.backend not in (AUTO, THREADS):
             return False
         if not (self.scheduler.queue.items or self.scheduler.retries) or self.scheduler.busy:
             return False
@@ -866,7 +867,7 @@ class Run:
     def _check(self, block: Block) -> None:
         """Let the block size follow a serial run, and look closer when its items have changed."""
         item = block.wall_s / max(1, len(block.out))
-        if self.options.backend == "serial":
+        if self.options.backend == SERIAL:
             self._size = min(self._block_size(item), 4 * self._size)
             return
         if block.wall_s > TRIFLE_S and item > 10 * self._expected_s:
@@ -1015,7 +1016,7 @@ def _let_all_go() -> None:
 
 def _no_chunks() -> Chunks:
     """Tasks for the caller's own thread: as large as it says, up to the end, as it shares with nobody."""
-    return Chunks(Plan("serial"), 1, single=False, window=None)
+    return Chunks(Plan(SERIAL), 1, single=False, window=None)
 
 
 def _log() -> Logger:

@@ -20,14 +20,14 @@ from functools import partial
 from types import CodeType, FunctionType, MethodType
 
 from ..backends.inline import InlineBackend
-from ..backends.registry import shape_of
 from ..checks import is_async
 from ..decide import sizing
-from ..errors import WorkerDied
+from ..errors import AutoexecError, WorkerDied
 from ..frozen import replace
 from ..introspect import bare, isa, name_of, static_attribute
 from ..own_thread import OwnThread
 from ..records import Plan, Profile, WorkKind
+from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, row
 from ..resources import close_here
 from ..worker.invoke import CallSpec, Task, TaskResult, run_task, serving
 from . import forks
@@ -37,12 +37,13 @@ from .planning import Planner
 from .queues import TaskQueue
 from .sampling import Sampler
 from .scheduler import Scheduler
-from .tracks import Chunks, Slot, Track, TrackState
+from .tracks import Chunks, Slot, Track, TrackState, track_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..backends.base import Backend
     from ..options import Options
 
 __all__ = ["Submissions", "apply"]
@@ -193,10 +194,10 @@ class Submissions:
         backend = self.options.backend
         if is_async(about):
             task.spec = self._async_spec()
-            return self._route(self._planner.direct(None, "asyncio")[0], about)
-        if self.options.item_timeout is not None and backend != "processes":
+            return self._route(self._planner.direct(None, ASYNCIO)[0], about)
+        if self.options.item_timeout is not None and backend != PROCESSES:
             return self._route(self._planner.direct(None)[0], about)
-        if backend != "auto":
+        if not self.options.free:
             plan, _ = self._planner.forced(None)
             return self._route(plan, about)
         known = self._known(about)
@@ -246,7 +247,7 @@ class Submissions:
             self._functions = {
                 key: known for key, known in self._functions.items() if known.route is not route
             }
-        if route.plan.backend in ("threads", "serial") or self.options.backend != "auto":
+        if row(route.plan.backend).in_process or not self.options.free:
             return False
         task.group = None
         self._put(self._route(self._in_process(route.plan), apply), task)
@@ -255,7 +256,7 @@ class Submissions:
     @staticmethod
     def _in_process(plan: Plan) -> Plan:
         words = f"no {plan.backend} can be started here; {plan.reason}"
-        return replace(plan, backend="threads", reason=words)
+        return replace(plan, backend=THREADS, reason=words)
 
     def _failed(self, track: Track) -> None:
         """A route has lost all its workers, or never had any: its calls go another way."""
@@ -274,18 +275,18 @@ class Submissions:
                 task.future.set_exception(error)
 
     def _route(self, plan: Plan, func: Callable[..., Any]) -> Route:
-        if plan.backend == "serial":
-            plan = replace(plan, backend="threads", max_workers=1)
+        if plan.backend == SERIAL:
+            plan = replace(plan, backend=THREADS, max_workers=1)
         key: Hashable = plan.backend
         if plan.adaptive and self.limits is None:
             key = plan.backend, identity(func)  # what is learned of one function's other side is its own
-        elif plan.backend == "threads":
+        elif plan.backend == THREADS:
             key = plan.backend, plan.max_workers
         try:
             return self._opened(key, plan, func)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, AutoexecError) as error:
             # No new threads at interpreter shutdown: one of ours may do for all. No new processes.
-            if isinstance(error, OSError) and self.options.backend != "auto":
+            if isinstance(error, (OSError, AutoexecError)) and not self.options.free:
                 raise
             return self._opened(key, self._in_process(plan), func)
 
@@ -312,13 +313,7 @@ class Submissions:
         if plan.adaptive:
             limits = limits or Limits(self.options, gil=self._planner.machine.gil)
         queue = TaskQueue(limits)
-        shape = shape_of(plan)
-        chunks = Chunks(plan, None, single=True, window=None)
-        track = Track(
-            plan.backend, queue, shape.most, chunks,
-            elastic=shape.elastic, threaded=shape.threaded, ends_late=shape.ends_late, bounded=shape.bounded,
-        )  # fmt: skip
-        return Route(plan, queue, track)
+        return Route(plan, queue, track_of(plan, queue, Chunks(plan, None, single=True, window=None)))
 
     def _open(self, route: Route, func: Callable[..., Any]) -> None:
         """Open a route, without the lock: others go on meanwhile, a finalizer in this thread among them."""
@@ -393,7 +388,7 @@ class Submissions:
                 routes = list(self._routes.values())
             waiting = False
             for route in routes:
-                if route.queue.items and route.plan.backend == "threads" and route.plan.max_workers > 1:
+                if route.queue.items and route.plan.backend == THREADS and route.plan.max_workers > 1:
                     waiting = True
                     self._grow_if_asleep(route.track)
             if waiting:
@@ -422,13 +417,15 @@ class Submissions:
     def kill(self) -> None:
         """Cancel every call that has not begun, and end worker processes with what they run."""
         self.cancel()
-        route = self._routes.get("processes")
-        if route is None or route.track.backend is None or route.track.name != "processes":
-            return
+        for route in list(self._routes.values()):
+            if row(route.track.name).can_kill and route.track.backend is not None:
+                self._kill(route, route.track.backend)
+
+    def _kill(self, route: Route, backend: Backend) -> None:
         # First: then nobody asks couriers, whose workers are ended, what became of their tasks.
         left = self.scheduler.calls.left(route.track)
         self.scheduler.change(drains=[route.track])
-        route.track.backend.close(kill=True)
+        backend.close(kill=True)
         left += [
             task for task in self.scheduler.calls.waiting(route.queue) if self.scheduler.calls.take_back(task)
         ]
@@ -487,7 +484,7 @@ class Known:
         handed_over: whether later ones go where the plan says.
     """
 
-    name = "learning"
+    name, starting = "learning", False
 
     def __init__(self, func: Callable[..., Any], submissions: Submissions) -> None:
         self.name = name_of(func)
@@ -503,7 +500,7 @@ class Known:
         queue = TaskQueue(submissions.limits)
         track = Track("learning", queue, 1, _single(), elastic=True)
         track.backend = self
-        self.route = Route(Plan("threads"), queue, track)
+        self.route = Route(Plan(THREADS), queue, track)
 
     def open(self) -> None:
         """The thread that is watched may come."""
@@ -603,10 +600,10 @@ class Known:
             return False
         if seen is None and self.route.queue.items and monitor.unproven(plan, profile):
             return False
-        if plan.backend == "threads" or all(hazard.threads_ok for hazard in plan.hazards):
+        if plan.backend == THREADS or all(hazard.threads_ok for hazard in plan.hazards):
             # Nobody waits for an executor's call in the caller's thread: even what gains nothing has to
             # run somewhere, and calls that wait for each other must be able to.
-            plan = self._in_threads(plan, profile) if plan.backend in ("serial", "threads") else plan
+            plan = self._in_threads(plan, profile) if row(plan.backend).in_process else plan
         with self._lock:
             if self.plan is None:
                 self.plan, self.profile = plan, profile
@@ -641,26 +638,26 @@ class Known:
         machine = self.planner.machine
         if profile.kind in (WorkKind.IO, WorkKind.MIXED):
             cap = sizing.io_cap(machine, workers)
-            return replace(plan, backend="threads", max_workers=cap, adaptive=True)
+            return replace(plan, backend=THREADS, max_workers=cap, adaptive=True)
         if workers is None:
             computes = profile.kind is not WorkKind.TINY and profile.items > 1
             computes = computes and profile.wall_s > 20 * LEAST_S
             workers = sizing.cpu_workers(machine, None) if computes else POOL
-        return replace(plan, backend="threads", max_workers=workers)
+        return replace(plan, backend=THREADS, max_workers=workers)
 
     def plan_for(self, func: Callable[..., Any]) -> Plan:
         """The plan for `func`: one of the same code may hold other objects than the one that was learned."""
         plan = self.plan
         assert plan is not None
-        if plan.backend not in ("processes", "joblib") or func is self._func or _holds_nothing(func):
+        if row(plan.backend).in_process or func is self._func or _holds_nothing(func):
             return plan
         hazards = self._submissions.make_planner(func, self._submissions.options).hazards()
         if not hazards:
             return plan
         stays = replace(plan, hazards=hazards, reason=f"stays in this process: {hazards[0]}")
         if any(not hazard.threads_ok for hazard in hazards):
-            return replace(stays, backend="serial", max_workers=1)
-        return replace(stays, backend="threads")
+            return replace(stays, backend=SERIAL, max_workers=1)
+        return replace(stays, backend=THREADS)
 
 
 def identity(func: Callable[..., Any]) -> Hashable:
@@ -687,4 +684,4 @@ def _holds_nothing(func: Callable[..., Any]) -> bool:
 
 
 def _single() -> Chunks:
-    return Chunks(Plan("threads"), None, single=True, window=None)
+    return Chunks(Plan(THREADS), None, single=True, window=None)

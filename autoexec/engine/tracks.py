@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
+from ..registry import THEIRS, row
 from .queues import TaskQueue
 
 TYPE_CHECKING = False
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from ..records import Plan
     from ..worker.invoke import Task, TaskResult
 
-__all__ = ["DONE", "END", "Chunks", "End", "Naming", "Slot", "Track", "TrackState"]
+__all__ = ["DONE", "END", "Chunks", "End", "Naming", "Slot", "Track", "TrackState", "track_of"]
+
+UNTOLD = 128  # workers that somebody else's executor is taken to have, where it does not tell
 
 
 class End(Enum):
@@ -263,3 +266,29 @@ class Track:
 
     def __repr__(self) -> str:
         return f"<Track {self.name} {self.state.value}: {self.busy} of {len(self.slots)} slots busy>"
+
+
+def track_of(plan: Plan, queue: TaskQueue, chunks: Chunks, executor: object = None) -> Track:
+    """A track for the backend that a plan names.
+
+    Args:
+        plan: the plan.
+        queue: where its tasks come from.
+        chunks: how large they are.
+        executor: the caller's own, where the plan names none of ours.
+    """
+    info, workers = row(plan.backend), plan.at_once
+    if info is THEIRS:
+        from ..backends.executors import capacity
+
+        workers = capacity(executor, UNTOLD)
+    return Track(
+        plan.backend,
+        queue,
+        info.ahead * workers,
+        chunks,
+        elastic=info.elastic,
+        threaded=info.threaded,
+        ends_late=info.ends_late,
+        bounded=info.bounded,
+    )

@@ -8,10 +8,9 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from autoexec.backends.base import Backend
-from autoexec.backends.registry import shape_of
 from autoexec.engine.queues import TaskQueue
 from autoexec.engine.scheduler import Scheduler
-from autoexec.engine.tracks import Chunks, Slot, Track, TrackState
+from autoexec.engine.tracks import Chunks, Slot, Track, TrackState, track_of
 from autoexec.engine.verdict import Try
 from autoexec.records import Plan
 from autoexec.worker.invoke import CallSpec, Error, Task, TaskResult
@@ -118,11 +117,7 @@ class Partner:
         self.scheduler = Noting(queue, **options)
         self.spec: CallSpec | None = call if call is None or type(call) is CallSpec else self.spec_of(call)
         self._others: dict[int, CallSpec] = {}
-        shape = shape_of(plan)
-        self.track = Track(
-            plan.backend, queue, shape.most, Chunks(plan, 1 << 20, single=False, window=None),
-            elastic=shape.elastic, threaded=shape.threaded, ends_late=shape.ends_late, bounded=shape.bounded,
-        )  # fmt: skip
+        self.track = track_of(plan, queue, Chunks(plan, 1 << 20, single=False, window=None))
         self.track.state = TrackState.OPENING  # workers may ask as soon as they are there
         self.scheduler.change(opens=[self.track])
         self.backend: Any = make(self.scheduler, self.track)

@@ -10,8 +10,10 @@ from autoexec.decide import sizing
 from autoexec.decide.costs import UNKNOWN_N, Settings, forecasts
 from autoexec.frozen import replace
 from autoexec.records import Calibration, Forecast, Machine, Profile, WorkKind
+from autoexec.registry import weighed
 
 CALIBRATION = Calibration()
+OTHERS = weighed(CALIBRATION)  # joblib's workers
 FREE = Calibration(*[1e-9] * 7)  # pools that cost nothing
 CORES = (1, 2, 4, 16, 128)
 
@@ -44,8 +46,8 @@ def ways(
 def test_serial_comes_first() -> None:
     """From simple to complicated; joblib only where it is installed."""
     without, with_joblib = (
-        [way.backend for way in forecasts(profile(0.01), machine(), CALIBRATION, Settings(joblib=joblib))]
-        for joblib in (False, True)
+        [way.backend for way in forecasts(profile(0.01), machine(), CALIBRATION, Settings(others=others))]
+        for others in ((), OTHERS)
     )
     assert without == ["serial", "threads", "processes"]
     assert with_joblib == [*without, "joblib"]
@@ -128,10 +130,13 @@ def test_starting_costs_what_was_measured() -> None:
         ("thread_start", "threads", {}),
         ("fork_start", "processes", {"fork": True}),
         ("spawn_start", "processes", {"fork": False}),
-        ("joblib_start", "joblib", {"joblib": True}),
+        ("joblib_start", "joblib", {"others": True}),
     ):
         dear = replace(FREE, **{field: 1.0})
-        found = [ways(shown, machine(), calibration, **how)[way].seconds for calibration in (FREE, dear)]
+        found = []
+        for calibration in (FREE, dear):
+            wishes = {"others": weighed(calibration)} if "others" in how else how
+            found.append(ways(shown, machine(), calibration, **wishes)[way].seconds)
         assert found[1] - found[0] >= 0.99, field
 
 
@@ -181,7 +186,7 @@ def test_little_memory_means_few_processes() -> None:
 @pytest.mark.parametrize("shown", [profile(0.01), profile(0.0, 0.01), profile(wait=0.1)], ids=str)
 def test_max_workers_is_obeyed(cores: int, shown: Profile) -> None:
     """The caller's number is used everywhere, whatever the machine."""
-    for way in forecasts(shown, machine(cores), CALIBRATION, Settings(7, joblib=True))[1:]:
+    for way in forecasts(shown, machine(cores), CALIBRATION, Settings(7, others=OTHERS))[1:]:
         assert way.max_workers == 7
 
 
@@ -193,13 +198,13 @@ def test_more_workers_than_cores_do_not_compute_faster() -> None:
 
 def test_chunksize_is_obeyed() -> None:
     """The caller's number is used everywhere."""
-    for way in forecasts(profile(0.001), machine(), CALIBRATION, Settings(chunksize=13, joblib=True))[1:]:
+    for way in forecasts(profile(0.001), machine(), CALIBRATION, Settings(chunksize=13, others=OTHERS))[1:]:
         assert way.chunksize == 13
 
 
 def test_the_window_bounds_chunks() -> None:
     """With few items in flight, tasks are small enough to share them."""
-    for way in forecasts(profile(1e-5), machine(4), CALIBRATION, Settings(window=16, joblib=True))[1:]:
+    for way in forecasts(profile(1e-5), machine(4), CALIBRATION, Settings(window=16, others=OTHERS))[1:]:
         assert way.chunksize == 2
 
 
@@ -225,7 +230,7 @@ def test_one_task_is_not_shared_by_threads() -> None:
 def test_nothing_to_share(n: int) -> None:
     """With no item or one, no way is faster than the loop."""
     for shown in (profile(0.5, n=n), profile(0.0, 0.5, n=n), profile(wait=0.5, n=n)):
-        found = forecasts(shown, machine(16), CALIBRATION, Settings(joblib=True))
+        found = forecasts(shown, machine(16), CALIBRATION, Settings(others=OTHERS))
         assert found[0].seconds == min(way.seconds for way in found)
         assert all(way.chunksize == 1 for way in found)
 
@@ -285,7 +290,7 @@ def test_every_forecast_is_possible(
     inherited: bool,
 ) -> None:
     """No seconds below zero, no way faster than its workers, whole workers and chunks within bounds."""
-    settings = Settings(max_workers, chunksize, window, fork, inherited, joblib=True)
+    settings = Settings(max_workers, chunksize, window, fork, inherited, others=OTHERS)
     found = forecasts(shown, machine, calibration, settings)
     serial = found[0].seconds
     for way in found:
@@ -334,7 +339,7 @@ def test_fetch_and_parse_as_measured(way: str, workers: int, measured: float) ->
 
 def test_fetch_and_parse_finds_two_times_ten() -> None:
     """By itself, and it is the best of all ways."""
-    found = ways(FETCH_AND_PARSE, machine(2), CALIBRATION, joblib=True, fork=False)
+    found = ways(FETCH_AND_PARSE, machine(2), CALIBRATION, others=OTHERS, fork=False)
     assert (found["mixed"].max_workers, found["mixed"].threads, found["mixed"].chunksize) == (2, 10, 1)
     assert min(found.values(), key=lambda way: way.seconds) == found["mixed"]
     assert found["mixed"].way == "processes × 2 × 10 threads"

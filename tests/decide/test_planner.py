@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from autoexec.decide import costs, planner
 from autoexec.frozen import replace
 from autoexec.records import Calibration, Forecast, Hazard, Machine, Plan, Profile, WorkKind
+from autoexec.registry import weighed
 
 CALIBRATION = Calibration()
+OTHERS = weighed(CALIBRATION)  # joblib's workers
 CORES = (2, 4, 16, 128)
 LIST = Hazard("writes to a captured list", "results", "job.py:12", threads_ok=True)
 LOCK = Hazard("captured generator", "rows", "job.py:30", threads_ok=False)
@@ -167,9 +169,9 @@ def test_the_measured_start_decides() -> None:
 
 def test_joblib_only_where_it_is_faster() -> None:
     """Its start and its tasks cost more, so the built-in processes win, unless their figures are worse."""
-    assert decide(PYTHON, machine(), joblib=True).backend == "processes"
+    assert decide(PYTHON, machine(), others=OTHERS).backend == "processes"
     worse = replace(CALIBRATION, fork_start=3.0)
-    assert decide(PYTHON, machine(), calibration=worse, joblib=True).backend == "joblib"
+    assert decide(PYTHON, machine(), calibration=worse, others=OTHERS).backend == "joblib"
 
 
 def test_huge_pickles_keep_the_work_here() -> None:
@@ -227,7 +229,7 @@ def test_a_daemon_starts_no_processes() -> None:
 @pytest.mark.parametrize("hazard", [LIST, LOCK], ids=str)
 def test_hazards_keep_python_work_here(hazard: Hazard) -> None:
     """Nothing hazardous crosses a process border; the reason names the object and the line."""
-    plan = decide(PYTHON, machine(16), hazards=(hazard,), joblib=True)
+    plan = decide(PYTHON, machine(16), hazards=(hazard,), others=OTHERS)
     assert plan.backend == "serial"
     assert hazard.name in plan.reason
     assert hazard.where in plan.reason
@@ -282,7 +284,7 @@ def test_refusing_keeps_what_was_refused_before() -> None:
 
 def test_nothing_refused_without_a_cause() -> None:
     """Without hazards and outside a daemon all ways are open."""
-    ways = costs.forecasts(PYTHON, machine(), CALIBRATION, costs.Settings(joblib=True))
+    ways = costs.forecasts(PYTHON, machine(), CALIBRATION, costs.Settings(others=OTHERS))
     assert planner.refuse(ways) == ways
 
 
@@ -398,7 +400,7 @@ def test_never_slower_than_the_loop_by_its_own_model(
         hazards=hazards,
         max_workers=max_workers,
         fork=fork,
-        joblib=True,
+        others=OTHERS,
     )
     serial = plan.forecasts[0].seconds
     chosen = next(way for way in plan.forecasts if (way.backend, way.threads) == (plan.backend, plan.threads))

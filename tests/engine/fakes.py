@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -15,12 +14,13 @@ from autoexec.engine.run import Run
 from autoexec.engine.scheduler import Scheduler
 from autoexec.engine.sink import told
 from autoexec.engine.source import Source, open_source
-from autoexec.engine.tracks import END, Chunks, Slot, Track
+from autoexec.engine.tracks import Chunks, Track
 from autoexec.engine.window import Failed
 from autoexec.options import Options, resolve
 from autoexec.records import Machine, Plan, Profile, WorkKind
 from autoexec.results import Results
-from autoexec.worker.invoke import CallSpec, Error, Task, TaskResult, run_items
+from autoexec.testing import FakeBackend, FakeClock, made_up_machine
+from autoexec.worker.invoke import CallSpec
 
 
 class Reply:
@@ -39,30 +39,6 @@ class HTTPError(Exception):
         self.response = Reply(status, **headers)
 
 
-class FakeClock:
-    """Tells the time, and the CPU seconds of a process, that the test has set."""
-
-    def __init__(self) -> None:
-        self.now, self.cpu = 1000.0, 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def process(self) -> float:
-        """CPU seconds."""
-        return self.cpu
-
-    def go(self, seconds: float, cores: float = 0.0) -> None:
-        """Let time pass, with so many cores busy."""
-        self.now += seconds
-        self.cpu += seconds * cores
-
-
-def made_up_machine(usable: int = 2, **more: Any) -> Machine:
-    """A machine of so many cores."""
-    return Machine(usable, usable, usable, usable, **more)
-
-
 def profile_of_a(kind: WorkKind, **figures: Any) -> Profile:
     """A profile of items that take 10 ms, the way their kind does."""
     computes = kind in (WorkKind.PYTHON, WorkKind.NATIVE)
@@ -74,152 +50,9 @@ def profile_of_a(kind: WorkKind, **figures: Any) -> Profile:
     return Profile(**{**usual, **figures})
 
 
-class FakeBackend:
-    """Takes tasks, which the test ends by hand.
-
-    Args:
-        tasks: the scheduler.
-
-    Attributes:
-        refuse: what `start` raises.
-        started: slots for which a worker was to be started.
-        abandoned: tasks that were given up.
-        recalled: how often tasks were wanted back.
-        closed: the arguments of every `close`.
-        starting: whether its workers are not ready.
-        sizes: items of each task that it was given.
-    """
-
-    name = "fake"
-
-    def __init__(self, tasks: Scheduler) -> None:
-        self.tasks = tasks
-        self.refuse: Exception | None = None
-        self.started: list[Slot] = []
-        self.abandoned: list[Task] = []
-        self.recalled = 0
-        self.closed: list[dict[str, bool]] = []
-        self.starting = False
-        self.sizes: list[int] = []
-        self._out: list[tuple[Slot, Task]] = []
-        self._waiting: list[Slot] = []  # that have a gate, and have asked
-
-    # What the scheduler calls -----------------------------------------------------------------------------
-
-    def start(self, slot: Slot) -> None:
-        if self.refuse is not None:
-            raise self.refuse
-        self.started.append(slot)
-        if slot.gate is not None:
-            self._waiting.append(slot)
-
-    def ring(self, rung: deque[Slot]) -> None:
-        while rung:
-            slot = rung.popleft()
-            self._take(slot, self.tasks.collect(slot))
-
-    def recall(self) -> None:
-        self.recalled += 1
-
-    def abandon(self, slot: Slot, task: Task) -> None:
-        self._out = [(other, has) for other, has in self._out if has is not task]
-        self.abandoned.append(task)
-
-    def close(self, *, wait: bool = True, kill: bool = False) -> None:
-        self.closed.append({"wait": wait, "kill": kill})
-
-    def costs(self) -> dict[str, float]:
-        return {}
-
-    # What the test calls ----------------------------------------------------------------------------------
-
-    def ask(self, slot: Slot) -> None:
-        """A worker that is there from the beginning asks for its first task."""
-        self._waiting.append(slot)
-        self.look()
-
-    def look(self) -> None:
-        """Slots that have a gate see whether there is an answer for them."""
-        moved = True
-        while moved:
-            moved = False
-            for slot in list(self._waiting):
-                found = self.tasks.next(slot, 0.0)
-                if found is not None:
-                    moved = True
-                    self._waiting.remove(slot)
-                    self._take(slot, found)
-
-    def _take(self, slot: Slot, answer: Any) -> None:
-        if isinstance(answer, Task):
-            if not answer.begin():
-                self._end(slot, answer, TaskResult([], withdrawn=True))
-                return
-            self.sizes.append(len(answer.items))
-            self._out.append((slot, answer))
-        elif answer is END:
-            self.tasks.gone(slot)
-
-    def _end(self, slot: Slot, task: Task, result: TaskResult) -> None:
-        if slot.gate is None:
-            self.tasks.completed(slot, task, result)
-        else:
-            self.tasks.completed(slot, task, result, ask=False)
-            self._waiting.append(slot)
-            self.look()
-
-    @property
-    def tasks_out(self) -> list[Task]:
-        """Its tasks, in the order in which they were given to it."""
-        self.look()
-        return [task for _, task in self._out]
-
-    @property
-    def out(self) -> list[Any]:
-        """The first items of its tasks."""
-        return [task.items[0] for task in self.tasks_out]
-
-    def task(self, item: Any) -> Task:
-        """The task with that first item."""
-        return next(task for task in self.tasks_out if task.items[0] == item)
-
-    def end(self, item: Any, *outcomes: Any, seconds: float = 0.01, cpu_s: float = 0.0) -> None:
-        """The task of an item ends; exceptions among the outcomes stand for errors, none for the items."""
-        self.end_task(self.task(item), *outcomes, seconds=seconds, cpu_s=cpu_s)
-
-    def end_task(
-        self, task: Task, *outcomes: Any, seconds: float = 0.01, cpu_s: float = 0.0, split: bool = False
-    ) -> None:
-        slot = next(slot for slot, has in self._out if has is task)
-        self._out.remove((slot, task))
-        self._end(slot, task, self.result(task, *outcomes, seconds=seconds, cpu_s=cpu_s, split=split))
-
-    def late(self, slot: Slot, task: Task, *outcomes: Any) -> None:
-        """An answer that nobody waits for any more."""
-        self.tasks.completed(slot, task, self.result(task, *outcomes), ask=False)
-
-    def result(
-        self, task: Task, *outcomes: Any, seconds: float = 0.01, cpu_s: float = 0.0, split: bool = False
-    ) -> TaskResult:
-        """What became of a task."""
-        made = [Error(one) if isinstance(one, BaseException) else one for one in outcomes or task.items]
-        now, clean = self.tasks._turns.clock(), not any(type(one) is Error for one in made)
-        return TaskResult(made, now - seconds, now, cpu_s, "the test", clean=clean, split=split)
-
-    def run(self, task: Task, *, seconds: float = 0.01, cpu_s: float = 0.0) -> None:
-        """A worker really calls the function, and takes as long as that says."""
-        made: list[Any] = []
-        run_items(task.spec, task.items, made)
-        outcomes = [one.error if type(one) is Error else one for one in made]
-        self.end_task(task, *outcomes, seconds=seconds, cpu_s=cpu_s)
-
-    def return_all(self) -> None:
-        """Workers give back what they have not begun, as after `recall`."""
-        for slot, task in self._out:
-            self.tasks.returned(slot, task)
-            self.tasks.gone(slot)
-        self._out.clear()
-        self.look()
+def by_hand(scheduler: Scheduler) -> FakeBackend:
+    """A backend whose tasks the test ends."""
+    return FakeBackend(tasks=scheduler, at_once=False, clock=scheduler._turns.clock)
 
 
 class FakeMonitor:
@@ -339,7 +172,7 @@ class FakePlanner:
         self.asked_to_open.set()
         if plan.backend in self.refuse:
             raise self.refuse[plan.backend]
-        backend = FakeBackend(scheduler)
+        backend = by_hand(scheduler)
         backend.starting = self.starting
         self.opened.append(backend)
         self.places.append(fork)
@@ -555,7 +388,7 @@ class Scene:
         """One more backend of the same run."""
         chunks = Chunks(Plan("threads", most), chunksize, single=False, window=None)
         track = Track("fake", self.scheduler.queue, most, chunks, elastic=True, threaded=False)
-        backend = FakeBackend(self.scheduler)
+        backend = by_hand(self.scheduler)
         track.backend = backend
         self.scheduler.change(opens=[track])
         self.scheduler.opened(track)

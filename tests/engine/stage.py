@@ -15,17 +15,8 @@ from autoexec.engine.tracks import END, Chunks, End, Slot, Track, TrackState
 from autoexec.engine.window import Failed
 from autoexec.options import resolve
 from autoexec.records import Plan
+from autoexec.testing import FakeClock as Clock
 from autoexec.worker.invoke import CallSpec, Error, Task, TaskResult
-
-
-class Clock:
-    """Tells the time that the test has set."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Future:

@@ -15,7 +15,7 @@ from autoexec.engine.source import Source
 from autoexec.engine.tracks import END, Chunks, Track
 from autoexec.records import Plan
 from autoexec.worker.invoke import CallSpec, TaskResult
-from tests.engine.fakes import FakeBackend, Scene
+from tests.engine.fakes import Scene, by_hand
 
 PATIENCE_S = 20.0  # only a missed wake-up takes that long
 
@@ -188,7 +188,7 @@ def run(order: list[int], producers: int, *, ordered: bool) -> tuple[list[int], 
     scheduler = Scheduler(CallSpec(abs), Source((range(count),)), ordered=ordered)
     chunks = Chunks(Plan("threads", count), 1, single=False, window=None)
     track = Track("fake", scheduler.queue, count, chunks, elastic=True, threaded=False)
-    backend = FakeBackend(scheduler)
+    backend = by_hand(scheduler)
     track.backend = backend
     scheduler.change(opens=[track])
     scheduler.opened(track)
