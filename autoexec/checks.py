@@ -1,4 +1,8 @@
-"""What each option may be: one small check for every kind of value, used at the door."""
+"""What an option may be: one small check for every kind of value.
+
+What may live here: functions of an option's name and a value that return what is meant, or raise
+`OptionError`. Which option is checked by which of them stands in its row (`options.py`).
+"""
 
 from __future__ import annotations
 
@@ -15,16 +19,34 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["CHECKS", "check_retry_on", "from_n_jobs", "is_async"]
+__all__ = [
+    "arguments",
+    "at_least_one",
+    "backend",
+    "from_n_jobs",
+    "function",
+    "initializer",
+    "is_async",
+    "one_of",
+    "path",
+    "per",
+    "plain_function",
+    "progress",
+    "rate",
+    "retries",
+    "retry_on",
+    "seconds",
+    "share",
+    "some_seconds",
+    "switch",
+]
 
 MANY = (1 << 31) - 1  # more workers, or items, than anybody has: beyond it only arithmetic fails
 FOREVER_S = 1e9  # 30 years; the waits of the standard library end at some 300
-ON_ERROR = ("raise", "return", "skip")
-CODECS = ("pickle", "json")
-WRITABLE = ("copy",)
 
 
-def _at_least_one(name: str, value: object) -> int:
+def at_least_one(name: str, value: object) -> int:
+    """A whole number of at least one."""
     return _whole(name, value, 1)
 
 
@@ -67,20 +89,23 @@ def _number(name: str, value: Any, what: str) -> float:
     return number
 
 
-def _seconds(name: str, value: object) -> float | None:
+def seconds(name: str, value: object) -> float | None:
+    """Seconds; None for what is longer than anybody waits."""
     seconds = _number(name, value, "a number of seconds")
     if seconds < 0:
         raise OptionError(f"{name} must not be negative, got {shown(value)}; None waits for ever")
     return seconds if seconds < FOREVER_S else None
 
 
-def _some_seconds(name: str, value: object) -> float | None:
+def some_seconds(name: str, value: object) -> float | None:
+    """Seconds, more than none."""
     if _number(name, value, "a number of seconds") <= 0:
         raise OptionError(f"{name} must be more than 0 seconds, got {shown(value)}; None waits for ever")
-    return _seconds(name, value)
+    return seconds(name, value)
 
 
-def _share(name: str, value: object) -> float:
+def share(name: str, value: object) -> float:
+    """A number that is not negative."""
     share = _number(name, value, "a number, 0 or more")
     if share < 0:
         raise OptionError(
@@ -89,7 +114,8 @@ def _share(name: str, value: object) -> float:
     return share
 
 
-def _backend(_: str, value: object) -> object:
+def backend(_: str, value: object) -> object:
+    """The name of a backend that can be used here, or "auto", or an executor."""
     if isinstance(value, str):
         return value if value == AUTO else find(value).name
     from concurrent.futures import Executor
@@ -102,7 +128,9 @@ def _backend(_: str, value: object) -> object:
     return value
 
 
-def _one_of(names: tuple[str, ...]) -> Callable[[str, object], object]:
+def one_of(names: tuple[str, ...]) -> Callable[[str, object], object]:
+    """A check for one of these words."""
+
     def check(name: str, value: object) -> object:
         if not isinstance(value, str) or value not in names:
             raise OptionError(f"{name} must be {' or '.join(map(repr, names))}, not {shown(value)}")
@@ -111,29 +139,33 @@ def _one_of(names: tuple[str, ...]) -> Callable[[str, object], object]:
     return check
 
 
-def _callable(name: str, value: object) -> object:
+def function(name: str, value: object) -> object:
+    """Something that can be called."""
     if not callable(value):
         raise OptionError(f"{name} must be callable, not {shown(value)}")
     return value
 
 
-def _size(name: str, value: object) -> object:
-    if is_async(_callable(name, value)):
+def plain_function(name: str, value: object) -> object:
+    """A function of the item, whose result nobody awaits."""
+    if is_async(function(name, value)):
         raise OptionError(
             f"{name} must be an ordinary function of the item, not {shown(value)}: nobody awaits it"
         )
     return value
 
 
-def _initializer(name: str, value: object) -> object:
-    if is_async(_callable(name, value)):
+def initializer(name: str, value: object) -> object:
+    """What is called once in each worker."""
+    if is_async(function(name, value)):
         raise OptionError(
             f"{name} must be an ordinary function; make async resources with autoexec.per_worker"
         )
     return value
 
 
-def _per(_: str, value: object) -> object:
+def per(_: str, value: object) -> object:
+    """A function of the item, or the name of one of its attributes."""
     if not callable(value) and not (isinstance(value, str) and value):
         raise OptionError(
             f"per must be a function of the item or the name of one of its attributes, not {shown(value)}"
@@ -141,12 +173,14 @@ def _per(_: str, value: object) -> object:
     return value
 
 
-def _rate(_: str, value: object) -> object:
+def rate(_: str, value: object) -> object:
+    """A rate, as text or number; what it says is read where rates are known (`api.resolved`)."""
     need("pyrate_limiter", "rate=", "io")
-    return value  # its text is read where rates are known (api.resolved)
+    return value
 
 
-def _retries(name: str, value: object) -> object:
+def retries(name: str, value: object) -> object:
+    """A number of tries, or a policy of tenacity."""
     if any(static_attribute(value, part) is None for part in ("stop", "wait")):  # a tenacity policy has both
         value = _whole(name, value, 0)
     if value != 0:
@@ -154,7 +188,7 @@ def _retries(name: str, value: object) -> object:
     return value
 
 
-def check_retry_on(value: Any) -> Any:
+def retry_on(_: str, value: Any) -> Any:
     """Which errors are worth another try: an exception class, a tuple of them, or a function.
 
     Raises:
@@ -171,7 +205,8 @@ def check_retry_on(value: Any) -> Any:
     return value
 
 
-def _path(name: str, value: Any) -> str:
+def path(name: str, value: Any) -> str:
+    """The path of a file."""
     try:
         path = os.fsdecode(value)
     except Exception:
@@ -181,21 +216,24 @@ def _path(name: str, value: Any) -> str:
     return path
 
 
-def _tuple(name: str, value: object) -> object:
+def arguments(name: str, value: object) -> object:
+    """Arguments, as a tuple."""
     try:
         return tuple(value)  # type: ignore[arg-type]
     except TypeError:
         raise OptionError(f"{name} must be a tuple of arguments, not {shown(value)}") from None
 
 
-def _switch(name: str, value: object) -> bool:
+def switch(name: str, value: object) -> bool:
+    """True or False."""
     if not _is_truth(value) and not (type(value) is int and value in (0, 1)):
         raise OptionError(f"{name} must be True or False, not {shown(value)}")
     return bool(value)
 
 
-def _progress(name: str, value: object) -> bool:
-    if wanted := _switch(name, value):
+def progress(name: str, value: object) -> bool:
+    """Whether there is a bar."""
+    if wanted := switch(name, value):
         need("tqdm", "progress=True", "progress")
     return wanted
 
@@ -212,30 +250,3 @@ def is_async(func: Any) -> bool:
             f"{shown(func)} is an async generator function; call one that returns its result instead"
         )
     return bool(found & CO_COROUTINE)
-
-
-# Option -> what its values are checked with; None always stands for "not given".
-CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "max_workers": _at_least_one,
-    "chunksize": _at_least_one,
-    "buffersize": _at_least_one,
-    "burst": _at_least_one,
-    "timeout": _seconds,
-    "item_timeout": _some_seconds,
-    "backend": _backend,
-    "rate": _rate,
-    "per": _per,
-    "retries": _retries,
-    "retry_on": lambda _, value: check_retry_on(value),
-    "retry_budget": _share,
-    "on_error": _one_of(ON_ERROR),
-    "initializer": _initializer,
-    "initargs": _tuple,
-    "journal": _path,
-    "key": _callable,
-    "codec": _one_of(CODECS),
-    "size": _size,
-    "writable": _one_of(WRITABLE),
-    "ordered": _switch,
-    "progress": _progress,
-}

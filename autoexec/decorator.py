@@ -14,7 +14,7 @@ from . import api
 from .errors import OptionError
 from .frozen import replace
 from .introspect import importable, named
-from .options import Options
+from .options import ROWS, Options
 from .registry import AUTO
 
 if TYPE_CHECKING:
@@ -271,6 +271,39 @@ def parallel(func: Callable[P, R] | None = None, /, **options: Unpack[Wishes]) -
             raise OptionError("use @parallel or @parallel(option=...), not both at once")
         return _decorated(func, resolved)
     return lambda func: _decorated(func, resolved)
+
+
+class _Door:
+    """A function with `**options`, whose signature shows each of them: drawn from their rows, when wanted."""
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, func)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.__wrapped__(*args, **kwargs)  # type: ignore[attr-defined]
+
+    @property
+    def __signature__(self) -> Any:
+        import inspect
+
+        known = inspect.signature(self.__wrapped__)  # type: ignore[attr-defined]
+        kinds: dict[str, Any] = Options.__annotations__
+        given = [one for one in known.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
+        drawn = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=row.default, annotation=kinds[name]
+            )
+            for name, row in ROWS.items()
+        ]
+        jobs = drawn[0].replace(name="n_jobs")
+        return known.replace(parameters=[*given, drawn[0], jobs, *drawn[1:]])
+
+    def __reduce__(self) -> str:
+        return str(self.__qualname__)  # type: ignore[attr-defined]
+
+
+if not TYPE_CHECKING:
+    parallel = _Door(parallel)
 
 
 def _decorated(func: Callable[P, R], options: Options) -> Parallel[P, R]:

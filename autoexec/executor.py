@@ -22,7 +22,7 @@ from .backends.executors import in_this_process
 from .checks import is_async
 from .engine.submit import Submissions
 from .errors import OptionError
-from .options import Options
+from .options import ROWS, Options
 from .own_thread import whose
 from .worker.invoke import CallSpec, Error, run_items
 
@@ -217,40 +217,16 @@ class Executor(BaseExecutor):
         return f"<autoexec.Executor {plans or 'nothing learned yet'}>"
 
 
-_FUTURE = "belongs to map; a future holds its own result or error"
-# Options that say something about a whole map -> what to do instead.
-_NOT_HERE = {
-    "timeout": "is for a whole map; give it to Executor.map, or to the result() of a future",
-    "chunksize": "is for a whole map; give it to Executor.map",
-    "buffersize": "is for a whole map; give it to Executor.map",
-    "ordered": "is for a whole map; concurrent.futures.as_completed gives futures as they complete",
-    "progress": "is for a whole map; use autoexec.map, or count in a done-callback of the futures",
-    "on_error": _FUTURE,
-    "journal": _FUTURE,
-    "key": _FUTURE,
-    "codec": _FUTURE,
-    "size": _FUTURE,
-}
-# What an executor of the caller's own knows nothing of.
-_NOT_THEIRS = ("max_workers", "rate", "per", "retries", "initializer", "writable")
-
-
 def _check(options: Options) -> None:
-    """Refuse what the calls would not obey."""
-    for name, instead in _NOT_HERE.items():
-        if _is_wished(options, name):
-            raise OptionError(f"{name}= {instead}")
+    """Refuse what the calls would not obey; the rows of the options say what that is."""
+    wished = {name: row for name, row in ROWS.items() if getattr(options, name) != row.default}
+    for name, row in wished.items():
+        if row.executor:
+            raise OptionError(f"{name}= {row.executor}")
     if isinstance(options.backend, BaseExecutor):
-        for name in _NOT_THEIRS:
-            if _is_wished(options, name):
+        for name, row in wished.items():
+            if not row.theirs:
                 raise OptionError(f"{name}= does not reach into an executor of yours; leave backend= out")
-
-
-def _is_wished(options: Options, name: str) -> bool:
-    return bool(getattr(options, name) != getattr(_USUAL, name))
-
-
-_USUAL = Options()
 
 
 def _run_chunk(fn: Callable[..., R], rows: list[tuple[Any, ...]]) -> list[R]:

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["dataclass", "field", "replace"]
+__all__ = ["Field", "dataclass", "field", "replace"]
 
 _MISSING = object()
 
 
-class _Field:
+class Field:
     """A default, and whether `repr` shows it."""
 
     def __init__(self, default: object, repr: bool) -> None:  # noqa: A002 (the name dataclasses gives it)
@@ -30,7 +30,7 @@ class _Field:
 
 def field(*, default: Any = _MISSING, repr: bool = True) -> Any:  # noqa: A002
     """A field that is not just a default."""
-    return _Field(default, repr)
+    return Field(default, repr)
 
 
 def dataclass(*, frozen: bool, slots: bool) -> Callable[[type[T]], type[T]]:
@@ -44,7 +44,7 @@ def _build(cls: type[T]) -> type[T]:
     namespace = {key: value for key, value in vars(cls).items() if key not in ("__dict__", "__weakref__")}
     given = {name: namespace.pop(name) for name in names if name in namespace}
     fields = {
-        name: value if isinstance(value, _Field) else _Field(value, True) for name, value in given.items()
+        name: value if isinstance(value, Field) else Field(value, True) for name, value in given.items()
     }
     defaults = {name: entry.default for name, entry in fields.items() if entry.default is not _MISSING}
     namespace.update(

@@ -9,6 +9,7 @@ from autoexec import registry
 from autoexec.decide import classify
 from autoexec.engine import monitor, pool, run
 from autoexec.records import Calibration
+from autoexec.report.options import options_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -45,6 +46,17 @@ def test_the_states_of_a_run_are_on_the_page() -> None:
         for following, when in follow.items()
     ]
     assert [line for line in drawn if line] == rows
+
+
+def test_the_options_are_in_the_readme() -> None:
+    """The table is the one that the rows of the options make."""
+    page = (
+        (DOCS.parent / "README.md")
+        .read_text()
+        .replace("[one of your own](docs/backends.md)", "one of your own")
+    )
+    drawn = page.partition("<!-- options: drawn from autoexec.options.ROWS -->\n")[2]
+    assert drawn.partition("\n<!-- end of options -->")[0] == options_table()
 
 
 def test_the_rows_of_backends_are_on_the_page() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import concurrent.futures
 import dataclasses
 import inspect
 import math
+import pickle
 import sys
 from decimal import Decimal
 from fractions import Fraction
@@ -19,7 +21,7 @@ import pytest
 import autoexec
 from autoexec import api
 from autoexec.errors import MissingExtra, OptionError
-from autoexec.options import Options, resolve
+from autoexec.options import ROWS, Options, resolve
 from autoexec.registry import names, refusal, row
 
 if TYPE_CHECKING:
@@ -504,3 +506,33 @@ def test_single_calls_need_attention(wish: Any) -> None:
     rest = {"max_workers": 2, "chunksize": 3, "buffersize": 9, "timeout": 1.0, "initializer": print}
     assert not resolve(rest).attended  # type: ignore[arg-type]
     assert Options().in_process == ""
+
+
+def test_the_signature_of_the_decorator_shows_every_option() -> None:
+    """With its default, as its row says."""
+    shown = inspect.signature(autoexec.parallel).parameters
+    assert set(shown) == {"func", "n_jobs", *ROWS}
+    for name, option in ROWS.items():
+        assert shown[name].default == option.default
+        assert shown[name].kind is inspect.Parameter.KEYWORD_ONLY
+    assert pickle.loads(pickle.dumps(autoexec.parallel)) is autoexec.parallel
+
+
+def test_what_type_checkers_know_is_what_there_is() -> None:
+    """`Wishes` is for them alone; it lists the same options in the same order."""
+    tree = ast.parse(inspect.getsource(sys.modules[Options.__module__]))
+    wishes = next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == "Wishes")
+    listed = [ast.unparse(node.target) for node in wishes.body if isinstance(node, ast.AnnAssign)]
+    assert sorted(listed) == sorted(["n_jobs", *ROWS])
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_an_executor_refuses_what_its_calls_would_not_obey(name: str) -> None:
+    """The row says what to do instead."""
+    value: Any = {"codec": "json", "on_error": "skip", "progress": True, "ordered": False}.get(name, 1)
+    value = {"key": len, "size": len, "journal": "x"}.get(name, value)
+    if not ROWS[name].executor:
+        return
+    extra = {"key": {"journal": "x"}}.get(name, {})
+    with pytest.raises(OptionError, match=r"^\w+= (is for a whole map|belongs to map)"):
+        autoexec.Executor(**{name: value}, **extra)  # type: ignore[arg-type]

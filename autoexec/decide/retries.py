@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 
-from ..checks import check_retry_on
+from .. import checks
 from ..errors import MissingExtra, OptionError, add_note
 from .answers import Answer
 
@@ -63,7 +63,7 @@ class Retries:
             import tenacity
         except ImportError as error:
             raise MissingExtra("retries= needs tenacity: pip install 'autoexec-futures[io]'") from error
-        wanted = retry_on if retry_on is None or retry_on == () else check_retry_on(retry_on)
+        wanted = retry_on if retry_on is None or retry_on == () else checks.retry_on("retry_on", retry_on)
         if isinstance(retries, tenacity.BaseRetrying):
             _refuse_coroutines(retries)
             # Left alone, a policy of tenacity tries again whatever was raised, a 404 or a bug.
