@@ -361,5 +361,11 @@ def need(package: str, wish: str, extra: str) -> None:
     Raises:
         MissingExtra: naming the extra that brings it.
     """
-    if not installed(package):
+    from importlib.util import find_spec
+
+    try:
+        found = find_spec(package) is not None
+    except ValueError:  # something stands in for it that nobody has imported
+        found = True
+    if not found:
         raise MissingExtra(f"{wish} needs {package}: pip install 'autoexec-futures[{extra}]'")
