@@ -9,6 +9,7 @@ from . import registry
 from .checks import is_async
 from .errors import OptionError, shown
 from .introspect import loaded, static_attribute
+from .measure.facts import here
 from .options import Options
 from .results import Results
 
@@ -163,11 +164,11 @@ def start(
     check_function(func, options)
     check_items(iterables)
     if options.journal is None:
-        run = Run(func, open_source(iterables, star, options.size), options, loop=loop)
+        run = Run(func, open_source(iterables, star, options.size), options, loop=loop, facts=here)
     else:
         from .engine.bookkeeping import open_journal
 
-        run = open_journal(func, iterables, options, star, loop)
+        run = open_journal(func, iterables, options, star, loop, facts=here)
     results: Results[R] = Results(run)
     results.begin()
     return results
@@ -235,19 +236,43 @@ def profile(func: Callable[..., Any], *iterables: Iterable[Any], **options: Unpa
     from .engine.study import study
 
     _check_measurable(func)
-    return study(func, check_items(iterables), resolved(options))[0]
+    return study(func, check_items(iterables), resolved(options), here())[0]
 
 
-def explain(func: Callable[..., Any], *iterables: Iterable[Any], **options: Unpack[Wishes]) -> None:
+def explain(
+    func: Callable[..., Any],
+    *iterables: Iterable[Any],
+    machine: Machine | None = None,
+    **options: Unpack[Wishes],
+) -> None:
     """Run the first items and print what one costs, what every way to run them would take, and the choice.
 
-    The arguments, and what is raised, are those of `profile`.
+    The other arguments, and what is raised, are those of `profile`.
+
+    Args:
+        func: the function.
+        *iterables: its items; only the first are taken.
+        machine: how it would look there; None takes this one. `autoexec.testing.made_up_machine` makes some.
+        **options: see `autoexec.Options`.
+
+    Raises:
+        OptionError: if an argument cannot be meant.
     """
     from .engine.study import study
+    from .frozen import replace
+    from .records import Machine
     from .report.text import explanation
 
     _check_measurable(func)
-    print(explanation(*study(func, check_items(iterables), resolved(options))))
+    facts = here()
+    if machine is not None:
+        if type(machine) is not Machine:
+            raise OptionError(
+                f"machine must be an autoexec.Machine, as made_up_machine() of autoexec.testing makes them, "
+                f"not {shown(machine)}"
+            )
+        facts = replace(facts, machine=machine)
+    print(explanation(*study(func, check_items(iterables), resolved(options), facts)))
 
 
 def _check_measurable(func: object) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .executor import Executor
     from .options import Wishes
+    from .records import Machine
     from .results import Results
 
 __all__ = ["Parallel", "parallel"]
@@ -113,9 +114,11 @@ class Parallel(_Declared[P, R]):
         """Run one call in the background, in an executor that all decorated functions share."""
         return shared_executor().submit(self._target(), *args, **kwargs)
 
-    def explain(self, *iterables: Iterable[Any], **options: Unpack[Wishes]) -> None:
+    def explain(
+        self, *iterables: Iterable[Any], machine: Machine | None = None, **options: Unpack[Wishes]
+    ) -> None:
         """`autoexec.explain` of this function."""
-        api.explain(self._target(), *iterables, **options)
+        api.explain(self._target(), *iterables, machine=machine, **options)
 
     def _target(self) -> Callable[..., R]:
         """What workers call: this object where they find it by name, else the bare function."""

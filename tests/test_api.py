@@ -24,6 +24,8 @@ import pytest
 
 import autoexec
 from autoexec import api
+from autoexec.errors import OptionError
+from autoexec.testing import made_up_machine
 
 # CPython warns of any fork beside threads; the pools that tests bring along fork where they were told to.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -765,3 +767,25 @@ def test_ctrl_c_amid_a_finalizer_comes_afterwards() -> None:
         results.__del__(Run())  # type: ignore[arg-type]
         threading.Event().wait(30.0)
     assert ended == [False, True] and time.monotonic() - began < 20.0  # a wait is ended, too
+
+
+def test_explain_tells_how_it_would_look_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a machine that is made up: with more cores there are more workers to forecast."""
+
+    def work(x: int) -> int:
+        return sum(i * i for i in range(20_000)) + x
+
+    for cores in (1, 64):
+        autoexec.explain(work, range(100_000), machine=made_up_machine(cores, memory_available=1 << 40))
+        assert f"processes × {cores} " in capsys.readouterr().out
+    autoexec.parallel(work).explain(range(1000), machine=made_up_machine(16))
+    assert "processes × 16 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("machine", [64, "here", autoexec.machine, made_up_machine], ids=str)
+def test_a_machine_that_is_none(machine: Any) -> None:
+    """It is refused at the call; nothing has run."""
+    called: list[int] = []
+    with pytest.raises(OptionError, match=r"machine must be an autoexec.Machine"):
+        autoexec.explain(called.append, [1], machine=machine)
+    assert called == []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..journal.resume import Resume
     from ..journal.store import Journal
     from ..options import Options
+    from ..records import Facts
 
 __all__ = ["Keep", "open_journal"]
 
@@ -64,6 +65,8 @@ def open_journal(
     options: Options,
     star: bool,
     loop: AbstractEventLoop | None = None,
+    *,
+    facts: Callable[[], Facts],
 ) -> Run:
     """A run that calls what its journal does not hold yet.
 
@@ -80,7 +83,7 @@ def open_journal(
     try:
         resume = Resume(journal, items, star or several)
         source = open_source((resume.pending,), star or several, options.size)
-        run = Run(func, source, options, Keep(journal, resume), loop)
+        run = Run(func, source, options, Keep(journal, resume), loop, facts=facts)
     except BaseException:
         journal.close()
         raise

@@ -11,9 +11,9 @@ from ..decide.classify import profile_of
 from ..errors import unpacked
 from ..frozen import replace
 from ..introspect import loaded, name_of
-from ..measure import calibration, likeness, machine, pickling
+from ..measure import likeness, pickling
 from ..measure.weight import weight
-from ..records import Calibration, Forecast, Hazard, Machine, Plan, Profile, Sample, WorkKind
+from ..records import Facts, Forecast, Hazard, Plan, Profile, Sample, WorkKind
 from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, opened, row, weighed
 from .memory import Memory
 from .sampling import Sampler
@@ -54,7 +54,7 @@ class Planner:
         options: the caller's.
         source: the items; forked workers may inherit them.
         spec: what workers call; None where there will be none.
-        facts: what the machine is and what its pools cost; None asks here and now.
+        facts: what the machine is and what its pools cost.
 
     Attributes:
         machine: what may be used.
@@ -68,10 +68,10 @@ class Planner:
         source: Source | None = None,
         spec: CallSpec | None = None,
         *,
-        facts: tuple[Machine, Calibration] | None = None,
+        facts: Facts,
     ) -> None:
         self._call, self._options, self._source, self._spec = call, options, source, spec
-        self.machine, self._calibration = facts or (machine.look(), calibration.load())
+        self.machine, self._calibration, self._learn = facts.machine, facts.calibration, facts.learn
         self._hazards: tuple[Hazard, ...] | None = None
         # An initializer has to run again; and workers end with the executor that they belong to.
         self._again = options.initializer is None and source is not None
@@ -401,7 +401,7 @@ class Planner:
         """Remember what pools cost here."""
         for backend in self._opened:
             if found := backend.costs():
-                calibration.learn(**found)
+                self._learn(**found)
 
 
 def _as_bytes(value: object, dumps: Callable[..., bytes]) -> bytes:

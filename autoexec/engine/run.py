@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..options import Options
-    from ..records import Calibration, Machine
+    from ..records import Facts
     from ..statistics import Stats
     from ..worker.invoke import TaskResult
     from .bookkeeping import Keep
@@ -142,7 +142,7 @@ class Run:
         keep: the journal, where there is one.
         loop: the event loop in which the calls of an async function are to run; None for one of our own.
         clock: tells the time, as `time.monotonic` does.
-        facts: what the machine is and what its pools cost; None asks here and now.
+        facts: what plans rest on beside the sample, asked when the first one is made.
         planner: makes the planner of the run; None takes the library's own.
         monitor: makes the one that watches the caller's thread and keeps the time; None likewise.
 
@@ -165,7 +165,7 @@ class Run:
         loop: AbstractEventLoop | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
-        facts: tuple[Machine, Calibration] | None = None,
+        facts: Callable[[], Facts] | None = None,
         planner: Callable[..., Planner] | None = None,
         monitor: Callable[..., Monitor] | None = None,
     ) -> None:
@@ -285,7 +285,8 @@ class Run:
             from .planning import Planner
 
             make = self._make_planner or Planner
-            self._planner = make(self.call, self.options, self.source, self.spec, facts=self._facts)
+            facts: Any = self._facts and self._facts()  # a planner that was handed in needs none
+            self._planner = make(self.call, self.options, self.source, self.spec, facts=facts)
         return self._planner
 
     def limit(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from ..backends.inline import Block, InlineBackend
 from ..errors import OptionError, blame, unpacked
 from ..options import Options
-from ..records import Plan, Profile
+from ..records import Facts, Plan, Profile
 from ..worker.invoke import CallSpec, Task
 from .monitor import Monitor
 from .planning import Planner
@@ -26,9 +26,9 @@ SLOW_S = 0.25  # an item this long is enough by itself
 
 
 def study(
-    call: Callable[..., Any], iterables: tuple[Iterable[Any], ...], options: Options
+    call: Callable[..., Any], iterables: tuple[Iterable[Any], ...], options: Options, facts: Facts
 ) -> tuple[Profile, Plan]:
-    """Run the first items here; return what one costs and how the rest would be run.
+    """Run the first items here; return what one costs and, with these facts, how the rest would be run.
 
     Raises:
         OptionError: if there is no item.
@@ -36,7 +36,8 @@ def study(
     """
     source = Source(iterables)
     spec = CallSpec(call, star=source.star, initializer=options.initializer, initargs=options.initargs)
-    planner, sampler, inline = Planner(call, options, source, spec), Sampler(call), InlineBackend(spec)
+    planner = Planner(call, options, source, spec, facts=facts)
+    sampler, inline = Sampler(call), InlineBackend(spec)
     escaped: list[BaseException] = []
     monitor = Monitor(inline, lambda seen: False, lambda: 1.0, lambda: math.inf, escaped.append)
     size = 1

@@ -26,7 +26,7 @@ from ..errors import AutoexecError, WorkerDied
 from ..frozen import replace
 from ..introspect import bare, isa, name_of, static_attribute
 from ..own_thread import OwnThread
-from ..records import Plan, Profile, WorkKind
+from ..records import Facts, Plan, Profile, WorkKind
 from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, row
 from ..resources import close_here
 from ..worker.invoke import CallSpec, Task, TaskResult, run_task, serving
@@ -113,6 +113,7 @@ class Submissions:
         options: the executor's.
         closed: told when all work is done and the workers are gone.
         clock: tells the time, as `time.monotonic` does.
+        facts: what plans rest on beside the sample, asked when one is made.
         planner: makes what plans calls; None takes the library's own.
         monitor: makes what watches threads and keeps the time; None likewise.
 
@@ -129,11 +130,12 @@ class Submissions:
         closed: Callable[[Submissions], None] = lambda submissions: None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        facts: Callable[[], Facts] | None = None,
         planner: Callable[..., Planner] | None = None,
         monitor: Callable[..., Monitor] | None = None,
     ) -> None:
         self.options, self._closed, self._clock = options, closed, clock
-        self.make_planner, self.make_monitor = planner or Planner, monitor or Monitor
+        self._facts, self._make_planner, self.make_monitor = facts, planner or Planner, monitor or Monitor
         self._closer: threading.Thread | None = None
         self._cancelling = False
         self._begin_anew()
@@ -146,7 +148,7 @@ class Submissions:
         self._functions: dict[Hashable, Known] = {}
         self._routes: dict[Hashable, Route] = {}
         self._spec = CallSpec(apply, star=True, initializer=options.initializer, initargs=options.initargs)
-        self._planner = self.make_planner(apply, options, None, self._spec)
+        self._planner = self.make_planner(apply, self._spec)
         self._monitor = self.make_monitor(None, lambda seen: False, lambda: 1.0, self._tick, self._crashed)
         self.scheduler = Scheduler(
             None,
@@ -160,6 +162,11 @@ class Submissions:
         self.scheduler.on_failed(self._failed)
         self.limits = Limits(options) if options.attended else None  # shared by all functions: so are rates
         self._stuck_at = 0.0
+
+    def make_planner(self, func: Callable[..., Any], spec: CallSpec | None = None) -> Planner:
+        """A planner for the calls of a function."""
+        facts: Any = self._facts and self._facts()  # one that was handed in needs none
+        return self._make_planner(func, self.options, None, spec, facts=facts)
 
     # Submitting -------------------------------------------------------------------------------------------
 
@@ -581,7 +588,7 @@ class Known:
     def planner(self) -> Planner:
         """Plans this function's calls."""
         if self._planner is None:
-            self._planner = self._submissions.make_planner(self._func, self._submissions.options)
+            self._planner = self._submissions.make_planner(self._func)
         return self._planner
 
     def _early(self, seen: Seen) -> bool:
@@ -651,7 +658,7 @@ class Known:
         assert plan is not None
         if row(plan.backend).in_process or func is self._func or _holds_nothing(func):
             return plan
-        hazards = self._submissions.make_planner(func, self._submissions.options).hazards()
+        hazards = self._submissions.make_planner(func).hazards()
         if not hazards:
             return plan
         stays = replace(plan, hazards=hazards, reason=f"stays in this process: {hazards[0]}")

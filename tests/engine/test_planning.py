@@ -13,7 +13,7 @@ from autoexec.engine.planning import Planner
 from autoexec.engine.sampling import Sampler
 from autoexec.engine.source import Source
 from autoexec.options import Options
-from autoexec.records import Calibration, Hazard, Profile, WorkKind
+from autoexec.records import Facts, Hazard, Profile, WorkKind
 from autoexec.worker.invoke import CallSpec, Task
 from tests.engine.fakes import made_up_machine
 
@@ -28,7 +28,7 @@ def work(x: Any) -> Any:
 
 def planner(call: Callable[..., Any] = work, star: bool = False, **wishes: Any) -> Planner:
     """Plans calls on a made-up machine."""
-    facts = made_up_machine(), Calibration()
+    facts = Facts(made_up_machine())
     return Planner(call, Options(**wishes), Source(([],), star), CallSpec(call), facts=facts)
 
 
@@ -127,11 +127,11 @@ def test_with_one_core_what_computes_stays() -> None:
     """In a worker that shares two cores with another one, a loop is the best there is."""
     sampler = Sampler(work)
     sampler.last = ((1,), 1)
-    facts = made_up_machine(1), Calibration()
+    facts = Facts(made_up_machine(1))
     spec = CallSpec(work)
     one = Planner(work, Options(), Source(([],)), spec, facts=facts)
     assert one._choose(BUSY, sampler, fork=True, stays="").backend == "serial"
-    facts = made_up_machine(2), Calibration()
+    facts = Facts(made_up_machine(2))
     two = Planner(work, Options(), Source(([],)), spec, facts=facts)
     profile = two._with_crossing(BUSY, sampler, None)[0]
     assert two._choose(profile, sampler, fork=True, stays="").backend == "processes"

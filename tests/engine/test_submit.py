@@ -59,7 +59,7 @@ class House:
             resolve(wishes),
             lambda submissions: setattr(self, "closed", True),
             clock=self.clock,
-            planner=lambda *args: self.planner,  # type: ignore[arg-type,return-value]
+            planner=lambda *args, facts=None: self.planner,  # type: ignore[arg-type,return-value]
             monitor=self._monitor,  # type: ignore[arg-type]
         )
         self.scheduler = self.submissions.scheduler
