@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 
-from .insides import title
 from .introspect import isa
+from .introspect.contents import title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

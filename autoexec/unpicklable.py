@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import time
 
-from .insides import ATOMS, parts, shown, title
+from .introspect import ATOMS
+from .introspect.contents import parts, shown, title
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -42,7 +42,6 @@ SHARED = {
     "own_thread": "ground",
     "errors": "ground",
     "frozen": "ground",
-    "insides": "ground",
     "introspect": "ground",
     "records": "ground",
     "registry": "ground",

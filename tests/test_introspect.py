@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import builtins
 import functools
@@ -20,6 +21,7 @@ import pytest
 import autoexec
 from autoexec.checks import is_async
 from autoexec.introspect import bare, importable, isa, loaded, name_of, named, static_attribute
+from autoexec.introspect.methods import CHANGING_FUNCTIONS, CHANGING_METHODS
 from autoexec.measure.glance import harmless
 
 LIMIT = 3
@@ -357,3 +359,36 @@ def test_a_journal_of_a_callable_that_answers_everything(tmp_path: Any) -> None:
     """It has a name that is the same in the next run."""
     for _ in range(2):
         assert list(autoexec.map(Answering(), range(3), journal=tmp_path / "run.sqlite")) == [0, 1, 2]
+
+
+# One place for each rule ------------------------------------------------------------------------------------
+
+HOUSE = Path(autoexec.__file__).parent
+# A word that only a copy of a rule would have among its data -> the one module that may have it.
+HOMES = {
+    "extendleft": "introspect/methods.py",
+    "heapify": "introspect/methods.py",
+    "-packages": "introspect/libraries.py",
+    "IMPORT_NAME": "introspect/code.py",
+}
+
+
+@pytest.mark.parametrize("mark", HOMES)
+def test_a_rule_is_written_once(mark: str) -> None:
+    """Copies diverge: a method that is missing from one list loses effects."""
+    homes = set()
+    for path in HOUSE.rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        found = [node.value for node in nodes if isinstance(node, ast.Constant)]
+        data = [text for text in found if isinstance(text, str)]
+        if any(mark in text and len(text) < 200 for text in data):
+            homes.add(path.relative_to(HOUSE).as_posix())
+    assert homes - {"measure/opcodes.py"} == {HOMES[mark]}  # that one steps through all opcodes by name
+
+
+@pytest.mark.parametrize("name", sorted(CHANGING_METHODS | CHANGING_FUNCTIONS))
+def test_a_glance_knows_every_verb(name: str) -> None:
+    """What may change an argument is read properly."""
+    made: dict[str, Any] = {}
+    exec(f"def work(x):\n    x.{name}(1)", made)
+    assert not harmless(made["work"])

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoexec.decorator import parallel
-from autoexec.insides import parts
+from autoexec.introspect.contents import parts
 from autoexec.unpicklable import Unpicklable, explain, find
 from autoexec.worker.invoke import CallSpec
 

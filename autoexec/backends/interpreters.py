@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from ..introspect import modules_of, name_of
+from ..introspect import name_of
+from ..introspect.code import modules_of
 from .executors import ExecutorBackend
 
 TYPE_CHECKING = False

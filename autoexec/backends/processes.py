@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 
 from ..errors import WorkerDied
+from ..introspect import ATOMS
 from ..own_thread import OwnThread
 from ..registry import PROCESSES
 from ..resident import resident_of
@@ -280,9 +281,6 @@ def _still(seat: Seat | None, most: int) -> int:
     return max(0, most - max(0, held))
 
 
-_ATOMS = (int, float, str, bytes, bool, type(None))
-
-
 def _plain(items: Sequence[Any]) -> bool:
     """Whether plain pickle sends these items as what they are: nothing in them lives in `__main__`."""
-    return type(items) is range or all(type(item) in _ATOMS for item in items)
+    return type(items) is range or all(type(item) in ATOMS for item in items)

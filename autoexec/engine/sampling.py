@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from ..frozen import replace
-from ..introspect import name_of
+from ..introspect import ATOMS, name_of
 from ..records import Hazard, Profile, Sample, WorkKind
 from ..resident import WEIGHED_S, grown, resident
 from ..worker.invoke import Error
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Sampler", "name_of"]
 
-ATOMS = (int, float, str, bytes, bool, type(None))
 FOOTPRINTS = 2  # items around which the function's surroundings are compared
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, ModuleType
 
-from ..introspect import MAIN, bare
-from .captures import isa, names_of, peek
-from .likeness import DEEPEST, of_library
+from ..introspect import MAIN, bare, isa
+from ..introspect.code import names_of
+from ..introspect.layers import layers
+from ..introspect.libraries import of_library
+from .likeness import DEEPEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,10 +39,7 @@ def belongings(func: Callable[..., object]) -> dict[tuple[str, str], Any]:
 
 
 def _collect(obj: Any, found: dict[tuple[str, str], Any], seen: set[int], depth: int) -> None:
-    while isa(obj := bare(obj), (partial, MethodType)):
-        obj = obj.func if isa(obj, partial) else obj.__func__
-    if not isa(obj, FunctionType):
-        obj = None if isa(obj, type) else peek(type(obj), "__call__")[0]
+    obj = layers(obj)[0]
     if not isa(obj, FunctionType) or id(obj) in seen or depth > DEEPEST or of_library(obj):
         return
     seen.add(id(obj))

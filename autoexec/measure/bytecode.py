@@ -11,8 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import CodeType, FunctionType
 
-from .calls import CHANGING_METHODS
-from .captures import MISSING, foreign, is_library, where
+from ..introspect.code import where
+from ..introspect.layers import MISSING
+from ..introspect.libraries import is_library
+from ..introspect.methods import CHANGING_METHODS
+from .captures import foreign
 from .opcodes import HANDLERS, IDENTITY, INPUTS, LEAVING
 from .values import EMPTY, Ref, State, Value, known_container, resize
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 
-from .captures import MISSING, isa, layers, peek, top_package
+from ..introspect import isa
+from ..introspect.layers import MISSING, layers, peek
+from ..introspect.libraries import top_package
+from ..introspect.methods import ATOMIC, CHANGING_FUNCTIONS, CHANGING_METHODS, LENDING, RETURNING, SILENT
 from .values import EMPTY, Nested, Ref, Value, element, known_container
 
 TYPE_CHECKING = False
@@ -13,32 +16,9 @@ if TYPE_CHECKING:
 
     from .bytecode import Frame
 
-__all__ = ["CHANGING_METHODS", "call", "define", "parent"]
+__all__ = ["call", "define", "parent"]
 
-# Methods that add one thing in one step, whatever other threads do meanwhile.
-_ATOMIC = {"append", "add", "appendleft", "put", "put_nowait"}
-_RETURNING = {"pop", "popleft", "popitem", "setdefault"}
-_SILENT = {"append", "add", "appendleft", "extend", "extendleft", "insert", "remove", "discard", "clear"}
-_SILENT |= {"sort", "reverse", "update", "fill"}
-CHANGING_METHODS = (
-    _ATOMIC
-    | _RETURNING
-    | _SILENT
-    | {"resize", "write", "writelines", "rotate", "put", "itemset", "partition"}
-)
-CHANGING_METHODS |= {
-    "difference_update",
-    "intersection_update",
-    "symmetric_difference_update",
-    "move_to_end",
-    "subtract",
-}
-CHANGING_METHODS |= {"setflags", "byteswap", "frombytes", "fromlist", "__setitem__", "__delitem__"}
-_LENDING = {"get", "setdefault", "values", "items", "__getitem__", "__iter__"}
 _PASSING = {"enumerate", "zip", "reversed", "iter", "next", "filter"}
-# Functions that change their first argument.
-_CHANGING = {"shuffle", "heappush", "heappop", "heapreplace", "heappushpop", "heapify", "copyto", "putmask"}
-_CHANGING |= {"insort", "insort_left", "insort_right", "setattr", "delattr", "setitem", "delitem", "place"}
 
 
 def call(frame: Frame, callee: Value, given: list[Value], named: dict[str, Value]) -> Value:
@@ -97,7 +77,7 @@ def _plain(frame: Frame, ref: Ref, given: list[Value], named: dict[str, Value]) 
 def _changes_first(frame: Frame, obj: Any, given: list[Value]) -> None:
     name = _name(obj)
     followed = isa(obj, FunctionType) and frame.trace.follows(obj.__code__)
-    if name in _CHANGING and given and not followed:
+    if name in CHANGING_FUNCTIONS and given and not followed:
         frame.write(given[0], name)
 
 
@@ -140,10 +120,10 @@ def _method(frame: Frame, owner: Ref, name: str) -> Value:
     """A method of something that was not walked: tell by its name and its owner's type."""
     own = frozenset({owner})
     if _changes(frame, owner, name):
-        frame.write(own, name, atomic=name in _ATOMIC)
+        frame.write(own, name, atomic=name in ATOMIC)
     else:
         frame.read(own)
-    return element(own) if name in _LENDING else EMPTY
+    return element(own) if name in LENDING else EMPTY
 
 
 def _changes(frame: Frame, owner: Ref, name: str) -> bool:
@@ -153,4 +133,4 @@ def _changes(frame: Frame, owner: Ref, name: str) -> bool:
     if known is not None and not (known and top_package(type(owner.obj)) == "pandas"):
         return known
     # list.sort and its like return nothing: where the result is used, it is another type's method
-    return name in _RETURNING or (name in _SILENT and frame.following() == "POP_TOP")
+    return name in RETURNING or (name in SILENT and frame.following() == "POP_TOP")

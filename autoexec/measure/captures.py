@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from functools import cache, partial
-from types import BuiltinMethodType, CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from functools import partial
+from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 
-from ..introspect import attributes, bare, isa
+from ..introspect import attributes, isa
+from ..introspect.libraries import top_package
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
-    "MISSING",
-    "attributes",
     "dig",
     "foreign",
-    "is_library",
     "is_mutable",
-    "is_stdlib",
-    "isa",
-    "layers",
-    "names_of",
-    "peek",
-    "top_package",
-    "where",
 ]
-
-MISSING: Any = object()
-
-_STDLIB = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-_OURSELVES = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 _LOCK = ("captured lock", True)
 _QUEUE = ("captured queue", True)
@@ -126,36 +111,6 @@ _MUTABLE_BASES = {"MutableMapping", "MutableSequence", "MutableSet"}
 _FIRST = 64
 
 
-@cache
-def is_stdlib(filename: str) -> bool:
-    """Whether code from this file belongs to the standard library (or to autoexec itself).
-
-    >>> is_stdlib("<frozen os>"), is_stdlib("<stdin>")
-    (True, False)
-    """
-    if filename.startswith("<frozen"):
-        return True
-    inside = filename.startswith(_STDLIB) and "-packages" + os.sep not in filename
-    return inside or filename.startswith(_OURSELVES)
-
-
-@cache
-def is_library(filename: str) -> bool:
-    """Whether code from this file was installed rather than written by the user."""
-    return is_stdlib(filename) or f"-packages{os.sep}" in filename
-
-
-def names_of(code: CodeType) -> tuple[str, ...]:
-    """Names of globals and attributes that a function, or one inside it, uses; each once."""
-    inner = (name for part in code.co_consts if isa(part, CodeType) for name in names_of(part))
-    return tuple(dict.fromkeys((*code.co_names, *inner)))
-
-
-def where(code: CodeType) -> str:
-    """`file.py:LINE` of a function."""
-    return f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
-
-
 def foreign(obj: object) -> tuple[str, bool] | None:
     """What makes `obj` unfit to cross a process border: its kind and whether threads may share it."""
     kind = type(obj)
@@ -178,11 +133,6 @@ def foreign(obj: object) -> tuple[str, bool] | None:
     return None
 
 
-def top_package(kind: type) -> str:
-    """The name of the package that a class says it belongs to."""
-    return kind.__module__.partition(".")[0]
-
-
 def is_mutable(obj: object) -> bool:
     """Whether `obj` is a container whose `append`, `update` and the like change it."""
     for base in type(obj).__mro__[:-1]:
@@ -192,34 +142,6 @@ def is_mutable(obj: object) -> bool:
         if module.startswith(_MUTABLE_MODULES) or top_package(base) == "pandas":
             return True
     return False
-
-
-def peek(obj: Any, name: str) -> tuple[Any, bool]:
-    """The attribute `name`, without running properties or `__getattr__`; and whether its class has it."""
-    if isa(obj, ModuleType):
-        return vars(obj).get(name, MISSING), False
-    own = MISSING if isa(obj, type) else attributes(obj).get(name, MISSING)
-    if own is not MISSING:
-        return own, False
-    for base in obj.__mro__ if isa(obj, type) else type(obj).__mro__:
-        if name in vars(base):
-            return _unbound(vars(base)[name], obj)
-    return MISSING, False
-
-
-def _unbound(found: Any, obj: object) -> tuple[Any, bool]:
-    if isa(found, staticmethod):
-        return found.__func__, False
-    if isa(found, classmethod):
-        return found.__func__, True
-    if isa(found, MemberDescriptorType):
-        try:
-            return found.__get__(obj), False
-        except Exception:
-            return MISSING, False
-    if isa(found, FunctionType):
-        return found, not isa(obj, type)
-    return (MISSING, False) if hasattr(type(found), "__get__") else (found, False)
 
 
 def _pickles_itself(obj: object) -> bool:
@@ -263,39 +185,3 @@ def dig(obj: object, name: str, depth: int) -> list[tuple[str, str, bool]]:
     if depth == 0:
         return []
     return [hit for below, value in _inside(obj, name) for hit in dig(value, below, depth - 1)]
-
-
-def layers(func: Any) -> tuple[Any, list[tuple[Any, ...]], dict[str, Any]]:
-    """Peel partials and bound methods: the core callable, the values bound in front, the keywords bound.
-
-    Each bound value comes as a tuple (name, value).
-    """
-    front: list[tuple[Any, ...]] = []
-    keywords: dict[str, Any] = {}
-    for _ in range(32):
-        if isa(func, partial):
-            front = [(f"partial.args[{i}]", value) for i, value in enumerate(func.args)] + front
-            keywords = {**func.keywords, **keywords}
-            func = func.func
-        elif isa(func, MethodType):
-            front = [("self", func.__self__), *front]
-            func = func.__func__
-        elif not isa(func, (FunctionType, BuiltinMethodType, type)):
-            inner = _callable_core(func)
-            if inner is None:
-                break
-            func, bound = inner
-            front = bound + front
-        else:
-            break
-    return func, front, keywords
-
-
-def _callable_core(func: Any) -> tuple[Any, list[tuple[Any, ...]]] | None:
-    if (inner := bare(func)) is not func:
-        return inner, []
-    wrapped = attributes(func).get("__wrapped__")
-    if callable(wrapped) and not isa(peek(type(func), "__call__")[0], FunctionType):
-        return wrapped, []  # functools.lru_cache and its kin in C
-    call, _ = peek(type(func), "__call__")
-    return (call, [("self", func)]) if isa(call, FunctionType) else None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
-import sys
 import zlib
 from collections import deque
 from functools import cached_property
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, SimpleNamespace
 
-from ..introspect import loaded
-from .captures import MISSING, attributes, foreign, is_library, isa, top_package
+from ..introspect import attributes, isa, loaded
+from ..introspect.layers import MISSING
+from ..introspect.libraries import is_library_type, top_package
+from .captures import foreign
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,15 +129,7 @@ def _watched(obj: object) -> bool:
         return True
     if top_package(kind) in _WATCHED:
         return True
-    return kind.__module__ != "builtins" and not _from_library(kind)
-
-
-def _from_library(kind: type) -> bool:
-    """A library's object keeps caches and connections of its own, which are no business of ours."""
-    path = attributes(sys.modules.get(kind.__module__)).get("__file__")
-    if path is None:
-        return kind.__module__ in sys.builtin_module_names
-    return kind.__module__ != "__main__" and is_library(path)
+    return kind.__module__ != "builtins" and not is_library_type(kind)
 
 
 class Changes:

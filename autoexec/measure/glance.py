@@ -7,11 +7,12 @@ else is for `hazards` to read properly.
 
 from __future__ import annotations
 
-import sys
 from opcode import opmap
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
 from ..introspect import bare, isa
+from ..introspect.libraries import is_library
+from ..introspect.methods import CHANGING_FUNCTIONS, CHANGING_METHODS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,15 +24,7 @@ DEPTH = 3  # helper functions of helper functions that are followed
 
 _STORES = ("GLOBAL", "NAME", "ATTR", "SUBSCR", "SLICE", "DEREF")
 _FORBIDDEN = frozenset(opmap.get(f"{verb}_{what}", -1) for verb in ("STORE", "DELETE") for what in _STORES)
-# A method that may be called only for its effect on the object.
-_CHANGING = frozenset(
-    name
-    for line in (
-        "append add extend extendleft appendleft insert remove discard pop popleft popitem clear sort",
-        "reverse update setdefault put put_nowait write writelines fill resize rotate shuffle setattr",
-    )
-    for name in line.split()
-)
+_CHANGING = CHANGING_METHODS | CHANGING_FUNCTIONS
 _PLAIN = (ModuleType, type, BuiltinFunctionType, int, float, str, bytes, bool, type(None), complex)
 
 
@@ -71,13 +64,5 @@ def _named(func: FunctionType, code: CodeType) -> list[Any]:
 
 def _plain(value: Any, depth: int) -> bool:
     if isa(value := bare(value), FunctionType):
-        return _library(value) or harmless(value, depth - 1)
+        return is_library(value.__code__.co_filename) or harmless(value, depth - 1)
     return isa(value, _PLAIN)
-
-
-def _library(func: FunctionType) -> bool:
-    """Whether a function belongs to the standard library or an installed package."""
-    module: Any = func.__module__
-    if isinstance(module, str) and module.partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
-        return True
-    return "site-packages" in func.__code__.co_filename

@@ -11,10 +11,13 @@ from functools import partial
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 
 from autoexec import by_value
-from autoexec.introspect import importable
 from autoexec.records import Hazard
 
-from .captures import MISSING, attributes, dig, is_mutable, is_stdlib, isa, layers, names_of, peek, where
+from ..introspect import attributes, importable, isa
+from ..introspect.code import names_of, where
+from ..introspect.layers import MISSING, layers, peek
+from ..introspect.libraries import is_stdlib
+from .captures import dig, is_mutable
 from .footprint import Changes
 
 TYPE_CHECKING = False
@@ -33,7 +36,6 @@ _BY_ROOT = {
     "arg": "changes its argument",
 }
 _BY_HOW = {"global": "writes a global", "nonlocal": "writes a nonlocal"}
-_ADDING = {"append", "add", "appendleft", "put", "put_nowait"}
 
 
 def find_hazards(func: Callable[..., object]) -> tuple[Hazard, ...]:
@@ -174,10 +176,10 @@ def _from_builtin(func: Any) -> list[Hazard]:
     if owner is None or isa(owner, ModuleType):
         return []
     hits = [Hazard(kind, name, _place(func), ok) for name, kind, ok in dig(owner, "__self__", 0)]
-    from .calls import CHANGING_METHODS
+    from ..introspect.methods import ATOMIC, CHANGING_METHODS
 
     if is_mutable(owner) and func.__name__ in CHANGING_METHODS:
-        hits.append(Hazard(_BY_ROOT["free"], func.__qualname__, _place(func), func.__name__ in _ADDING))
+        hits.append(Hazard(_BY_ROOT["free"], func.__qualname__, _place(func), func.__name__ in ATOMIC))
     return hits
 
 

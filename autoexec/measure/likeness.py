@@ -10,10 +10,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 
-from ..introspect import importable
-from .captures import MISSING, is_library, isa, names_of
+from ..introspect import ATOMS, importable, isa
+from ..introspect.code import imports_of, names_of, steps_of
+from ..introspect.layers import MISSING
+from ..introspect.libraries import of_library
 from .weight import weight
 
 TYPE_CHECKING = False
@@ -21,9 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
     from typing import Any
 
-__all__ = ["held_bytes", "of_library", "state_of", "travels"]
+__all__ = ["held_bytes", "state_of", "travels"]
 
-ATOMS = (int, float, complex, str, bytes, bool, type(None), type(...))
 DYNAMIC = {"globals", "vars", "eval", "exec", "__import__", "import_module"}  # ways to reach what nobody sees
 DEEPEST = 20  # functions that call functions that call functions
 
@@ -117,21 +118,6 @@ def _is_array(obj: object) -> bool:
     return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and not obj.dtype.hasobject  # type: ignore[attr-defined]
 
 
-def of_library(obj: Any) -> bool:
-    """Whether it is a module, a class or a function that was installed, and has a name there."""
-    if isa(obj, ModuleType):
-        file = vars(obj).get("__file__")
-        return is_library(file) if file else obj.__name__ in sys.builtin_module_names
-    if isa(obj, (type, BuiltinFunctionType)):
-        module = sys.modules.get(getattr(obj, "__module__", None) or "")
-        named = module is not None and getattr(module, obj.__name__, None) is obj
-        return named and of_library(module)
-    if isa(obj, FunctionType):
-        return is_library(obj.__code__.co_filename) and importable(obj)
-    kind = type(obj)
-    return kind.__module__ == "numpy" and kind.__name__ in ("ufunc", "_ArrayFunctionDispatcher")
-
-
 def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
     """What a function reads beside its arguments."""
     yield "defaults", func.__defaults__ or ()
@@ -143,34 +129,19 @@ def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
         if value is not MISSING:
             yield name, value
     yield from sorted(vars(func).items())
-    for name in sorted(_imports_of(func.__code__)):
+    for name in sorted(imports_of(func.__code__)):
         yield name, _module(name)
     if DYNAMIC.intersection(names_of(func.__code__)):
         yield "what it looks up by name", _Unsure()
 
 
-def _imports_of(code: CodeType) -> set[str]:
-    """Names of the modules that a function, or one inside it, imports when it runs."""
-    found = {name for part in code.co_consts if isa(part, CodeType) for name in _imports_of(part)}
-    return found | {name for _, name in _steps(code, "IMPORT_NAME")}
-
-
 def _remembers(code: CodeType, free: frozenset[str]) -> bool:
     """Whether a function, or one inside it, sets globals or captured variables: its next call may differ."""
-    return (
-        any(op == "STORE_GLOBAL" or name in free for op, name in _steps(code, "STORE_GLOBAL", "STORE_DEREF"))
-    ) or any(_remembers(part, free & {*part.co_freevars}) for part in code.co_consts if isa(part, CodeType))
-
-
-def _steps(code: CodeType, *names: str) -> list[tuple[str, str]]:
-    """The instructions with these names, and what each is about."""
-    from opcode import opmap
-
-    if not {opmap[name] for name in names} & {*code.co_code[::2]}:
-        return []
-    from dis import get_instructions
-
-    return [(step.opname, str(step.argval)) for step in get_instructions(code) if step.opname in names]
+    stores = steps_of(code, "STORE_GLOBAL", "STORE_DEREF")
+    if any(op == "STORE_GLOBAL" or name in free for op, name in stores):
+        return True
+    inner = (part for part in code.co_consts if isa(part, CodeType))
+    return any(_remembers(part, free & {*part.co_freevars}) for part in inner)
 
 
 def _module(name: str) -> Any:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from types import CodeType
 
+from ..introspect.layers import MISSING
 from .calls import call, define, parent
-from .captures import MISSING
 from .values import (
     EMPTY,
     LIST,

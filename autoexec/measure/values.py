@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from types import CodeType, ModuleType
 
-from .captures import MISSING, is_mutable, peek
+from ..introspect.layers import MISSING, peek
+from .captures import is_mutable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 import autoexec
 from autoexec.backends import interpreters
 from autoexec.errors import OptionError
-from autoexec.introspect import modules_of
+from autoexec.introspect.code import modules_of
 from autoexec.records import Calibration
 from autoexec.registry import find, row, weighed
 

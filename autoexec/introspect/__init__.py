@@ -1,5 +1,9 @@
 """What an object really has and what a function really is, told without running anything of the user's.
 
+What may live here: questions about one object or function that every floor asks, and nothing that takes long
+to import. What code names is in `code`, what an object holds in `contents`, whose something is in
+`libraries`, how to unwrap in `layers`, the one table of methods that change things in `methods`.
+
 Mocks, proxies of remote objects and clients that build paths answer every attribute that they are asked for:
 `__code__`, `__wrapped__`, `close`. What a `__getattr__` makes up on the spot is not believed here; what
 counts lies in the object itself, in its class, or in C code.
@@ -11,12 +15,10 @@ import sys
 from functools import partial
 from types import (
     BuiltinFunctionType,
-    CodeType,
     FunctionType,
     GetSetDescriptorType,
     MemberDescriptorType,
     MethodType,
-    ModuleType,
     WrapperDescriptorType,
 )
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "ATOMS",
     "CO_ASYNC_GENERATOR",
     "CO_COROUTINE",
     "MAIN",
@@ -35,15 +38,17 @@ __all__ = [
     "importable",
     "isa",
     "loaded",
-    "modules_of",
     "name_of",
     "named",
     "static_attribute",
 ]
 
 CO_COROUTINE, CO_ASYNC_GENERATOR = 0x80, 0x200  # as in inspect, whose import takes 11 ms
+# Types whose values hold nothing and never change: they are what they are in every process.
+ATOMS = frozenset((int, float, complex, bool, str, bytes, type(None), type(...), range))
 MAIN = ("__main__", "__mp_main__")  # names of the module that a fresh interpreter has not got
 _MISSING: Any = object()
+_ROOT = __name__.partition(".")[0]
 _LAYERS = 32  # of wrappers around wrappers
 # Attributes that say of a callable that its calls are awaited, and the values that they may have.
 _MARKS = (
@@ -113,7 +118,7 @@ def name_of(func: object) -> str:
 
 def bare(func: Any) -> Any:
     """The function inside one of our own wrappers, whose calls call it and nothing else; or `func` itself."""
-    while str(type(func).__module__).partition(".")[0] == __package__:
+    while str(type(func).__module__).partition(".")[0] == _ROOT:
         inner = attributes(func).get("__wrapped__")
         if inner is None:
             break
@@ -142,65 +147,6 @@ def importable(obj: object) -> bool:
     (True, False)
     """
     return static_attribute(obj, "__module__") not in MAIN and named(obj)
-
-
-def modules_of(func: object) -> tuple[str, ...]:
-    """The modules that a function needs where it is sent, as far as its code says: what it and the functions
-    of its own module name, and what they import.
-
-    >>> modules_of(lambda r: sys.getsizeof(r)), modules_of(len)
-    (('autoexec.introspect', 'sys'), ('builtins',))
-    """
-    found: dict[str, None] = {}
-    _collect_modules(func, found, set())
-    return tuple(found)
-
-
-def _collect_modules(obj: Any, found: dict[str, None], seen: set[int]) -> None:
-    obj = bare(obj)
-    while isa(obj, (partial, MethodType)):
-        obj = static_attribute(obj, "func") if isa(obj, partial) else obj.__func__
-    home = static_attribute(obj, "__module__")
-    if isa(obj, ModuleType):
-        home = obj.__name__
-    if isa(home, str) and home not in MAIN:
-        found.setdefault(home)
-    if not isa(obj, FunctionType) or id(obj) in seen:
-        return
-    seen.add(id(obj))
-    for code in _codes(obj.__code__):
-        found.update(dict.fromkeys(_imported(code)))
-        for value in _held(obj, code):
-            if isa(value, (ModuleType, FunctionType, type)):
-                _collect_modules(value, found, seen)
-
-
-def _held(func: FunctionType, code: CodeType) -> Iterable[Any]:
-    """Globals that some code names, and what a function has captured."""
-    yield from (func.__globals__.get(name) for name in code.co_names)
-    for cell in func.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # it is empty
-            continue
-
-
-def _codes(code: CodeType) -> Iterable[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isa(constant, CodeType):
-            yield from _codes(constant)
-
-
-def _imported(code: CodeType) -> list[str]:
-    """What the imports of some code name."""
-    import dis
-
-    return [
-        str(step.argval)
-        for step in dis.get_instructions(code)
-        if step.opname == "IMPORT_NAME" and step.argval
-    ]
 
 
 # Coroutines -------------------------------------------------------------------------------------------------

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import BuiltinMethodType, FunctionType, MemberDescriptorType, MethodType
 
+from . import ATOMS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     Part = tuple[str, object, Any]
 
-__all__ = ["ATOMS", "parts", "shown", "title"]
-
-ATOMS = frozenset((int, float, complex, bool, str, bytes, bytearray, type(None), type(...), range))
+__all__ = ["parts", "shown", "title"]
 
 
 def parts(obj: Any) -> Iterator[Part]:
