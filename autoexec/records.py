@@ -5,7 +5,6 @@ Seconds are floats, sizes are bytes, shares run from 0 to 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import Enum
 
 from .registry import SERIAL
@@ -19,7 +18,6 @@ else:
 __all__ = [
     "Calibration",
     "Ending",
-    "Facts",
     "Forecast",
     "Hazard",
     "Machine",
@@ -133,21 +131,6 @@ class Calibration:
     joblib_start: float = 0.300
     byte: float = 1.2e-9
     source: str = "defaults"
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What plans rest on beside the sample; handed in by whoever starts a run.
-
-    Attributes:
-        machine: what may be used.
-        calibration: what pools cost there.
-        learn: told what a run has seen: seconds, by the names of `Calibration`.
-    """
-
-    machine: Machine
-    calibration: Calibration = Calibration()
-    learn: Callable[..., object] = lambda **seconds: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from ..journal.resume import Resume
     from ..journal.store import Journal
+    from ..measure.facts import Facts
     from ..options import Options
-    from ..records import Facts
 
 __all__ = ["Keep", "open_journal"]
 

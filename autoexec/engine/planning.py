@@ -12,8 +12,9 @@ from ..errors import unpacked
 from ..frozen import replace
 from ..introspect import loaded, name_of
 from ..measure import likeness, pickling
+from ..measure.facts import Facts
 from ..measure.weight import weight
-from ..records import Facts, Forecast, Hazard, Plan, Profile, Sample, WorkKind
+from ..records import Forecast, Hazard, Plan, Profile, Sample, WorkKind
 from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, opened, row, weighed
 from .memory import Memory
 from .sampling import Sampler

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from logging import Logger
     from typing import Any
 
+    from ..measure.facts import Facts
     from ..options import Options
-    from ..records import Facts
     from ..statistics import Stats
     from ..worker.invoke import TaskResult
     from .bookkeeping import Keep

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 
 from ..backends.inline import Block, InlineBackend
 from ..errors import OptionError, blame, unpacked
+from ..measure.facts import Facts
 from ..options import Options
-from ..records import Facts, Plan, Profile
+from ..records import Plan, Profile
 from ..worker.invoke import CallSpec, Task
 from .monitor import Monitor
 from .planning import Planner

@@ -25,8 +25,9 @@ from ..decide import sizing
 from ..errors import AutoexecError, WorkerDied
 from ..frozen import replace
 from ..introspect import bare, isa, name_of, static_attribute
+from ..measure.facts import Facts
 from ..own_thread import OwnThread
-from ..records import Facts, Plan, Profile, WorkKind
+from ..records import Plan, Profile, WorkKind
 from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, row
 from ..resources import close_here
 from ..worker.invoke import CallSpec, Task, TaskResult, run_task, serving

@@ -12,8 +12,9 @@ from autoexec.backends.inline import Block
 from autoexec.engine.planning import Planner
 from autoexec.engine.sampling import Sampler
 from autoexec.engine.source import Source
+from autoexec.measure.facts import Facts
 from autoexec.options import Options
-from autoexec.records import Facts, Hazard, Profile, WorkKind
+from autoexec.records import Hazard, Profile, WorkKind
 from autoexec.worker.invoke import CallSpec, Task
 from tests.engine.fakes import made_up_machine
 

@@ -6,10 +6,17 @@ import sys
 
 import pytest
 
+from autoexec.backends import kept
 from autoexec.backends import start as starting
 
 if not sys.platform.startswith("linux"):
     collect_ignore_glob = ["test_*"]
+
+
+@pytest.fixture(autouse=True)
+def _however_large_this_process_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of a large caller are not kept, and the suite's process is one by then."""
+    monkeypatch.setattr(kept, "FORKED_BYTES", 1 << 40)
 
 
 @pytest.fixture(params=["fork", "fresh"])
