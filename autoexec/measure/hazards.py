@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from autoexec.unpicklable import Unpicklable
 
-__all__ = ["Footprint", "dump", "find_hazards", "pickle_hazard", "serialise"]
+__all__ = ["Footprint", "dump", "find_hazards"]
 
 _BY_ROOT = {
     "global": "changes a global object",
@@ -298,14 +298,6 @@ def _members(func: Any, name: str, obj: Any) -> Iterator[tuple[str, Any]]:
     yield from ((path, value) for path, value in found if is_mutable(value))
 
 
-def serialise(func: Callable[..., object]) -> bytes | Hazard:
-    """`func` as bytes for another process, or the hazard whose name is the path to what cannot be pickled."""
-    found = dump(func)
-    if isinstance(found, bytes):
-        return found
-    return Hazard("cannot be pickled", found.path, _place(func), True)
-
-
 def dump(func: Any, pack: Callable[..., Any] | None = None) -> Any | Unpicklable:
     """`func` as bytes for another process, or what in it cannot be pickled.
 
@@ -321,12 +313,6 @@ def dump(func: Any, pack: Callable[..., Any] | None = None) -> Any | Unpicklable
     except Exception as error:  # whatever a user's __reduce__ raises, it cannot cross
         name = _title(func)
         return find(func, name) or Unpicklable(name, type(func).__qualname__, str(error))
-
-
-def pickle_hazard(func: Callable[..., object]) -> Hazard | None:
-    """Why `func` cannot be sent to another process, or None if it can."""
-    found = serialise(func)
-    return found if isinstance(found, Hazard) else None
 
 
 def _dump(obj: Any, pack: Callable[..., Any] | None = None) -> Any:

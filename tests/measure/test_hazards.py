@@ -33,8 +33,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoexec.measure.hazards import Footprint, find_hazards, pickle_hazard, serialise
+from autoexec.measure.hazards import Footprint, dump, find_hazards
 from autoexec.records import Hazard
+from autoexec.unpicklable import Unpicklable
 
 CACHE: dict[Any, Any] = {}
 RESULTS: list[Any] = []
@@ -856,7 +857,7 @@ def _look_at(func: Any) -> None:
     footprint = Footprint(func)
     footprint.before((1,))
     assert footprint.after((1,)) == ()
-    assert isinstance(serialise(func), (bytes, Hazard))
+    assert isinstance(dump(func), (bytes, Unpicklable))
 
 
 @pytest.mark.parametrize("module", [builtins, functools, json, csv, dataclasses, heapq, pickle, logging])
@@ -1020,24 +1021,22 @@ def test_footprint_leaves_alone_what_it_cannot_compare() -> None:
     assert list(items) == [1]
 
 
-def test_serialise_by_name_and_by_value() -> None:
+def test_dump_by_name_and_by_value() -> None:
     """Importable functions go by name, lambdas and closures by value."""
     for func in (math.sqrt, _scaled(2)):
-        payload = serialise(func)
+        payload = dump(func)
         assert isinstance(payload, bytes)
         assert pickle.loads(payload)(4) == func(4)  # type: ignore[operator]
-        assert pickle_hazard(func) is None  # type: ignore[arg-type]
 
 
-def test_pickle_hazard_names_the_part() -> None:
-    """The hazard names the captured variable, attribute or bound argument that fails."""
+def test_dump_names_the_part() -> None:
+    """It names the captured variable, attribute or bound argument that fails."""
     lock = threading.Lock()
     counter = Counter()
     counter.lock = lock  # type: ignore[attr-defined]
-    names = [pickle_hazard(f) for f in (_holding(lock), counter.reads, functools.partial(pow, lock))]
-    assert [h.name for h in names if h] == [
+    names = [dump(f) for f in (_holding(lock), counter.reads, functools.partial(pow, lock))]
+    assert [found.path for found in names] == [
         "func.__closure__['thing']",
         "reads.__self__.lock",
         "partial.args[0]",
     ]
-    assert all(h.threads_ok and h.kind == "cannot be pickled" for h in names if h)
