@@ -305,6 +305,6 @@ def shutdown() -> None:
     >>> import autoexec
     >>> autoexec.shutdown()
     """
-    kept = loaded(f"{__package__}.backends.kept")
+    kept = loaded(f"{__package__}.backends.processes.idle")
     if kept is not None:  # else there are none
         kept.shutdown()

@@ -80,7 +80,7 @@ class BackendInfo:
 
     Attributes:
         name: what `backend=` calls it.
-        open: called with an `Opening` (see `autoexec.backends.conduct`); returns a `Backend` (see
+        open: called with an `Opening` (see `autoexec.backends.setting`); returns a `Backend` (see
             `autoexec.backends.base`). It may raise OSError or RuntimeError where workers cannot be had.
         costs: what its workers cost, or a function of the `Calibration` that says so; None, and "auto" never
             chooses it.
@@ -140,7 +140,7 @@ _ROWS: dict[str, BackendInfo] = {
         _here(ASYNCIO, f"{_CODE}.event_loop:open_backend", public=False, gives_up=True, paces=True),
         BackendInfo(
             PROCESSES,
-            f"{_CODE}.processes:open_backend" if _OWN else f"{_CODE}.executors:open_standard",
+            f"{_CODE}.processes.backend:open_backend" if _OWN else f"{_CODE}.executors:open_standard",
             forks=_OWN,
             can_kill=_OWN,
             gives_up=True,

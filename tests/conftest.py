@@ -178,7 +178,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     before = _look()
     yield
-    if kept := sys.modules.get("autoexec.backends.kept"):
+    if kept := sys.modules.get("autoexec.backends.processes.idle"):
         kept.shutdown()  # workers that rest until the next call are kept by design
     until = time.monotonic() + PATIENCE_S
     while left := _left(before, _look()):

@@ -22,7 +22,7 @@ import autoexec
 from autoexec.checks import is_async
 from autoexec.introspect import bare, importable, isa, loaded, name_of, named, static_attribute
 from autoexec.introspect.methods import CHANGING_FUNCTIONS, CHANGING_METHODS
-from autoexec.measure.glance import harmless
+from autoexec.measure.quick_check import harmless
 
 LIMIT = 3
 

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .conduct import Opening
+    from .setting import Opening
 
 __all__ = ["open_interpreters", "refusal"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .base import Slot, Tasks
-    from .conduct import Opening
+    from .setting import Opening
 
 __all__ = ["ThreadBackend", "open_backend"]
 

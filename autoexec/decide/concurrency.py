@@ -35,9 +35,9 @@ import math
 from ..records import Ending, spell
 from .cohorts import Cohort, Cohorts, Ticket
 from .gil_bound import GilBound
-from .judging import Judge
-from .opening import STEP_S, UNKNOWN_S, Opening
-from .refusals import Refusals
+from .latency_limit import Judge
+from .slow_start import STEP_S, UNKNOWN_S, Opening
+from .throttling import Refusals
 
 __all__ = ["Controller", "Ticket"]
 

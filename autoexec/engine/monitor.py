@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ..measure.clocks import NativeShare, ThreadClock, age_clock, began_before, children_cpu
-from ..measure.probe import GilProbe, fine_switching, quick_switching
+from ..measure.gil_probe import GilProbe, fine_switching, quick_switching
 from ..own_thread import OwnThread
 from ..records import WorkKind
 from ..registry import THREADS

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from ..backends.conduct import Conduct, Opening, Setting, Terms
+from ..backends.setting import Conduct, Opening, Setting, Terms
 from ..decide import costs, memory, planner, sizing
 from ..decide.classify import profile_of
 from ..errors import unpacked
 from ..frozen import replace
 from ..introspect import loaded, name_of
-from ..measure import likeness, pickling
+from ..measure import fingerprint as likeness, serialization as pickling
 from ..measure.facts import Facts
-from ..measure.weight import weight
+from ..measure.sizes import weight
 from ..records import Forecast, Hazard, Plan, Profile, Sample, WorkKind
 from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, opened, row, weighed
 from .memory import Memory
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..backends.base import Backend
     from ..backends.inline import Block
-    from ..backends.parcels import Parcel
+    from ..backends.processes.payload import Parcel
     from ..options import Options
     from ..worker.invoke import CallSpec
     from .scheduler import Scheduler
@@ -38,7 +38,7 @@ CHANGES_ARGUMENT = "changes its argument"  # the hazard's kind; harmless where a
 HEAVY_BYTES = 8 << 20  # of input, which forked workers read where it is
 EXPLAIN_S = 0.1  # seconds to look for what cannot be pickled, while the work waits for a plan
 WANTED = (  # by the way to other processes, each after what is slow in it
-    *("..backends.processes", "typing", "inspect", "logging", "uuid", "cloudpickle"),
+    *("..backends.processes.backend", "typing", "inspect", "logging", "uuid", "cloudpickle"),
     *("..measure.hazards", "..unpicklable"),
 )
 BARE = 150  # modules of a program that imports next to nothing
@@ -203,7 +203,7 @@ class Planner:
     def hazards(self) -> tuple[Hazard, ...]:
         """What in the function's code and belongings keeps it in this process."""
         if self._hazards is None:
-            from ..measure.glance import harmless
+            from ..measure.quick_check import harmless
 
             if harmless(self._call):
                 self._hazards = ()
@@ -248,7 +248,7 @@ class Planner:
     def _may_fork(self, *, director: bool = False) -> bool:
         if not self.machine.can_fork or not self._options.may_fork:
             return False
-        from ..backends.start import may_fork
+        from ..backends.processes.start import may_fork
 
         return may_fork(1 if director else 0) == ""
 
@@ -256,7 +256,7 @@ class Planner:
         """Whether workers may be forked in the caller's thread when so many threads have ended."""
         if not self.machine.can_fork:
             return False
-        from ..backends.start import disturbance
+        from ..backends.processes.start import disturbance
 
         return disturbance(threads) == ""
 
@@ -277,7 +277,7 @@ class Planner:
 
     def _sits_ready(self) -> bool:
         """Whether workers of an earlier call wait that know the function."""
-        kept = loaded("autoexec.backends.kept")
+        kept = loaded("autoexec.backends.processes.idle")
         return kept is not None and kept.knows(self._state())
 
     def _inherited(self, profile: Profile | None) -> Any:
@@ -372,14 +372,14 @@ class Planner:
         return self._equipped(spec, _as_bytes)  # type: ignore[no-any-return]
 
     def _packed(self, spec: CallSpec) -> Parcel:
-        from ..backends.parcels import pack
+        from ..backends.processes.payload import pack
 
         return self._equipped(spec, pack)  # type: ignore[no-any-return]
 
     def _equipped(self, spec: CallSpec, send: Callable[[Any, Any], Any]) -> Any:
         """A function for another process, with what it reads in modules that are imported anew there."""
-        from ..backends.outfit import Outfit
-        from ..measure.belongings import belongings
+        from ..backends.processes.module_globals import Outfit
+        from ..measure.module_globals import belongings
         from ..measure.hazards import dump
         from ..unpicklable import Unpicklable
         from ..worker.context import carried

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ..decide import sizing
 from ..decide.drift import Drift
-from ..decide.opening import SHORT
+from ..decide.slow_start import SHORT
 from ..errors import AutoexecError
 from ..frozen import replace
-from ..measure.probe import quick_switching
-from ..measure.weight import weight
+from ..measure.gil_probe import quick_switching
+from ..measure.sizes import weight
 from ..records import Plan, Profile
 from ..registry import SERIAL, THREADS, row
 from .contention import Contention

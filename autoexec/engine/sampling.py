@@ -131,7 +131,7 @@ class Sampler:
             return None  # nothing to look at that would be worth holding back the first item
         self._footprints += 1
         with self.own_imports():
-            from ..measure.glance import harmless
+            from ..measure.quick_check import harmless
 
             if _unchangeable(item[0]) and harmless(self._call):
                 return None
@@ -207,7 +207,7 @@ class Sampler:
             running_cpu_s=0.0,
             memory_bytes=max(self.memory_bytes, self._sample.memory_bytes),
         )
-        from ..decide.classify import profile_of  # not at the top: a map of short items never comes here
+        from ..decide.classify import profile_of
 
         found = replace(profile_of(whole, gil=gil), remaining=profile.remaining)
         mistaken = profile.kind is WorkKind.IO and found.cpu_s > 0.5 * found.wall_s and not self.importing()

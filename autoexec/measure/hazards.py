@@ -18,7 +18,7 @@ from ..introspect.code import names_of, where
 from ..introspect.layers import MISSING, layers, peek
 from ..introspect.libraries import is_stdlib
 from .captures import dig, is_mutable
-from .footprint import Changes
+from .mutation import Changes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from autoexec.backends.conduct import Conduct, Setting, Terms
-from autoexec.backends.parcels import Parcel, pack
-from autoexec.backends.processes import ProcessBackend
+from autoexec.backends.setting import Conduct, Setting, Terms
+from autoexec.backends.processes.payload import Parcel, pack
+from autoexec.backends.processes.backend import ProcessBackend
 from autoexec.engine.tracks import Track
 from autoexec.measure.hazards import dump
 from autoexec.records import Plan

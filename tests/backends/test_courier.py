@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends import courier as courier_module
-from autoexec.backends import start
-from autoexec.backends.conduct import Terms
+from autoexec.backends.processes import supervisor as courier_module
+from autoexec.backends.processes import start
+from autoexec.backends.setting import Terms
 from autoexec.errors import ItemTimeout, WorkerDied
 from tests.backends.deadly import Deadly, forking, kill, leave
 from tests.backends.opened import opened
@@ -124,7 +124,7 @@ def test_a_death_between_the_last_item_and_the_answer(journal: Any, monkeypatch:
         if os.getpid() != parent:
             kill()
 
-    monkeypatch.setattr("autoexec.backends.serving.flush", flush)
+    monkeypatch.setattr("autoexec.backends.processes.server.flush", flush)
 
     def work(x: int) -> int:
         note(x)
@@ -229,7 +229,7 @@ def test_a_child_of_an_item_that_keeps_the_socket_hangs_nobody(fork: bool, tmp_p
 
 def test_a_child_that_c_code_has_forked_hangs_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has the socket open even though Python knows nothing of it."""
-    monkeypatch.setattr("autoexec.backends.worker._leave_alone", lambda seats: None)
+    monkeypatch.setattr("autoexec.backends.processes.worker_main._leave_alone", lambda seats: None)
     _dies_beside_a_child(fork=True, tmp_path=tmp_path)
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import autoexec
-from autoexec.backends import kept, serving, start
-from autoexec.backends.conduct import Terms
+from autoexec.backends.processes import idle as kept, server as serving, start
+from autoexec.backends.setting import Terms
 from tests.backends.opened import fork, opened
 
 ROOT = str(Path(__file__).parents[2])

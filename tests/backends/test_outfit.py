@@ -9,7 +9,7 @@ import types
 import cloudpickle
 import pytest
 
-from autoexec.backends.outfit import Outfit
+from autoexec.backends.processes.module_globals import Outfit
 
 
 @pytest.mark.parametrize("dumps", [pickle.dumps, cloudpickle.dumps])

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends import parcels
-from autoexec.backends.parcels import APART, INLINE, Parcel, by_value, load, pack
-from autoexec.backends.wire import Frame, open_channels
+from autoexec.backends.processes import payload as parcels
+from autoexec.backends.processes.payload import APART, INLINE, Parcel, by_value, load, pack
+from autoexec.backends.processes.channel import Frame, open_channels
 
 
 def _cross(parcel: Parcel, access: int = mmap.ACCESS_READ) -> Any:

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends import segments
-from autoexec.backends.segments import aligned, create, map_segment, share
+from autoexec.backends.processes import shared_memory as segments
+from autoexec.backends.processes.shared_memory import aligned, create, map_segment, share
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's shared memory")
 
@@ -84,7 +84,7 @@ def test_nothing_remains_of_a_process_that_was_killed() -> None:
     """The memory of a killed process's segments is free again."""
     code = (
         "import os, signal\n"
-        "from autoexec.backends.segments import share\n"
+        "from autoexec.backends.processes.shared_memory import share\n"
         "found = os.fstat(share([bytes(64 << 20)], 64 << 20))\n"
         "print(found.st_nlink, found.st_ino, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends.slate import LENGTH, LOG, SIZE, Slate, entries, open_slate
-from autoexec.measure.probe import quick_switching
+from autoexec.backends.processes.status_page import LENGTH, LOG, SIZE, Slate, entries, open_slate
+from autoexec.measure.gil_probe import quick_switching
 from tests.backends.opened import fork
 
 Pair = tuple[Slate, Slate]

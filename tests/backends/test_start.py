@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from autoexec.backends import ends, frames, start
-from autoexec.backends.conduct import Terms
-from autoexec.backends.parcels import by_value, load, pack
-from autoexec.backends.slate import entries
-from autoexec.backends.start import fork_worker, may_fork, spawn_worker
-from autoexec.backends.workers import Worker
+from autoexec.backends.processes import endpoints as ends, messages as frames, start
+from autoexec.backends.setting import Terms
+from autoexec.backends.processes.payload import by_value, load, pack
+from autoexec.backends.processes.status_page import entries
+from autoexec.backends.processes.start import fork_worker, may_fork, spawn_worker
+from autoexec.backends.processes.worker import Worker
 from autoexec.worker.invoke import CallSpec
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
@@ -236,8 +236,8 @@ def test_what_is_buffered_is_written_once() -> None:
     """A fork copies no output that waits to be written."""
     code = (
         "import sys\n"
-        "from autoexec.backends.conduct import Terms\n"
-        "from autoexec.backends.start import fork_worker\n"
+        "from autoexec.backends.setting import Terms\n"
+        "from autoexec.backends.processes.start import fork_worker\n"
         "print('once', end='')\n"
         "made = fork_worker(Terms(), {}, None)\n"
         "made.seats[0].leave()\n"

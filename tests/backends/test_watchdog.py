@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from autoexec.backends import courier, watchdog
-from autoexec.backends.conduct import Terms
+from autoexec.backends.processes import supervisor as courier, watchdog
+from autoexec.backends.setting import Terms
 from tests.backends.deadly import wait_for_a_sign
 from tests.backends.opened import Opened, opened
 from tests.backends.partner import WAIT_S
@@ -101,7 +101,7 @@ def _quiet(pool: Opened, heard: Heard, looks: list[Any], count: int) -> None:
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """How often somebody has looked."""
-    from autoexec.backends.processes import ProcessBackend
+    from autoexec.backends.processes.backend import ProcessBackend
 
     seen: list[Any] = []
     real = ProcessBackend.look

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends import parcels
-from autoexec.backends.parcels import Parcel, pack
-from autoexec.backends.wire import DESCRIPTOR, HEAD, Channel, open_channels
+from autoexec.backends.processes import payload as parcels
+from autoexec.backends.processes.payload import Parcel, pack
+from autoexec.backends.processes.channel import DESCRIPTOR, HEAD, Channel, open_channels
 
 Ends = tuple[Channel, Channel]
 

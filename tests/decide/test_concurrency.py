@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autoexec.decide.concurrency import Controller, Ticket
 from autoexec.decide.gil_bound import GilBound
-from autoexec.decide.opening import Opening
+from autoexec.decide.slow_start import Opening
 from autoexec.records import Ending
 from tests.decide.services import (
     SERVICES,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from autoexec.decide.opening import DOUBLING_S, EIGHT, FEW, SHORT, SOME, STEP_S, THREAD_S, Opening
+from autoexec.decide.slow_start import DOUBLING_S, EIGHT, FEW, SHORT, SOME, STEP_S, THREAD_S, Opening
 
 CAPS = st.integers(1, 2000)
 ITEMS = st.none() | st.integers(0, 10**6)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from autoexec.measure.belongings import belongings
+from autoexec.measure.module_globals import belongings
 
 SETTINGS = """
 import autoexec

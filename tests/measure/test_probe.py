@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from autoexec.measure.probe import Switching
+from autoexec.measure.gil_probe import Switching
 from tests.forking import in_child
 
 OWN = 0.03  # seconds; what the program has set

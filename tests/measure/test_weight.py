@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoexec.measure.weight import LOOKED_AT, weight
+from autoexec.measure.sizes import LOOKED_AT, weight
 
 SMALL = 64  # what is taken where nothing can be known
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from autoexec.backends import kept
-from autoexec.backends import start as starting
+from autoexec.backends.processes import idle as kept
+from autoexec.backends.processes import start as starting
 
 if not sys.platform.startswith("linux"):
     collect_ignore_glob = ["test_*"]

@@ -285,7 +285,7 @@ def test_ctrl_c_while_workers_start(moment_s: float, thread: str, script: Script
     body = f"""
 {thread}
         import signal
-        import autoexec.api, autoexec.engine.run, autoexec.backends.processes
+        import autoexec.api, autoexec.engine.run, autoexec.backends.processes.backend
         signal.signal(signal.SIGALRM, lambda *_: os.killpg(0, signal.SIGINT))
         signal.setitimer(signal.ITIMER_REAL, {moment_s}, {10 * SOON_S})
         for _ in range(1000):

@@ -11,7 +11,7 @@ import pytest
 
 import autoexec
 from autoexec import ItemTimeout, OptionError
-from autoexec.backends import courier
+from autoexec.backends.processes import supervisor as courier
 from tests.processes import work
 from tests.processes.work import BAD, RIGHT, others, run
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from autoexec.backends import segments
+from autoexec.backends.processes import shared_memory as segments
 from tests.processes.work import run
 
 np = pytest.importorskip("numpy")
@@ -63,7 +63,7 @@ def test_no_room_anywhere(work: Any, start: str, monkeypatch: pytest.MonkeyPatch
     first = list(run(abs, range(2)))  # workers, and their pages, are there before the room is gone
     assert first == [0, 1]
     monkeypatch.setattr(segments, "share", lambda parts, size: None)
-    from autoexec.backends import parcels
+    from autoexec.backends.processes import payload as parcels
 
     monkeypatch.setattr(parcels, "share", lambda parts, size: None)
     values = list(run(work, arrays(), chunksize=2, on_error="raise"))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .courier import Courier
+    from .supervisor import Courier
 
 __all__ = ["AGAIN_S", "relieve"]
 

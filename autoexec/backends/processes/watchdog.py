@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from .deaths import short
+from .exits import short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .courier import Courier
+    from .supervisor import Courier
 
 __all__ = ["PATIENCE_S", "TIMES", "tell"]
 

@@ -11,7 +11,7 @@ import os
 import pickle
 from collections.abc import Callable, Sequence
 
-from .segments import aligned, share
+from .shared_memory import aligned, share
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def pack(value: object, dump: Dump = pickle.dumps) -> Parcel:
 
 def by_value(value: object) -> Parcel:
     """`pack` for what lives in `__main__` or has no name that could be imported."""
-    from ..by_value import dumps
+    from ...by_value import dumps
 
     return pack(value, dumps)
 

@@ -17,17 +17,17 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from ..introspect import loaded
-from .ends import Ends
-from .slate import Slate
-from .workers import Worker
+from ...introspect import loaded
+from .endpoints import Ends
+from .status_page import Slate
+from .worker import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..worker.invoke import CallSpec
-    from .conduct import Terms
+    from ...worker.invoke import CallSpec
+    from ..setting import Terms
 
 __all__ = ["disturbance", "fork_worker", "may_fork", "spawn_worker"]
 
@@ -101,7 +101,7 @@ def fork_worker(terms: Terms, functions: dict[int, CallSpec], inherited: Sequenc
     Raises:
         OSError: if no process can be started.
     """
-    import_module(".worker", __package__)  # once, for all of them to share
+    import_module(".worker_main", __package__)  # once, for all of them to share
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()  # or both processes would write what is buffered
@@ -141,9 +141,9 @@ def _forked(terms: Terms, functions: dict[int, CallSpec], inherited: Sequence[An
 def _child(ends: Ends, terms: Terms, functions: dict[int, CallSpec], inherited: Sequence[Any] | None) -> None:
     status = 1
     try:
-        from .serving import Household
+        from .server import Household
         from .surroundings import connections
-        from .worker import become_worker, serve
+        from .worker_main import become_worker, serve
 
         gc.freeze()  # a collection would write to what all share with the caller, and so copy it
         ends.move()
@@ -172,7 +172,7 @@ def spawn_worker(terms: Terms) -> Worker:
     seats = [(channel.fileno(), page) for channel, page in ends.theirs]
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; "
-        "from autoexec.backends.worker import serve_descriptors; "
+        "from autoexec.backends.processes.worker_main import serve_descriptors; "
         f"serve_descriptors({seats}, {ends.lifeline}, {terms.writable}, {terms.cores}, {terms.threads})"
     )
     try:
@@ -186,7 +186,7 @@ def spawn_worker(terms: Terms) -> Worker:
 
 def _start(code: str, descriptors: Sequence[int], terms: Terms) -> int:
     """Start an interpreter that inherits these descriptors; its process."""
-    from .native import environment
+    from ..native import environment
 
     flags = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
     variables = {**os.environ, **environment(terms.cores, terms.threads)}

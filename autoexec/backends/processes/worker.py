@@ -13,10 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .conduct import Terms
-    from .ends import Ends
-    from .slate import Slate
-    from .wire import Channel
+    from ..setting import Terms
+    from .endpoints import Ends
+    from .status_page import Slate
+    from .channel import Channel
 
 __all__ = ["Scene", "Seat", "Worker", "scene_now"]
 

@@ -6,12 +6,12 @@ import itertools
 import threading
 from collections.abc import Callable
 
-from . import deaths
-from .parcels import Parcel
+from . import exits as deaths
+from .payload import Parcel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..worker.invoke import CallSpec
+    from ...worker.invoke import CallSpec
 
 __all__ = ["Functions"]
 

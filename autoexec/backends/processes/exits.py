@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..brief import NO_WORDS, brief
-from ..errors import ItemTimeout, WorkerDied, unpacked
+from ...brief import NO_WORDS, brief
+from ...errors import ItemTimeout, WorkerDied, unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .tasks import Sent
+    from .sent import Sent
 
 __all__ = ["died_loading", "how", "late", "late_to_load", "never_began", "short", "worker_died"]
 

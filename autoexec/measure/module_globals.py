@@ -15,7 +15,7 @@ from ..introspect import MAIN, bare, isa
 from ..introspect.code import names_of
 from ..introspect.layers import layers
 from ..introspect.libraries import of_library
-from .likeness import DEEPEST
+from .fingerprint import DEEPEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,16 +11,16 @@ from __future__ import annotations
 import atexit
 import os
 
-from ..resident import resident
-from . import frames
-from .parcels import pack
+from ...resident import resident
+from . import messages as frames
+from .payload import pack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .conduct import Terms
-    from .workers import Worker
+    from ..setting import Terms
+    from .worker import Worker
 
 __all__ = ["put", "shutdown", "take"]
 

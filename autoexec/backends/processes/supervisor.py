@@ -11,20 +11,20 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from ..worker.invoke import TaskResult, run_items
-from . import deaths, frames
-from .parcels import load, pack
-from .slate import entries
-from .tasks import Sent
+from ...worker.invoke import TaskResult, run_items
+from . import exits as deaths, messages as frames
+from .payload import load, pack
+from .status_page import entries
+from .sent import Sent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .base import Slot
-    from .processes import ProcessBackend
-    from .wire import Frame
-    from .workers import Seat
+    from ..base import Slot
+    from .backend import ProcessBackend
+    from .channel import Frame
+    from .worker import Seat
 
 __all__ = ["Courier"]
 
@@ -398,7 +398,7 @@ def _add_one(task: Sent, loaded: Callable[[], Any]) -> None:
     try:
         task.add(loaded())
     except BaseException as error:
-        from ..errors import add_note
+        from ...errors import add_note
 
         add_note(error, "autoexec: raised while a worker's result was loaded")
         task.fail(error)

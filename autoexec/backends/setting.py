@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..records import Plan
     from ..worker.invoke import CallSpec
     from .base import Slot, Tasks
-    from .parcels import Parcel
+    from .processes.payload import Parcel
 else:
     from ..frozen import dataclass
 

@@ -7,12 +7,12 @@ import os
 import signal
 import time
 
-from .slate import SIZE, Slate, open_slate
-from .wire import Channel, open_channels
+from .status_page import SIZE, Slate, open_slate
+from .channel import Channel, open_channels
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .conduct import Terms
+    from ..setting import Terms
 
 __all__ = ["Ends"]
 
@@ -88,7 +88,7 @@ class Ends:
 
     def stacks(self, pid: int, patience_s: float) -> str:
         """Ask for stacks and read them from behind the first page."""
-        from .worker import STACKS
+        from .worker_main import STACKS
 
         page, until = self._pages[0], time.monotonic() + patience_s
         before = max(SIZE, os.fstat(page).st_size)

@@ -12,8 +12,8 @@ import os
 import select
 import struct
 
-from .parcels import Parcel, load
-from .segments import aligned, map_segment
+from .payload import Parcel, load
+from .shared_memory import aligned, map_segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ import threading
 import time
 from collections.abc import Sequence
 
-from . import kept
-from .native import limited
+from . import idle as kept
+from ..native import limited
 from .start import fork_worker, spawn_worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .conduct import Setting
+    from ..setting import Setting
     from .functions import Functions
-    from .workers import Seat, Worker
+    from .worker import Seat, Worker
 
 __all__ = ["Staff"]
 

@@ -160,7 +160,7 @@ def open_slate() -> tuple[Slate, int]:
     Raises:
         OSError: if there is no room for it.
     """
-    from .segments import create
+    from .shared_memory import create
 
     descriptor = create(SIZE)
     try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from ..errors import BrokenWorker
-from ..worker.invoke import Error, Task, TaskResult
+from ...errors import BrokenWorker
+from ...worker.invoke import Error, Task, TaskResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

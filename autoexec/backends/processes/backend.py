@@ -14,23 +14,23 @@ import threading
 import time
 from collections.abc import Sequence
 
-from ..errors import WorkerDied
-from ..introspect import ATOMS
-from ..own_thread import OwnThread
-from ..registry import PROCESSES
-from ..resident import resident_of
-from ..worker.context import carried
-from ..worker.invoke import Task
-from ..worker.remote_errors import with_traceback
-from . import deaths
-from .conduct import Opening, Setting
-from .courier import Courier
+from ...errors import WorkerDied
+from ...introspect import ATOMS
+from ...own_thread import OwnThread
+from ...registry import PROCESSES
+from ...resident import resident_of
+from ...worker.context import carried
+from ...worker.invoke import Task
+from ...worker.remote_errors import with_traceback
+from . import exits as deaths
+from ..setting import Opening, Setting
+from .supervisor import Courier
 from .functions import Functions
-from .parcels import Parcel, by_value, pack
-from .sharing import AGAIN_S, relieve
-from .staff import Staff
-from .tasks import Sent
-from .workers import Seat, scene_now
+from .payload import Parcel, by_value, pack
+from .balancing import AGAIN_S, relieve
+from .worker_pool import Staff
+from .sent import Sent
+from .worker import Seat, scene_now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .base import Slot, Tasks
+    from ..base import Slot, Tasks
 
 __all__ = ["ProcessBackend", "open_backend"]
 
@@ -173,8 +173,8 @@ class ProcessBackend:
 
     def explained(self, error: BaseException, sent: Sent) -> Exception:
         """The error of an item that cannot be pickled."""
-        from ..errors import unpacked
-        from ..unpicklable import explain
+        from ...errors import unpacked
+        from ...unpicklable import explain
 
         if isinstance(error, WorkerDied):
             return error

@@ -14,14 +14,14 @@ import threading
 from collections.abc import Sequence
 from functools import partial
 
-from .. import resources, role
-from .serving import Household, Seat
-from .slate import Slate
+from ... import resources, role
+from .server import Household, Seat
+from .status_page import Slate
 from .surroundings import flush
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .wire import Channel
+    from .channel import Channel
 
 __all__ = ["become_worker", "serve", "serve_descriptors"]
 
@@ -43,7 +43,7 @@ def serve_descriptors(
     import _socket
     import mmap
 
-    from .wire import Channel
+    from .channel import Channel
 
     access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
     become_worker(lifeline, cores, threads)
@@ -99,7 +99,7 @@ def become_worker(lifeline: int, cores: int, threads: int) -> None:
     """Take the role: a share of the cores, and Ctrl-C is the caller's business."""
     import signal
 
-    from .native import take_share
+    from ..native import take_share
 
     role.in_worker = True
     resources.forget()  # what the caller's thread made stays the caller's

@@ -12,21 +12,21 @@ from contextvars import copy_context
 from functools import partial
 from pickle import dumps
 
-from .. import resources
-from ..resident import WEIGHED_S, resident
-from ..worker.context import of_call, prepare, taken_up
-from ..worker.invoke import CallSpec, Error, run_items
-from ..worker.remote_errors import portable
-from . import frames
-from .parcels import Apart, Parcel, by_value, pack
-from .slate import Slate
+from ... import resources
+from ...resident import WEIGHED_S, resident
+from ...worker.context import of_call, prepare, taken_up
+from ...worker.invoke import CallSpec, Error, run_items
+from ...worker.remote_errors import portable
+from . import messages as frames
+from .payload import Apart, Parcel, by_value, pack
+from .status_page import Slate
 from .surroundings import flush, hang_up, set_scene
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .wire import Channel, Frame
+    from .channel import Channel, Frame
 
 __all__ = ["Household", "Seat"]
 
@@ -238,7 +238,7 @@ def _pack(value: Any) -> Parcel:
 
 def _refused(value: object, error: Exception) -> TypeError:
     """Why a result cannot be sent."""
-    from ..unpicklable import explain
+    from ...unpicklable import explain
 
     found = TypeError(f"a result cannot be sent back from a worker process: {explain(value, 'result')}")
     found.__cause__ = error
@@ -250,6 +250,6 @@ def _hint(error: BaseException) -> None:
     if isinstance(error, (ValueError, TypeError, BufferError)):
         text = str(error)
         if "read-only" in text or "readonly" in text:
-            from ..errors import add_note
+            from ...errors import add_note
 
             add_note(error, HINT)
