@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from .api import amap, explain, machine, map, profile, shutdown, starmap
     from .async_results import AsyncResults
     from .decorator import Parallel, parallel
-    from .errors import AutoexecError, BrokenWorker, ItemTimeout, JournalError, MissingExtra, OptionError, Refused, WorkerDied
+    from .errors import (
+        AutoexecError,
+        BrokenWorker,
+        ItemTimeout,
+        JournalError,
+        MissingExtra,
+        OptionError,
+        Refused,
+        WorkerDied,
+    )
     from .executor import Executor
     from .options import Options
     from .records import Forecast, Hazard, Machine, Plan, Profile, WorkKind

@@ -181,10 +181,10 @@ def test_generated_words_tell_only_what_they_may() -> None:
 def test_records_of_attrs() -> None:
     """Their generated words are treated in the same way."""
     attr = pytest.importorskip("attr")
-    kind = attr.make_class("Parcel", {"name": attr.ib(), "rows": attr.ib(), "key": attr.ib(repr=False)})
+    kind = attr.make_class("Payload", {"name": attr.ib(), "rows": attr.ib(), "key": attr.ib(repr=False)})
     assert brief(kind("a", [1], 2), 500) == repr(kind("a", [1], 2))
     text = brief(kind("a", [*range(MOST), Forbidden()], 2), MOST)
-    assert text.startswith("Parcel(name='a', rows=[0, 1, 2") and text.endswith("...")
+    assert text.startswith("Payload(name='a', rows=[0, 1, 2") and text.endswith("...")
 
 
 def test_arrays_are_named_by_their_shape() -> None:

@@ -11,7 +11,18 @@ import pytest
 
 from autoexec import records, statistics
 from autoexec.frozen import dataclass, field, replace
-from autoexec.records import Calibration, Ending, Forecast, Hazard, Machine, NativePool, Plan, Profile, Sample, WorkKind
+from autoexec.records import (
+    Calibration,
+    Ending,
+    Forecast,
+    Hazard,
+    Machine,
+    NativePool,
+    Plan,
+    Profile,
+    Sample,
+    WorkKind,
+)
 from autoexec.statistics import Failures, HostStats, Stats
 
 PROFILE = Profile("fetch", 3, 0.1, 0.002, 0.001, 0.097, kind=WorkKind.IO, remaining=50)

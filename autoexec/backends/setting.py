@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from ..records import Plan
     from ..worker.invoke import CallSpec
     from .base import Slot, Tasks
-    from .processes.payload import Parcel
+    from .processes.payload import Payload
 else:
     from ..frozen import dataclass
 
-__all__ = ["Conduct", "Opening", "Setting", "Terms"]
+__all__ = ["Opening", "Setting", "TaskRules", "WorkerConfig"]
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class WorkerConfig:
     """What a worker is started with.
 
     Attributes:
@@ -36,7 +36,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
+class TaskRules:
     """How tasks are to be treated.
 
     Attributes:
@@ -71,7 +71,7 @@ class Setting:
     Attributes:
         spec: what most tasks will call; forked workers inherit it.
         serialise: turns such a thing into bytes.
-        packed: turns it into a parcel.
+        packed: turns it into a payload.
         executor: the caller's own, where the plan names none of ours.
         fork: whether workers may be forked, here and now.
         inherited: the whole input, if forked workers should read it instead of being sent it.
@@ -84,13 +84,13 @@ class Setting:
 
     spec: CallSpec | None
     serialise: Callable[[CallSpec], bytes]
-    packed: Callable[[CallSpec], Parcel]
+    packed: Callable[[CallSpec], Payload]
     executor: Any = None
     fork: bool = False
     inherited: Sequence[Any] | None = None
     eager: bool = False
-    terms: Terms = Terms()
-    conduct: Conduct = Conduct()
+    terms: WorkerConfig = WorkerConfig()
+    conduct: TaskRules = TaskRules()
     loop: Any = None
     blocked: Callable[[Any, float], None] = lambda task, seconds: None
 

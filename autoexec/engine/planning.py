@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from ..backends.setting import Conduct, Opening, Setting, Terms
+from ..backends.setting import Opening, Setting, TaskRules, WorkerConfig
 from ..decide import costs, memory, planner, sizing
 from ..decide.classify import profile_of
 from ..errors import unpacked
 from ..frozen import replace
 from ..introspect import loaded, name_of
-from ..measure import fingerprint as likeness, serialization as pickling
+from ..measure import fingerprint, serialization
 from ..measure.facts import Facts
 from ..measure.sizes import weight
 from ..records import Forecast, Hazard, Plan, Profile, Sample, WorkKind
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..backends.base import Backend
     from ..backends.inline import Block
-    from ..backends.processes.payload import Parcel
+    from ..backends.processes.payload import Payload
     from ..options import Options
     from ..worker.invoke import CallSpec
     from .scheduler import Scheduler
@@ -222,7 +222,7 @@ class Planner:
         if sampler.last is None:
             return self._with_running(profile, block)
         args, value = sampler.last
-        there, back = pickling.crossing(args, load=False), pickling.crossing(value)
+        there, back = serialization.crossing(args, load=False), serialization.crossing(value)
         if there is None or back is None:
             return profile, self._stuck(args, "args") if there is None else self._stuck(value, "result")
         return replace(
@@ -233,7 +233,7 @@ class Planner:
         if block is None:
             return profile, ""
         item = block.items[min(len(block.out), len(block.items) - 1)]
-        there = pickling.crossing(item, load=False)
+        there = serialization.crossing(item, load=False)
         if there is None:
             star = self._source is not None and self._source.star
             return profile, self._stuck(unpacked(item, star), "args")
@@ -273,7 +273,9 @@ class Planner:
     def fresh_s(self) -> float:
         """Seconds that fresh interpreters take longer than forked workers to know what the function needs."""
         imports = MODULE_S * max(0, len(sys.modules) - BARE)
-        return imports + self._calibration.byte * (likeness.held_bytes(self._call) + self._input_bytes(None))
+        return imports + self._calibration.byte * (
+            fingerprint.held_bytes(self._call) + self._input_bytes(None)
+        )
 
     def _sits_ready(self) -> bool:
         """Whether workers of an earlier call wait that know the function."""
@@ -332,7 +334,7 @@ class Planner:
             inherited=self._inherited(profile) if forks else None,
             eager=eager,
             terms=self._terms(plan),
-            conduct=self._conduct(profile) if plan.backend == PROCESSES else Conduct(),
+            conduct=self._conduct(profile) if plan.backend == PROCESSES else TaskRules(),
             loop=loop,
             blocked=blocked,
         )
@@ -340,18 +342,18 @@ class Planner:
         self._opened.append(backend)
         return backend
 
-    def _terms(self, plan: Plan) -> Terms:
-        return Terms(plan.threads, plan.native_threads or 1, self._options.writable == "copy")
+    def _terms(self, plan: Plan) -> WorkerConfig:
+        return WorkerConfig(plan.threads, plan.native_threads or 1, self._options.writable == "copy")
 
-    def _conduct(self, profile: Profile | None) -> Conduct:
+    def _conduct(self, profile: Profile | None) -> TaskRules:
         self.memory = Memory(profile.memory_bytes if profile is not None else 0)
-        return Conduct(
+        return TaskRules(
             item_timeout=self._options.item_timeout,
             strict=self._options.backend == PROCESSES,
             expected_s=profile.wall_s if profile is not None else 0.0,
             state=self._state(),
             keep=self._again,
-            travels=self._again and likeness.travels(self._call),
+            travels=self._again and fingerprint.travels(self._call),
             starved=self.memory.starved,
             roomy=self.memory.roomy,
         )
@@ -360,7 +362,7 @@ class Planner:
         """What the function depends on, for workers that may know it; None where that cannot be told."""
         if not self._again:
             return None
-        state = likeness.state_of(self._call)
+        state = fingerprint.state_of(self._call)
         spec = self._spec
         if state is None or spec is None:
             return state
@@ -371,29 +373,31 @@ class Planner:
     def _serialised(self, spec: CallSpec) -> bytes:
         return self._equipped(spec, _as_bytes)  # type: ignore[no-any-return]
 
-    def _packed(self, spec: CallSpec) -> Parcel:
+    def _packed(self, spec: CallSpec) -> Payload:
         from ..backends.processes.payload import pack
 
         return self._equipped(spec, pack)  # type: ignore[no-any-return]
 
     def _equipped(self, spec: CallSpec, send: Callable[[Any, Any], Any]) -> Any:
         """A function for another process, with what it reads in modules that are imported anew there."""
-        from ..backends.processes.module_globals import Outfit
-        from ..measure.module_globals import belongings
+        from ..backends.processes.module_globals import WithModuleGlobals
         from ..measure.hazards import dump
+        from ..measure.module_globals import belongings
         from ..unpicklable import Unpicklable
         from ..worker.context import carried
 
-        spec.values = carried(spec.context, pickling.crosses)
+        spec.values = carried(spec.context, serialization.crosses)
         values = belongings(self._call)
         if values:
             from ..by_value import dumps
 
             try:
-                return send(Outfit(spec, values), dumps)
+                return send(WithModuleGlobals(spec, values), dumps)
             except Exception:  # the function, or some of that: then as much as can be sent
-                values = {key: value for key, value in values.items() if pickling.crosses(value)}
-        found = dump(spec, lambda spec, dumps: send(Outfit(spec, values) if values else spec, dumps))
+                values = {key: value for key, value in values.items() if serialization.crosses(value)}
+        found = dump(
+            spec, lambda spec, dumps: send(WithModuleGlobals(spec, values) if values else spec, dumps)
+        )
         if isinstance(found, Unpicklable):
             raise TypeError(f"{name_of(self._call)} cannot be sent to another process: {found}")
         return found

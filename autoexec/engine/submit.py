@@ -430,7 +430,7 @@ class Submissions:
                 self._kill(route, route.track.backend)
 
     def _kill(self, route: Route, backend: Backend) -> None:
-        # First: then nobody asks couriers, whose workers are ended, what became of their tasks.
+        # First: then nobody asks supervisors, whose workers are ended, what became of their tasks.
         left = self.scheduler.calls.left(route.track)
         self.scheduler.change(drains=[route.track])
         backend.close(kill=True)

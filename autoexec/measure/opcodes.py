@@ -10,7 +10,20 @@ from types import CodeType
 
 from ..introspect.layers import MISSING
 from .calls import call, define, parent
-from .values import EMPTY, LIST, NULL, SLICE, Nested, Ref, Value, attribute, boxed, element, known_container, resize
+from .values import (
+    EMPTY,
+    LIST,
+    NULL,
+    SLICE,
+    Nested,
+    Ref,
+    Value,
+    attribute,
+    boxed,
+    element,
+    known_container,
+    resize,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from autoexec.backends.setting import Conduct, Setting, Terms
-from autoexec.backends.processes.payload import Parcel, pack
 from autoexec.backends.processes.backend import ProcessBackend
+from autoexec.backends.processes.payload import Payload, pack
+from autoexec.backends.setting import Setting, TaskRules, WorkerConfig
 from autoexec.engine.tracks import Track
 from autoexec.measure.hazards import dump
 from autoexec.records import Plan
@@ -20,7 +20,7 @@ from autoexec.worker.invoke import CallSpec, Error, Task, TaskResult
 from tests.backends.partner import Partner
 
 
-def _packed(call: Any) -> Parcel:
+def _packed(call: Any) -> Payload:
     found = dump(call, pack)
     if isinstance(found, Unpicklable):
         raise TypeError(str(found))
@@ -93,7 +93,7 @@ class Opened(Partner):
     @property
     def pids(self) -> set[int]:
         """Its worker processes."""
-        return {worker.pid for worker in self.backend._staff._workers}
+        return {worker.pid for worker in self.backend._pool._workers}
 
 
 def outcome(done: Any) -> dict[int, Any]:
@@ -114,14 +114,14 @@ def opened(
     *,
     fork: bool = False,
     capture: bool = False,
-    terms: Terms = SETTING.terms,
+    terms: WorkerConfig = SETTING.terms,
     strict: bool = True,
     setting: Setting = SETTING,
     **conduct: Any,
 ) -> Iterator[Opened]:
     """A backend of `workers` workers for `call`; what is left of it is ended afterwards."""
     spec = None if call is None else CallSpec(call, capture=capture)
-    conduct_ = Conduct(strict=strict, **conduct)
+    conduct_ = TaskRules(strict=strict, **conduct)
     setting = replace(setting, spec=spec, fork=fork, terms=terms, conduct=conduct_)
     made = Opened(workers, setting, call, capture=capture)
     try:

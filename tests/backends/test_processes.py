@@ -21,8 +21,8 @@ from typing import Any, Self
 import pytest
 
 import autoexec
-from autoexec.backends.setting import Terms
 from autoexec.backends.processes.backend import _still
+from autoexec.backends.setting import WorkerConfig
 from tests.backends.opened import SETTING, Opened, opened
 
 ROOT = str(Path(__file__).parents[2])
@@ -226,8 +226,8 @@ def test_workers_tell_what_items_take(fork: bool) -> None:
         made.run([LARGE, 1 << 10], 1)
         most = made.backend._most_bytes
         assert 0.9 * LARGE < most < 2 * LARGE
-        (courier,) = made.backend._couriers
-        assert most / 2 < _still(courier.seat, most) <= most
+        (supervisor,) = made.backend._supervisors
+        assert most / 2 < _still(supervisor.seat, most) <= most
         assert _still(None, most) == most
 
 
@@ -245,7 +245,7 @@ def test_what_an_earlier_call_took_does_not_count() -> None:
 
 def test_seats_that_share_a_worker_do_not_weigh() -> None:
     """Nobody could tell whose it is."""
-    with opened(_fills, fork=True, terms=Terms(threads=2)) as made:
+    with opened(_fills, fork=True, terms=WorkerConfig(threads=2)) as made:
         made.run([LARGE] * 4, 1)
         assert made.backend._most_bytes == 0
 

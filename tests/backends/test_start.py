@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from autoexec.backends.processes import endpoints as ends, messages as frames, start
-from autoexec.backends.setting import Terms
+from autoexec.backends.processes import endpoints, messages, start
 from autoexec.backends.processes.payload import by_value, load, pack
-from autoexec.backends.processes.status_page import entries
 from autoexec.backends.processes.start import fork_worker, may_fork, spawn_worker
+from autoexec.backends.processes.status_page import entries
 from autoexec.backends.processes.worker import Worker
+from autoexec.backends.setting import WorkerConfig
 from autoexec.worker.invoke import CallSpec
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
@@ -103,10 +103,10 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
     """One worker that knows function 1: it returns what an expression is worth over there."""
     call = lambda text: eval(text)  # noqa: E731
     if request.param == "forked":
-        made = fork_worker(Terms(), {1: CallSpec(call)}, None)
+        made = fork_worker(WorkerConfig(), {1: CallSpec(call)}, None)
     else:
-        made = spawn_worker(Terms())
-        made.seats[0].channel.send(frames.FUNCTION, by_value(CallSpec(call)), 1, 1)
+        made = spawn_worker(WorkerConfig())
+        made.seats[0].channel.send(messages.FUNCTION, by_value(CallSpec(call)), 1, 1)
     yield made
     for seat in made.seats:
         seat.leave()
@@ -114,7 +114,7 @@ def worker(request: pytest.FixtureRequest) -> Iterator[Worker]:
 
 def _ask(worker: Worker, text: str) -> Any:
     channel = worker.seats[0].channel
-    channel.send(frames.TASK, pack((1, 0, [text])), 1)
+    channel.send(messages.TASK, pack((1, 0, [text])), 1)
     frame = channel.receive()
     problem, *_ = frame.load()
     assert problem is None, problem
@@ -157,7 +157,9 @@ def test_ctrl_c_is_the_callers_business(worker: Worker) -> None:
 
 def test_a_worker_has_no_descriptors_of_another_ones() -> None:
     """The second of two does not keep the first one's sockets, or its lifeline, open."""
-    first, second = (fork_worker(Terms(), {1: CallSpec(lambda text: eval(text))}, None) for _ in range(2))
+    first, second = (
+        fork_worker(WorkerConfig(), {1: CallSpec(lambda text: eval(text))}, None) for _ in range(2)
+    )
     theirs = {os.readlink(f"/proc/self/fd/{first.seats[0].channel.fileno()}")}
     links = _ask(second, LINKS)
     assert not theirs & set(links)
@@ -170,8 +172,8 @@ def test_a_worker_has_no_descriptors_of_another_ones() -> None:
 def test_a_fresh_worker_has_no_descriptors_but_its_own() -> None:
     """What the caller opened does not reach it, not even what may be inherited."""
     reading, writing = os.pipe()
-    made = spawn_worker(Terms())
-    made.seats[0].channel.send(frames.FUNCTION, by_value(CallSpec(lambda text: eval(text))), 1, 1)
+    made = spawn_worker(WorkerConfig())
+    made.seats[0].channel.send(messages.FUNCTION, by_value(CallSpec(lambda text: eval(text))), 1, 1)
     pipe = os.readlink(f"/proc/self/fd/{reading}")
     links = _ask(made, LINKS)
     assert pipe not in links
@@ -182,7 +184,7 @@ def test_a_fresh_worker_has_no_descriptors_but_its_own() -> None:
 
 def test_stacks_tell_what_a_worker_is_doing(worker: Worker) -> None:
     """Each time anew; of one that is over there is nothing to tell."""
-    worker.seats[0].channel.send(frames.TASK, pack((1, 0, ["__import__('signal').pause()"])), 1)
+    worker.seats[0].channel.send(messages.TASK, pack((1, 0, ["__import__('signal').pause()"])), 1)
     while worker.seats[0].slate.place is None:
         os.sched_yield()
     for _ in range(2):
@@ -208,16 +210,19 @@ def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.listdir("/proc/self/fd")
     monkeypatch.setattr(os, "fork", refuse)
     monkeypatch.setattr(os, "posix_spawn", refuse)
-    for attempt in (lambda: fork_worker(Terms(threads=2), {}, None), lambda: spawn_worker(Terms())):
+    for attempt in (
+        lambda: fork_worker(WorkerConfig(threads=2), {}, None),
+        lambda: spawn_worker(WorkerConfig()),
+    ):
         with pytest.raises(BlockingIOError):
             attempt()
-    assert os.listdir("/proc/self/fd") == before and not ends._open_ends
+    assert os.listdir("/proc/self/fd") == before and not endpoints._open_ends
 
 
 def test_no_page_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sockets that were opened for it are closed again."""
     made: list[int] = []
-    real = ends.open_slate
+    real = endpoints.open_slate
 
     def second_fails() -> Any:
         made.append(1)
@@ -226,9 +231,9 @@ def test_no_page_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
         return real()
 
     before = os.listdir("/proc/self/fd")
-    monkeypatch.setattr(ends, "open_slate", second_fails)
+    monkeypatch.setattr(endpoints, "open_slate", second_fails)
     with pytest.raises(OSError, match="no room"):
-        fork_worker(Terms(threads=2), {}, None)
+        fork_worker(WorkerConfig(threads=2), {}, None)
     assert os.listdir("/proc/self/fd") == before
 
 
@@ -236,10 +241,10 @@ def test_what_is_buffered_is_written_once() -> None:
     """A fork copies no output that waits to be written."""
     code = (
         "import sys\n"
-        "from autoexec.backends.setting import Terms\n"
+        "from autoexec.backends.setting import WorkerConfig\n"
         "from autoexec.backends.processes.start import fork_worker\n"
         "print('once', end='')\n"
-        "made = fork_worker(Terms(), {}, None)\n"
+        "made = fork_worker(WorkerConfig(), {}, None)\n"
         "made.seats[0].leave()\n"
     )
     ended = subprocess.run(
@@ -269,10 +274,10 @@ def test_optimised_callers_have_optimised_workers() -> None:
 
 def test_the_seat_of_a_lost_worker_still_has_its_last_words() -> None:
     """What it sent before it ended is there to be read."""
-    made = fork_worker(Terms(), {1: CallSpec(os._exit), 2: CallSpec(abs)}, None)
+    made = fork_worker(WorkerConfig(), {1: CallSpec(os._exit), 2: CallSpec(abs)}, None)
     channel = made.seats[0].channel
-    channel.send(frames.TASK, pack((2, 0, [-5])), 1)
-    channel.send(frames.TASK, pack((1, 0, [4])), 2)
+    channel.send(messages.TASK, pack((2, 0, [-5])), 1)
+    channel.send(messages.TASK, pack((1, 0, [4])), 2)
     assert made.watched is not None and select.select([made.watched], [], [], 20)[0]
     assert made.seats[0].wait(0) is True
     assert load(next(entries(channel.receive().part(-1)))) == 5

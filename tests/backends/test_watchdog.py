@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from autoexec.backends.processes import supervisor as courier, watchdog
-from autoexec.backends.setting import Terms
+from autoexec.backends.processes import supervisor as supervisor
+from autoexec.backends.processes import watchdog
+from autoexec.backends.setting import WorkerConfig
 from tests.backends.deadly import wait_for_a_sign
 from tests.backends.opened import Opened, opened
 from tests.backends.partner import WAIT_S
@@ -43,7 +44,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
     """What the watchdog says, which has little patience here."""
     monkeypatch.setattr(watchdog, "PATIENCE_S", 0.1)
     monkeypatch.setattr(watchdog, "TIMES", 1.0)
-    monkeypatch.setattr(courier, "LOOK_S", 0.02)
+    monkeypatch.setattr(supervisor, "LOOK_S", 0.02)
     handler = Heard()
     logging.getLogger("autoexec").addHandler(handler)
     yield handler
@@ -64,11 +65,12 @@ def test_a_hanging_item_is_named_with_its_stack(heard: Heard, fork: bool) -> Non
 
 def test_all_seats_are_told_of_and_each_worker_once(heard: Heard) -> None:
     """Three items in one process: three lines, one set of stacks."""
-    with opened(lambda x: threading.Event().wait(), fork=True, terms=Terms(threads=3)) as pool:
+    with opened(lambda x: threading.Event().wait(), fork=True, terms=WorkerConfig(threads=3)) as pool:
         for start in range(3):
             pool.submit([start], start)
         while (
-            sum(line.seat is not None and line.seat.slate.place == 0 for line in pool.backend._couriers) < 3
+            sum(line.seat is not None and line.seat.slate.place == 0 for line in pool.backend._supervisors)
+            < 3
         ):
             os.sched_yield()
         heard.there.clear()
@@ -134,7 +136,7 @@ def test_a_long_task_of_short_items_is_no_stall(
 
     with opened(work, fork=True) as pool:
         pool.submit(range(1000))
-        while not any(line.seat is not None and line.seat.slate.place for line in pool.backend._couriers):
+        while not any(line.seat is not None and line.seat.slate.place for line in pool.backend._supervisors):
             os.sched_yield()
         del looks[:]
         pool.backend._moved -= 1000.0  # the last task ended long ago

@@ -23,7 +23,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoexec.decide.answers import VERDICTS, Answer, Verdict, judge_error, judge_value, parse_retry_after, status_of
+from autoexec.decide.answers import (
+    VERDICTS,
+    Answer,
+    Verdict,
+    judge_error,
+    judge_value,
+    parse_retry_after,
+    status_of,
+)
 from autoexec.errors import ItemTimeout, OptionError, WorkerDied
 from autoexec.records import Ending
 

@@ -14,7 +14,14 @@ from typing import Self
 import pytest
 
 from autoexec.measure import clocks
-from autoexec.measure.clocks import NativeShare, ThreadClock, age_clock, began_before, native_cpu, native_threads_run
+from autoexec.measure.clocks import (
+    NativeShare,
+    ThreadClock,
+    age_clock,
+    began_before,
+    native_cpu,
+    native_threads_run,
+)
 
 SECONDS = 10.0
 ROUNDS = 20_000  # of a hash, without the GIL: some 10 ms

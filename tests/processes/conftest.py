@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from autoexec.backends.processes import idle as kept
+from autoexec.backends.processes import idle
 from autoexec.backends.processes import start as starting
 
 if not sys.platform.startswith("linux"):
@@ -16,7 +16,7 @@ if not sys.platform.startswith("linux"):
 @pytest.fixture(autouse=True)
 def _however_large_this_process_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Copies of a large caller are not kept, and the suite's process is one by then."""
-    monkeypatch.setattr(kept, "FORKED_BYTES", 1 << 40)
+    monkeypatch.setattr(idle, "FORKED_BYTES", 1 << 40)
 
 
 @pytest.fixture(params=["fork", "fresh"])

@@ -11,7 +11,7 @@ import pytest
 
 import autoexec
 from autoexec import ItemTimeout, OptionError
-from autoexec.backends.processes import supervisor as courier
+from autoexec.backends.processes import supervisor as supervisor
 from tests.processes import work
 from tests.processes.work import BAD, RIGHT, others, run
 
@@ -135,7 +135,7 @@ def test_unordered(start: str) -> None:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What may bring imports is given up as soon as an item is."""
-    monkeypatch.setattr(courier, "LOADING_S", LIMIT_S)
+    monkeypatch.setattr(supervisor, "LOADING_S", LIMIT_S)
 
 
 @pytest.mark.parametrize("chunksize", [1, 4])

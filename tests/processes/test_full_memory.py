@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from autoexec.backends.processes import shared_memory as segments
+from autoexec.backends.processes import shared_memory
 from tests.processes.work import run
 
 np = pytest.importorskip("numpy")
@@ -22,11 +22,11 @@ def room(monkeypatch: pytest.MonkeyPatch, shared: int, temporary: int) -> None:
     """Let the system say that so many bytes are free, once the workers' pages are there."""
 
     def statvfs(folder: Any) -> Any:
-        free = shared if str(folder) == segments.SHARED else temporary
+        free = shared if str(folder) == shared_memory.SHARED else temporary
         return SimpleNamespace(f_bavail=free, f_frsize=1)
 
-    monkeypatch.setattr(segments, "_told", [])
-    monkeypatch.setattr(segments.os, "statvfs", statvfs)
+    monkeypatch.setattr(shared_memory, "_told", [])
+    monkeypatch.setattr(shared_memory.os, "statvfs", statvfs)
 
 
 def total(array: Any) -> Any:
@@ -49,7 +49,7 @@ def test_a_chunk_larger_than_shared_memory(
     chunksize: int, start: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The temp directory is used instead, and the log says so once, with what to do."""
-    room(monkeypatch, shared=segments.SPARE + (1 << 19), temporary=1 << 40)
+    room(monkeypatch, shared=shared_memory.SPARE + (1 << 19), temporary=1 << 40)
     with caplog.at_level(logging.WARNING, "autoexec"):
         values = list(run(total, arrays(), chunksize=chunksize, on_error="raise"))
     assert values == [(float(x * LARGE // 8), LARGE) for x in range(6)]
@@ -62,10 +62,10 @@ def test_no_room_anywhere(work: Any, start: str, monkeypatch: pytest.MonkeyPatch
     """With neither place the data goes through the socket, whichever way it travels."""
     first = list(run(abs, range(2)))  # workers, and their pages, are there before the room is gone
     assert first == [0, 1]
-    monkeypatch.setattr(segments, "share", lambda parts, size: None)
-    from autoexec.backends.processes import payload as parcels
+    monkeypatch.setattr(shared_memory, "share", lambda parts, size: None)
+    from autoexec.backends.processes import payload as payloads
 
-    monkeypatch.setattr(parcels, "share", lambda parts, size: None)
+    monkeypatch.setattr(payloads, "share", lambda parts, size: None)
     values = list(run(work, arrays(), chunksize=2, on_error="raise"))
     for x, value in enumerate(values):
         expected = np.full(LARGE // 8, float(x))

@@ -19,7 +19,17 @@ from hypothesis import strategies as st
 
 from autoexec.errors import BrokenWorker
 from autoexec.worker import remote_errors
-from autoexec.worker.invoke import Apart, CallSpec, Error, Task, is_clean, run_async, run_items, run_task, serving
+from autoexec.worker.invoke import (
+    Apart,
+    CallSpec,
+    Error,
+    Task,
+    is_clean,
+    run_async,
+    run_items,
+    run_task,
+    serving,
+)
 
 WORDS = contextvars.ContextVar("WORDS", default="")
 

@@ -2,25 +2,26 @@
 
     scheduler ◄── asks ── Supervisor (thread) ═ channel, status page ═► Seat (thread) in a worker process
               ◄── completed ──┘        │                                     │
-                              WorkerPool: starts, keeps, ends         WorkerState: functions, per-worker things
+                              WorkerPool: starts, keeps, ends         WorkerState: functions, resources
 
 `backend` is what the engine opens: it has one supervisor for each seat, and watches them.
 
-`supervisor` is a thread of the caller's for one seat. It asks the scheduler for a task, sends it, and says what
-became of it. It knows at any moment what its worker holds and which item of it runs, so that when the worker
-dies exactly that item is named; the worker is replaced for what is left.
+`supervisor` is a thread of the caller's for one seat. It asks the scheduler for a task, sends it, and says
+what became of it. It knows at any moment what its worker holds and which item of it runs, so that when the
+worker dies exactly that item is named; the worker is replaced for what is left.
 
-`worker_pool` starts the workers of one call, takes those that rest (`idle`), gives them back, and finds out how
-they ended (`exits`). `start` forks where that is safe, and starts fresh interpreters elsewhere.
+`worker_pool` starts the workers of one call, takes those that rest (`idle`), gives them back, and finds out
+how they ended (`exits`). `start` forks where that is safe, and starts fresh interpreters elsewhere.
 
-`worker` is a worker process as the caller sees it, with its seats. `worker_main` is what runs there: a share of
-the cores, a lifeline to the caller, a thread for each seat. `server` is what a seat does with its tasks.
+`worker` is a worker process as the caller sees it, with its seats. `worker_main` is what runs there: a share
+of the cores, a lifeline to the caller, a thread for each seat. `server` is what a seat does with its tasks.
 
-What travels: `messages` are the kinds, `channel` carries them, `payload` is an object as bytes, whose large arrays
-stand in `shared_memory`; `endpoints` are the two ends before anybody sits there. `status_page` is a page of memory
-that both sides see, and that outlives the worker: which item runs, and since when. `sent` is a task on its way.
+What travels: `messages` are the kinds, `channel` carries them, `payload` is an object as bytes, whose large
+arrays stand in `shared_memory`; `endpoints` are the two ends before anybody sits there. `status_page` is a
+page of memory that both sides see, and that outlives the worker: which item runs, and since when. `sent` is a
+task on its way.
 
 `functions` are known by numbers and sent once; `module_globals` go along with them. `surroundings` are what a
-worker has around it: directory, environment, connections that a fork has copied. `balancing` shares out what is
-left of a long task; `watchdog` says so when nothing has ended for far longer than items take.
+worker has around it: directory, environment, connections that a fork has copied. `balancing` shares out what
+is left of a long task; `watchdog` says so when nothing has ended for far longer than items take.
 """

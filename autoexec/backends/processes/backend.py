@@ -1,9 +1,9 @@
 """Worker processes, each served by threads of the caller.
 
-    scheduler ◄── asks ── courier (thread) ═ socket, shared page ═► seat in a worker process
+    scheduler ◄── asks ── supervisor (thread) ═ socket, shared page ═► seat in a worker process
               ◄── completed ──┘
 
-A courier knows at any moment what its worker holds and which item of it runs, so that when the worker dies
+A supervisor knows at any moment what its worker holds and which item of it runs, so that when the worker dies
 exactly that item is named; a `ProcessPoolExecutor` cannot tell, and fails everything. The worker is replaced
 for what is left.
 """
@@ -22,15 +22,15 @@ from ...resident import resident_of
 from ...worker.context import carried
 from ...worker.invoke import Task
 from ...worker.remote_errors import with_traceback
-from . import exits as deaths
 from ..setting import Opening, Setting
-from .supervisor import Courier
-from .functions import Functions
-from .payload import Parcel, by_value, pack
+from . import exits
 from .balancing import AGAIN_S, relieve
-from .worker_pool import Staff
+from .functions import Functions
+from .payload import Payload, by_value, pack
 from .sent import Sent
+from .supervisor import Supervisor
 from .worker import Seat, scene_now
+from .worker_pool import WorkerPool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class ProcessBackend:
         setting: what they are for. Workers are forked only where `may_fork()` has nothing against it.
 
     Attributes:
-        item_timeout: see `Conduct`.
-        strict: see `Conduct`.
+        item_timeout: see `TaskRules`.
+        strict: see `TaskRules`.
         eager: see `Setting`.
         starting: whether no worker has finished anything yet.
         each_bytes: pickled bytes of an item on its way here, as last seen.
@@ -79,14 +79,14 @@ class ProcessBackend:
         self.eager, self.killed = setting.eager, False
         self.scene = scene_now()
         self.functions = Functions(setting.packed)
-        self._staff = Staff(setting, self.functions)
+        self._pool = WorkerPool(setting, self.functions)
         self._lock = threading.Lock()
         self.starting = True
-        self._over = 0  # couriers that have ended
+        self._over = 0  # supervisors that have ended
         self._longest, self._moved = self._conduct.expected_s, time.monotonic()
         self.each_bytes = 0.0
         self._most_bytes = 0  # that an item was seen to add to a worker
-        self._couriers: list[Courier] = []
+        self._supervisors: list[Supervisor] = []
         self._threads: list[threading.Thread] = []
         try:
             self._open(max_workers, setting)
@@ -95,14 +95,14 @@ class ProcessBackend:
             raise
 
     def _open(self, max_workers: int, setting: Setting) -> None:
-        seats: list[Seat | None] = [*self._staff.prepare(max_workers)]
-        self.starting = not self._staff.found
+        seats: list[Seat | None] = [*self._pool.prepare(max_workers)]
+        self.starting = not self._pool.found
         count = max_workers * setting.terms.threads
         seats += [None] * (count - len(seats))
-        self._couriers = [Courier(self, self._add(), seat) for seat in seats]
+        self._supervisors = [Supervisor(self, self._add(), seat) for seat in seats]
         self._threads = [
-            OwnThread(courier.run, name=f"autoexec-courier-{i}", whose=self.tasks)
-            for i, courier in enumerate(self._couriers)
+            OwnThread(supervisor.run, name=f"autoexec-supervisor-{i}", whose=self.tasks)
+            for i, supervisor in enumerate(self._supervisors)
         ]
         for thread in self._threads:
             thread.start()
@@ -110,7 +110,7 @@ class ProcessBackend:
     # Tasks ------------------------------------------------------------------------------------------------
 
     def next_task(self, slot: Slot, seat: Seat | None) -> Task | None:
-        """The next task for a courier, who serves this seat; None when there will be no more."""
+        """The next task for a supervisor, who serves this seat; None when there will be no more."""
         while not self.killed and not self._roomy(seat):
             time.sleep(0.05)
         if self.killed:  # what its worker had is nobody's any more
@@ -118,51 +118,51 @@ class ProcessBackend:
         found = self.tasks.next(slot, 0.0)
         pause = AGAIN_S  # others may only now begin what one of them has too much of
         while found is None:
-            found = self.tasks.next(slot, min(pause, relieve(self._couriers)))
+            found = self.tasks.next(slot, min(pause, relieve(self._supervisors)))
             pause *= 2
         return found if isinstance(found, Task) else None
 
     def start(self, slot: Slot) -> None:
-        """All couriers are there from the beginning."""
+        """All supervisors are there from the beginning."""
 
     def ring(self, rung: deque[Slot]) -> None:
         """Couriers wait at their gates."""
 
     def recall(self) -> None:
         """Have workers stop after the items that they run; what they have not begun comes back with those."""
-        for courier in self._couriers:
-            courier.cut()
+        for supervisor in self._supervisors:
+            supervisor.cut()
 
     def abandon(self, slot: Slot, task: Task) -> None:
         """Workers that take too long are ended from here."""
 
     def _running(self) -> int:
-        return sum(courier.running is not None for courier in self._couriers)
+        return sum(supervisor.running is not None for supervisor in self._supervisors)
 
     def _roomy(self, seat: Seat | None) -> bool:
         def still(most: int) -> int:
-            running = [courier.seat for courier in self._couriers if courier.running is not None]
+            running = [supervisor.seat for supervisor in self._supervisors if supervisor.running is not None]
             return sum(_still(each, most) for each in (*running, seat))
 
         return self._conduct.roomy(self._running(), self._most_bytes, still)
 
-    def encode(self, sent: Sent, number: int, seat: Seat) -> Parcel:
+    def encode(self, sent: Sent, number: int, seat: Seat) -> Payload:
         """A task as bytes.
 
         Raises:
             Exception: if its items cannot be pickled.
         """
         start, items = sent.task.place, sent.task.items
-        if self._staff.inherits(seat.worker):
+        if self._pool.inherits(seat.worker):
             return pack((number, start, start + len(items)))
         values = carried(sent.task.context)  # of a call's own; that of a map goes with its function
         content = (number, start, items, values) if values else (number, start, items)
-        parcel = self._packed_items(content, seat)
-        self.each_bytes = parcel.size / max(1, len(items))
-        return parcel
+        payload = self._packed_items(content, seat)
+        self.each_bytes = payload.size / max(1, len(items))
+        return payload
 
     @staticmethod
-    def _packed_items(content: tuple[Any, ...], seat: Seat) -> Parcel:
+    def _packed_items(content: tuple[Any, ...], seat: Seat) -> Payload:
         if seat.worker.forked and not seat.worker.rested:
             try:
                 return pack(content)
@@ -191,34 +191,34 @@ class ProcessBackend:
     # Workers ----------------------------------------------------------------------------------------------
 
     def seat(self) -> Seat:
-        """A seat for a courier.
+        """A seat for a supervisor.
 
         Raises:
             OSError: if no worker can be started.
         """
-        return self._staff.seat()
+        return self._pool.seat()
 
     @property
     def served(self) -> bool:
         """Whether any worker is there, or being started."""
-        return any(courier.seat is not None or courier.seeks for courier in self._couriers)
+        return any(supervisor.seat is not None or supervisor.seeks for supervisor in self._supervisors)
 
     def give_back(self, seat: Seat | None) -> None:
-        """A courier has ended, with its seat if it had one."""
+        """A supervisor has ended, with its seat if it had one."""
         with self._lock:
             self._over += 1
-            last = self._over == len(self._couriers)
-        self._staff.give_back(seat, last=last)
+            last = self._over == len(self._supervisors)
+        self._pool.give_back(seat, last=last)
 
     def buried(self, seat: Seat) -> None:
-        """The worker of a courier's seat has ended."""
-        seats = [courier.seat for courier in self._couriers]
+        """The worker of a supervisor's seat has ended."""
+        seats = [supervisor.seat for supervisor in self._supervisors]
         used = any(other is not None and other.worker is seat.worker for other in seats)
-        self._staff.buried(seat, used=used)
+        self._pool.buried(seat, used=used)
 
     def how(self, code: int) -> str:
         """How a worker ended."""
-        return deaths.how(code, code < 0 and self._conduct.starved(self._running()))
+        return exits.how(code, code < 0 and self._conduct.starved(self._running()))
 
     # Watching ---------------------------------------------------------------------------------------------
 
@@ -242,16 +242,16 @@ class ProcessBackend:
             if waited < PATIENCE_S:
                 return
             self._moved, self._longest = time.monotonic(), max(self._longest, waited)
-        tell(self._couriers, waited)
+        tell(self._supervisors, waited)
 
     def _last_sign(self) -> float:
         """When a task ended last, or an item began."""
-        seats = [courier.seat for courier in self._couriers]
+        seats = [supervisor.seat for supervisor in self._supervisors]
         return max(self._moved, *(seat.slate.since for seat in seats if seat is not None))
 
     def costs(self) -> dict[str, float]:
         """Measured seconds, by the names of `Calibration`."""
-        return {} if self._staff.fork_s is None else {"fork_start": self._staff.fork_s}
+        return {} if self._pool.fork_s is None else {"fork_start": self._pool.fork_s}
 
     # The end ----------------------------------------------------------------------------------------------
 
@@ -264,14 +264,14 @@ class ProcessBackend:
         """
         if kill:
             self.killed = True
-            self._staff.kill()
+            self._pool.kill()
         if wait:
             for thread in self._threads:
                 if thread is not threading.current_thread():
                     thread.join()
             self.functions.close()
         if wait or kill:
-            self._staff.close()
+            self._pool.close()
 
 
 def _still(seat: Seat | None, most: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .supervisor import Courier
+    from .supervisor import Supervisor
 
 __all__ = ["AGAIN_S", "relieve"]
 
@@ -17,7 +17,7 @@ AGAIN_S = 0.03  # seconds between two looks while others run
 SELDOM_S = 0.5  # and while nobody runs more than one item
 
 
-def relieve(couriers: Iterable[Courier]) -> float:
+def relieve(supervisors: Iterable[Supervisor]) -> float:
     """Have the worker with the most left of a long task stop after the item that it runs.
 
     Returns:
@@ -25,14 +25,14 @@ def relieve(couriers: Iterable[Courier]) -> float:
     """
     now, most, heaviest = time.perf_counter(), SPARED_S, None
     pause = SELDOM_S
-    for courier in couriers:
-        left, ran_s = courier.load(now)
+    for supervisor in supervisors:
+        left, ran_s = supervisor.load(now)
         if left is None:
             continue
         if left or ran_s < LONG_S:  # it may not even have begun
             pause = AGAIN_S
-        if ran_s > LONG_S and left and (work := left * courier.pace(ran_s)) > most:
-            most, heaviest = work, courier
+        if ran_s > LONG_S and left and (work := left * supervisor.pace(ran_s)) > most:
+            most, heaviest = work, supervisor
     if heaviest is not None:
         heaviest.cut()
     return pause

@@ -12,7 +12,7 @@ import os
 import select
 import struct
 
-from .payload import Parcel, load
+from .payload import Payload, load
 from .shared_memory import aligned, map_segment
 
 TYPE_CHECKING = False
@@ -76,7 +76,7 @@ class Channel:
     def send(
         self,
         kind: int,
-        parcel: Parcel,
+        payload: Payload,
         serial: int = 0,
         first: int = 0,
         busy: Callable[[], None] | None = None,
@@ -85,7 +85,7 @@ class Channel:
 
         Args:
             kind: what it is for.
-            parcel: its content.
+            payload: its content.
             serial: the task it belongs to.
             first: the place of its first value in the task.
             busy: called instead of blocking while the other end sends, too; it has to take a frame.
@@ -93,13 +93,13 @@ class Channel:
         Raises:
             OSError: if the other end is gone.
         """
-        sizes = parcel.sizes
-        apart = parcel.segment is not None
-        head = HEAD.pack(kind, apart, 0, len(sizes), serial, first, parcel.size)
+        sizes = payload.sizes
+        apart = payload.segment is not None
+        head = HEAD.pack(kind, apart, 0, len(sizes), serial, first, payload.size)
         data = head + struct.pack(f"<{len(sizes)}Q", *sizes)
         if not apart:
-            data = b"".join((data, parcel.data, *parcel.buffers))
-        self._write(data, parcel.segment, busy)
+            data = b"".join((data, payload.data, *payload.buffers))
+        self._write(data, payload.segment, busy)
 
     def _write(self, data: bytes, descriptor: int | None, busy: Callable[[], None] | None) -> None:
         rights = []

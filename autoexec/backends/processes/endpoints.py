@@ -7,17 +7,17 @@ import os
 import signal
 import time
 
-from .status_page import SIZE, Slate, open_slate
 from .channel import Channel, open_channels
+from .status_page import SIZE, StatusPage, open_slate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..setting import Terms
+    from ..setting import WorkerConfig
 
-__all__ = ["Ends"]
+__all__ = ["Endpoints"]
 
 
-class Ends:
+class Endpoints:
     """Both sides' descriptors of a worker.
 
     Attributes:
@@ -26,8 +26,8 @@ class Ends:
         lifeline: the end of a pipe that the worker hangs on.
     """
 
-    def __init__(self, terms: Terms) -> None:
-        self.ours: list[tuple[Channel, Slate]] = []
+    def __init__(self, terms: WorkerConfig) -> None:
+        self.ours: list[tuple[Channel, StatusPage]] = []
         self.theirs: list[tuple[Channel, int]] = []
         self.lifeline, self._held = os.pipe()
         self._pages: list[int] = []
@@ -105,7 +105,7 @@ class Ends:
         return os.pread(page, size - before, before).decode(errors="replace") if size > before else ""
 
 
-_open_ends: set[Ends] = set()
+_open_ends: set[Endpoints] = set()
 
 
 def _in_child() -> None:

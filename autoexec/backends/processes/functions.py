@@ -6,8 +6,8 @@ import itertools
 import threading
 from collections.abc import Callable
 
-from . import exits as deaths
-from .payload import Parcel
+from . import exits
+from .payload import Payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,14 +22,14 @@ class Functions:
     """Functions that are sent to workers.
 
     Args:
-        packed: turns a function into a parcel.
+        packed: turns a function into a payload.
     """
 
-    def __init__(self, packed: Callable[[CallSpec], Parcel]) -> None:
+    def __init__(self, packed: Callable[[CallSpec], Payload]) -> None:
         self._packed = packed
         self._lock = threading.Lock()
         self._known: dict[int, tuple[int, CallSpec]] = {}  # by id, which it keeps from being used again
-        self._parcels: dict[int, Parcel] = {}
+        self._parcels: dict[int, Payload] = {}
         self._unready: dict[int, float] = {}  # workers in a row that ended while they loaded one
         self._deadly: Exception | None = None
 
@@ -40,7 +40,7 @@ class Functions:
                 self._known[id(spec)] = (number or next(_numbers), spec)
             return self._known[id(spec)][0]
 
-    def parcel(self, spec: CallSpec) -> Parcel:
+    def payload(self, spec: CallSpec) -> Payload:
         """A function as bytes.
 
         Raises:
@@ -58,7 +58,7 @@ class Functions:
         """A worker ended while it loaded a function: after some in a row no other one is to try."""
         with self._lock:
             self._unready[pid] = weight  # of which several seats may tell
-            if sum(self._unready.values()) >= deaths.MOST:
+            if sum(self._unready.values()) >= exits.MOST:
                 self._deadly = error
                 self._parcels.clear()
 
@@ -69,6 +69,6 @@ class Functions:
     def close(self) -> None:
         """Let their bytes go."""
         with self._lock:
-            parcels, self._parcels = list(self._parcels.values()), {}
-        for parcel in parcels:
-            parcel.close()
+            payloads, self._parcels = list(self._parcels.values()), {}
+        for payload in payloads:
+            payload.close()

@@ -12,14 +12,14 @@ import atexit
 import os
 
 from ...resident import resident
-from . import messages as frames
+from . import messages
 from .payload import pack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..setting import Terms
+    from ..setting import WorkerConfig
     from .worker import Worker
 
 __all__ = ["put", "shutdown", "take"]
@@ -66,7 +66,7 @@ _kept = _Kept()
 
 
 def take(
-    count: int, terms: Terms, state: Any, *, travels: bool, many: bool
+    count: int, terms: WorkerConfig, state: Any, *, travels: bool, many: bool
 ) -> tuple[list[Worker], int | None]:
     """Up to `count` resting workers for a call, and the number they know its function by.
 
@@ -107,7 +107,7 @@ def put(worker: Worker, known: set[int]) -> bool:
         return False
     try:
         for seat in worker.seats:
-            seat.channel.send(frames.REST, pack(tuple(known)))
+            seat.channel.send(messages.REST, pack(tuple(known)))
             seat.known &= known
             seat.scene = None
     except OSError:

@@ -8,10 +8,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Outfit"]
+__all__ = ["WithModuleGlobals"]
 
 
-class Outfit:
+class WithModuleGlobals:
     """It is unpickled as the function itself, once the values are where it reads them.
 
     Args:

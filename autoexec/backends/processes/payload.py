@@ -1,6 +1,6 @@
 """Objects as bytes that can cross: small ones in a message, large buffers beside it in shared memory.
 
-Pickle protocol 5 hands out the buffers of arrays instead of copying them. Small parcels are one message;
+Pickle protocol 5 hands out the buffers of arrays instead of copying them. Small payloads are one message;
 beyond `INLINE` bytes everything but the message's head lies in a segment, which the other side maps:
 arrays then look straight into it.
 """
@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["INLINE", "Apart", "Parcel", "by_value", "load", "pack"]
+__all__ = ["INLINE", "Apart", "Payload", "by_value", "load", "pack"]
 
 INLINE = 128 << 10  # bytes: from about here on mapping is cheaper than copying through a socket (measured)
 APART = 16 << 10  # bytes of a buffer below which it is pickled with the rest
@@ -25,7 +25,7 @@ APART = 16 << 10  # bytes of a buffer below which it is pickled with the rest
 Dump = Callable[..., bytes]
 
 
-class Parcel:
+class Payload:
     """An object on its way.
 
     Attributes:
@@ -82,7 +82,7 @@ class Apart:
         return False
 
 
-def pack(value: object, dump: Dump = pickle.dumps) -> Parcel:
+def pack(value: object, dump: Dump = pickle.dumps) -> Payload:
     """Pickle `value`, its large buffers apart.
 
     Args:
@@ -93,10 +93,10 @@ def pack(value: object, dump: Dump = pickle.dumps) -> Parcel:
         Exception: whatever pickling raises.
     """
     apart = Apart()
-    return Parcel(dump(value, protocol=5, buffer_callback=apart), apart.taken)
+    return Payload(dump(value, protocol=5, buffer_callback=apart), apart.taken)
 
 
-def by_value(value: object) -> Parcel:
+def by_value(value: object) -> Payload:
     """`pack` for what lives in `__main__` or has no name that could be imported."""
     from ...by_value import dumps
 

@@ -17,9 +17,9 @@ from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.invoke import CallSpec, Error, run_items
 from ...worker.remote_errors import portable
-from . import messages as frames
-from .payload import Apart, Parcel, by_value, pack
-from .status_page import Slate
+from . import messages
+from .payload import Apart, Payload, by_value, pack
+from .status_page import StatusPage
 from .surroundings import flush, hang_up, set_scene
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .channel import Channel, Frame
 
-__all__ = ["Household", "Seat"]
+__all__ = ["Seat", "WorkerState"]
 
 REST_S = 30.0  # seconds without a call after which a kept worker ends
 HINT = (
@@ -37,7 +37,7 @@ HINT = (
 )
 
 
-class Household:
+class WorkerState:
     """What the seats of a worker share.
 
     Args:
@@ -71,15 +71,17 @@ class Seat:
     """One place at which a worker runs tasks.
 
     Args:
-        channel: to its courier.
+        channel: to its supervisor.
         slate: seen by both.
-        household: what it shares with other seats.
+        state: what it shares with other seats.
         alone: whether there are none. Among others it does not weigh what items take: nobody could tell whose
             it is, and each of the three system calls for it would wait for the GIL.
     """
 
-    def __init__(self, channel: Channel, slate: Slate, household: Household, *, alone: bool = True) -> None:
-        self._channel, self._slate, self._household = channel, slate, household
+    def __init__(
+        self, channel: Channel, slate: StatusPage, state: WorkerState, *, alone: bool = True
+    ) -> None:
+        self._channel, self._slate, self._state = channel, slate, state
         self._serial = self._count = 0
         self._apart = Apart()
         self._alone = alone
@@ -93,22 +95,22 @@ class Seat:
                 if patience is not None and not self._channel.wait(patience):
                     return
                 frame = self._channel.receive()
-                patience = REST_S if frame.kind == frames.REST else None
+                patience = REST_S if frame.kind == messages.REST else None
                 self._answer(frame)
             except (EOFError, OSError):
                 return
             del frame
 
     def _answer(self, frame: Frame) -> None:
-        if frame.kind == frames.TASK:
+        if frame.kind == messages.TASK:
             self._task(frame)
-        elif frame.kind == frames.FUNCTION:
+        elif frame.kind == messages.FUNCTION:
             self._learn(frame)
-        elif frame.kind == frames.SCENE:
+        elif frame.kind == messages.SCENE:
             set_scene(*frame.load())
-        elif frame.kind == frames.REST:
+        elif frame.kind == messages.REST:
             resources.close_here()
-            self._household.rest(frame.load())
+            self._state.rest(frame.load())
             self._first = 0
             self._slate.weigh(0, 0)
 
@@ -116,12 +118,12 @@ class Seat:
         """A function that the tasks to come will call."""
         number = frame.serial
         self._slate.loading(frame.first, function=True)
-        with self._household.lock:
-            if number not in self._household.functions:
+        with self._state.lock:
+            if number not in self._state.functions:
                 try:
-                    self._household.functions[number] = frame.load()
+                    self._state.functions[number] = frame.load()
                 except BaseException as error:
-                    self._household.functions[number] = Error(error)
+                    self._state.functions[number] = Error(error)
         self._slate.loading(0)
 
     def _task(self, frame: Frame) -> None:
@@ -129,19 +131,19 @@ class Seat:
         self._serial, self._count = frame.serial, 0
         try:
             number, start, items, *more = frame.load()
-            spec = self._household.functions[number]
+            spec = self._state.functions[number]
             if isinstance(items, int):
-                assert self._household.inherited is not None
-                items = self._household.inherited[start:items]
+                assert self._state.inherited is not None
+                items = self._state.inherited[start:items]
         except BaseException as error:
             self._slate.take(frame.serial)
-            self._done(error, 0.0, 0.0, frames.ITEMS_UNFIT)
+            self._done(error, 0.0, 0.0, messages.ITEMS_UNFIT)
             return
         self._slate.loading(frame.serial, function=True)  # the initializer is not the item's own time
         unprepared = _prepared(spec)
         self._slate.take(frame.serial)
         if type(spec) is Error:
-            self._done(spec.error, 0.0, 0.0, frames.FUNCTION_UNFIT)
+            self._done(spec.error, 0.0, 0.0, messages.FUNCTION_UNFIT)
         elif unprepared is not None:
             self._done(unprepared, 0.0, 0.0)
         else:
@@ -186,20 +188,20 @@ class Seat:
             self._send(self._packed(value))
         else:
             if apart.taken or not self._slate.keep(data):
-                self._send(Parcel(data, apart.taken))
+                self._send(Payload(data, apart.taken))
                 apart.taken.clear()
         self._count += 1
 
-    def _send(self, parcel: Parcel) -> None:
+    def _send(self, payload: Payload) -> None:
         """Send a result that has buffers, does not fit on the page, or took another pickler."""
-        if parcel.buffers or not self._slate.keep(parcel.data):
+        if payload.buffers or not self._slate.keep(payload.data):
             self._send_log()
-            if parcel.buffers or not self._slate.keep(parcel.data):
-                self._channel.send(frames.VALUE, parcel, self._serial, self._count)
-                parcel.close()
+            if payload.buffers or not self._slate.keep(payload.data):
+                self._channel.send(messages.VALUE, payload, self._serial, self._count)
+                payload.close()
                 self._slate.sent(self._count + 1)
 
-    def _packed(self, value: Any) -> Parcel:
+    def _packed(self, value: Any) -> Payload:
         try:
             return _pack(value)
         except Exception as error:
@@ -208,15 +210,15 @@ class Seat:
     def _send_log(self) -> None:
         log = self._slate.written()
         if len(log):
-            self._channel.send(frames.LOG, Parcel(log), self._serial, self._count)
+            self._channel.send(messages.LOG, Payload(log), self._serial, self._count)
             self._slate.sent(self._count)
 
     def _done(self, error: BaseException | None, wall_s: float, cpu_s: float, unfit: int = 0) -> None:
         problem = portable(error) if error is not None else None
-        parcel = _pack((problem, wall_s, cpu_s, unfit))
-        parcel = Parcel(parcel.data, [*parcel.buffers, self._slate.written()])
-        self._channel.send(frames.DONE, parcel, self._serial, self._count)
-        parcel.close()
+        payload = _pack((problem, wall_s, cpu_s, unfit))
+        payload = Payload(payload.data, [*payload.buffers, self._slate.written()])
+        self._channel.send(messages.DONE, payload, self._serial, self._count)
+        payload.close()
 
 
 def _prepared(spec: Any) -> BaseException | None:
@@ -229,7 +231,7 @@ def _prepared(spec: Any) -> BaseException | None:
     return None
 
 
-def _pack(value: Any) -> Parcel:
+def _pack(value: Any) -> Payload:
     try:
         return pack(value)
     except Exception:

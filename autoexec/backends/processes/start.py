@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ...introspect import loaded
-from .endpoints import Ends
-from .status_page import Slate
+from .endpoints import Endpoints
+from .status_page import StatusPage
 from .worker import Worker
 
 TYPE_CHECKING = False
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...worker.invoke import CallSpec
-    from ..setting import Terms
+    from ..setting import WorkerConfig
 
 __all__ = ["disturbance", "fork_worker", "may_fork", "spawn_worker"]
 
@@ -95,7 +95,9 @@ def _threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-def fork_worker(terms: Terms, functions: dict[int, CallSpec], inherited: Sequence[Any] | None) -> Worker:
+def fork_worker(
+    terms: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None
+) -> Worker:
     """Fork a worker that knows `functions` by number and, if given, the input.
 
     Raises:
@@ -122,8 +124,8 @@ def fork_worker(terms: Terms, functions: dict[int, CallSpec], inherited: Sequenc
     return worker
 
 
-def _forked(terms: Terms, functions: dict[int, CallSpec], inherited: Sequence[Any] | None) -> Worker:
-    ends = Ends(terms)
+def _forked(terms: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None) -> Worker:
+    ends = Endpoints(terms)
     try:
         with warnings.catch_warnings():
             # CPython 3.12+ warns of any thread, also of OpenBLAS's, which may_fork has looked at.
@@ -138,10 +140,12 @@ def _forked(terms: Terms, functions: dict[int, CallSpec], inherited: Sequence[An
     return Worker(pid, ends, terms, forked=True)
 
 
-def _child(ends: Ends, terms: Terms, functions: dict[int, CallSpec], inherited: Sequence[Any] | None) -> None:
+def _child(
+    ends: Endpoints, terms: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None
+) -> None:
     status = 1
     try:
-        from .server import Household
+        from .server import WorkerState
         from .surroundings import connections
         from .worker_main import become_worker, serve
 
@@ -150,14 +154,14 @@ def _child(ends: Ends, terms: Terms, functions: dict[int, CallSpec], inherited: 
         become_worker(ends.lifeline, terms.cores, terms.threads)
         if (random := loaded("numpy.random")) is not None:
             random.seed()  # as the random module does by itself after a fork
-        household = Household(functions, inherited, connections(ends.descriptors))
-        serve([(channel, Slate(page)) for channel, page in ends.theirs], household, stacks=ends.theirs[0][1])
+        state = WorkerState(functions, inherited, connections(ends.descriptors))
+        serve([(channel, StatusPage(page)) for channel, page in ends.theirs], state, stacks=ends.theirs[0][1])
         status = 0
     finally:
         os._exit(status)
 
 
-def spawn_worker(terms: Terms) -> Worker:
+def spawn_worker(terms: WorkerConfig) -> Worker:
     """Start a fresh interpreter as a worker; it does not import the caller's `__main__`.
 
     Raises:
@@ -168,7 +172,7 @@ def spawn_worker(terms: Terms) -> Worker:
         import cloudpickle
 
         cloudpickle.register_pickle_by_value(main)
-    ends = Ends(terms)
+    ends = Endpoints(terms)
     seats = [(channel.fileno(), page) for channel, page in ends.theirs]
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; "
@@ -184,7 +188,7 @@ def spawn_worker(terms: Terms) -> Worker:
     return Worker(pid, ends, terms, forked=False)
 
 
-def _start(code: str, descriptors: Sequence[int], terms: Terms) -> int:
+def _start(code: str, descriptors: Sequence[int], terms: WorkerConfig) -> int:
     """Start an interpreter that inherits these descriptors; its process."""
     from ..native import environment
 

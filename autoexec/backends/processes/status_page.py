@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SIZE", "Slate"]
+__all__ = ["SIZE", "StatusPage"]
 
 LOG = 64 << 10  # bytes for results that wait to be sent
 HEADER = 128
@@ -28,7 +28,7 @@ IDLE = 0
 _BLANK = bytearray(HEADER)  # what is seen of a page that is gone: nothing runs
 
 
-class Slate:
+class StatusPage:
     """The page, from either side.
 
     Args:
@@ -154,7 +154,7 @@ def entries(log: memoryview) -> Iterator[memoryview]:
         at += size
 
 
-def open_slate() -> tuple[Slate, int]:
+def open_slate() -> tuple[StatusPage, int]:
     """A new page, and its descriptor, for the worker.
 
     Raises:
@@ -164,7 +164,7 @@ def open_slate() -> tuple[Slate, int]:
 
     descriptor = create(SIZE)
     try:
-        return Slate(descriptor), descriptor
+        return StatusPage(descriptor), descriptor
     except BaseException:
         os.close(descriptor)
         raise

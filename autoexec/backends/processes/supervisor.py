@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from ...worker.invoke import TaskResult, run_items
-from . import exits as deaths, messages as frames
+from . import exits, messages
 from .payload import load, pack
-from .status_page import entries
 from .sent import Sent
+from .status_page import entries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .channel import Frame
     from .worker import Seat
 
-__all__ = ["Courier"]
+__all__ = ["Supervisor"]
 
 AHEAD_S = 0.05  # a task shorter than this is sent before the one that runs has ended
 LOADING_S = 30.0  # seconds that a function, or a worker's first items, may take to load under item_timeout=
@@ -34,7 +34,7 @@ AGAIN_S = 0.2  # seconds until another try to start a worker
 LOOK_S = 1.0  # seconds between two looks whether anything moves
 
 
-class Courier:
+class Supervisor:
     """One seat's thread.
 
     Args:
@@ -157,12 +157,12 @@ class Courier:
             return
         number = self._backend.functions.number(task.task.spec)
         try:
-            function = None if number in seat.known else self._backend.functions.parcel(task.task.spec)
+            function = None if number in seat.known else self._backend.functions.payload(task.task.spec)
         except BaseException as error:  # the user's code may raise SystemExit, too
             self._stay(task, error)
             return
         try:
-            parcel = self._backend.encode(task, number, seat)
+            payload = self._backend.encode(task, number, seat)
         except BaseException as error:
             if len(task.rest) > 1:
                 task.single = True  # which of the items is it?
@@ -175,19 +175,19 @@ class Courier:
         try:
             self._catch_up(seat)
             if function is not None:
-                seat.channel.send(frames.FUNCTION, function, number, task.serial, busy=self._take)
+                seat.channel.send(messages.FUNCTION, function, number, task.serial, busy=self._take)
                 seat.known.add(number)
-            seat.channel.send(frames.TASK, parcel, task.serial, busy=self._take)
+            seat.channel.send(messages.TASK, payload, task.serial, busy=self._take)
         except (OSError, EOFError):
             self._mourn()
         finally:
-            parcel.close()
+            payload.close()
 
     def _catch_up(self, seat: Seat) -> None:
         """Tell a worker of an earlier call where the caller works now."""
         scene = self._backend.scene
         if seat.scene != scene:
-            seat.channel.send(frames.SCENE, pack(scene), busy=self._take)
+            seat.channel.send(messages.SCENE, pack(scene), busy=self._take)
             seat.scene = scene
 
     def _find_seat(self, task: Sent | None) -> Seat | None:
@@ -253,11 +253,11 @@ class Courier:
         frame = self._seat.channel.receive()
         task = self._sent[0]
         self._fruitless = 0
-        if frame.kind == frames.LOG:
+        if frame.kind == messages.LOG:
             _add(task, entries(frame.part(0)))
-        elif frame.kind == frames.VALUE:
+        elif frame.kind == messages.VALUE:
             _add_one(task, frame.load)
-        elif frame.kind == frames.DONE:
+        elif frame.kind == messages.DONE:
             self._done(task, frame)
 
     def _done(self, task: Sent, frame: Frame) -> None:
@@ -274,7 +274,7 @@ class Courier:
         self._backend.moved(self._seat, count, wall / max(1, count))
         if problem is not None:
             raised = self._backend.revived(*problem)
-            if unfit == frames.ITEMS_UNFIT and len(task.rest) > 1:
+            if unfit == messages.ITEMS_UNFIT and len(task.rest) > 1:
                 task.single = True  # which of the items is it?
             elif unfit:
                 self._stay(task, raised)
@@ -332,11 +332,11 @@ class Courier:
         ended = self._backend.how(code)
         if not self._backend.killed:
             began = [self._bury(task, seat, ended) for task in tasks]
-            self._fruitless = 0 if any(began) or seat.worker.rested else self._fruitless + deaths.weight(code)
+            self._fruitless = 0 if any(began) or seat.worker.rested else self._fruitless + exits.weight(code)
             left = [task for task in tasks if not task.complete]
-            if self._fruitless >= deaths.MOST:
+            if self._fruitless >= exits.MOST:
                 for task in left:
-                    task.fail_all(deaths.never_began(ended))
+                    task.fail_all(exits.never_began(ended))
             for task in reversed(tasks):
                 self._conclude(task, f"process {seat.worker.pid}")
         self._too_late = False
@@ -370,7 +370,7 @@ class Courier:
 
     def _died_loading(self, task: Sent, seat: Seat, ended: str, *, function: bool) -> None:
         if function:
-            weight = deaths.MOST / 3 if self._too_late else deaths.weight(seat.worker.end(kill=True))
+            weight = exits.MOST / 3 if self._too_late else exits.weight(seat.worker.end(kill=True))
             self._backend.functions.unready(seat.worker.pid, weight, self._unready(ended))
         elif len(task.rest) > 1:
             task.single = True  # which of the items does it?
@@ -378,13 +378,13 @@ class Courier:
             task.fail(self._loss(task, seat, ended))
 
     def _unready(self, ended: str) -> Exception:
-        return deaths.late_to_load(LOADING_S) if self._too_late else deaths.died_loading(ended)
+        return exits.late_to_load(LOADING_S) if self._too_late else exits.died_loading(ended)
 
     def _loss(self, task: Sent, seat: Seat, ended: str) -> Exception:
         limit = self._backend.item_timeout
         if self._too_late and limit is not None:
-            return deaths.late(seat.worker.pid, limit, task)
-        return deaths.worker_died(seat.worker.pid, ended, task)
+            return exits.late(seat.worker.pid, limit, task)
+        return exits.worker_died(seat.worker.pid, ended, task)
 
 
 def _add(task: Sent, results: Iterable[memoryview]) -> None:

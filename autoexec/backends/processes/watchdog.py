@@ -9,7 +9,7 @@ from .exits import short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .supervisor import Courier
+    from .supervisor import Supervisor
 
 __all__ = ["PATIENCE_S", "TIMES", "tell"]
 
@@ -17,14 +17,14 @@ PATIENCE_S = 30.0  # seconds without a result before anything is said
 TIMES = 20.0  # and so many times the longest item so far
 
 
-def tell(couriers: Iterable[Courier], waited_s: float) -> None:
+def tell(supervisors: Iterable[Supervisor], waited_s: float) -> None:
     """Log what all workers are doing."""
     import logging
 
     lines = [f"no item has finished for {waited_s:.0f} s"]
     told = set()
-    for courier in couriers:
-        seat, task = courier.seat, courier.running
+    for supervisor in supervisors:
+        seat, task = supervisor.seat, supervisor.running
         if seat is None or task is None:
             continue
         if not seat.slate.since:  # nor has it a way to show its stacks yet: the signal for that would end it

@@ -13,10 +13,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..setting import Terms
-    from .endpoints import Ends
-    from .status_page import Slate
+    from ..setting import WorkerConfig
     from .channel import Channel
+    from .endpoints import Endpoints
+    from .status_page import StatusPage
 
 __all__ = ["Scene", "Seat", "Worker", "scene_now"]
 
@@ -47,7 +47,7 @@ class Seat:
 
     __slots__ = ("_poll", "channel", "known", "scene", "slate", "worker")
 
-    def __init__(self, worker: Worker, channel: Channel, slate: Slate) -> None:
+    def __init__(self, worker: Worker, channel: Channel, slate: StatusPage) -> None:
         self.worker, self.channel, self.slate = worker, channel, slate
         self.known: set[int] = set()
         self.scene: Scene | None = None
@@ -81,7 +81,7 @@ class Worker:
         rested: whether it has served an earlier call.
     """
 
-    def __init__(self, pid: int, ends: Ends, terms: Terms, *, forked: bool) -> None:
+    def __init__(self, pid: int, ends: Endpoints, terms: WorkerConfig, *, forked: bool) -> None:
         self.pid, self.terms, self.forked = pid, terms, forked
         self.watched = _watch(pid)
         self.seats = [Seat(self, channel, slate) for channel, slate in ends.ours]

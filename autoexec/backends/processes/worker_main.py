@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from ... import resources, role
-from .server import Household, Seat
-from .status_page import Slate
+from .server import Seat, WorkerState
+from .status_page import StatusPage
 from .surroundings import flush
 
 TYPE_CHECKING = False
@@ -47,30 +47,30 @@ def serve_descriptors(
 
     access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
     become_worker(lifeline, cores, threads)
-    opened = [(Channel(_socket.socket(fileno=sock), access), Slate(page), page) for sock, page in seats]
-    serve([(channel, slate) for channel, slate, _ in opened], Household(), opened[0][2])
+    opened = [(Channel(_socket.socket(fileno=sock), access), StatusPage(page), page) for sock, page in seats]
+    serve([(channel, slate) for channel, slate, _ in opened], WorkerState(), opened[0][2])
     flush()
     os._exit(0)  # threads that an item left behind must not keep the worker alive
 
 
-def serve(seats: Sequence[tuple[Channel, Slate]], household: Household, stacks: int | None = None) -> None:
+def serve(seats: Sequence[tuple[Channel, StatusPage]], state: WorkerState, stacks: int | None = None) -> None:
     """Serve all seats until their sockets end.
 
     Args:
         seats: the worker's ends.
-        household: what the seats share.
+        state: what the seats share.
         stacks: descriptor of the page behind which stacks are written when they are asked for.
     """
     if stacks is not None:
         _show_stacks(stacks)
     os.register_at_fork(after_in_child=partial(_leave_alone, seats))
     if len(seats) == 1:
-        Seat(*seats[0], household).serve()
+        Seat(*seats[0], state).serve()
     else:
         threads: list[threading.Thread] = []
         crew = resources.Crew(len(seats), threads)
         threads += [
-            threading.Thread(target=_sit, args=(channel, slate, household, crew), daemon=True)
+            threading.Thread(target=_sit, args=(channel, slate, state, crew), daemon=True)
             for channel, slate in seats
         ]
         for thread in threads:
@@ -80,17 +80,17 @@ def serve(seats: Sequence[tuple[Channel, Slate]], household: Household, stacks: 
     resources.close_here()
 
 
-def _leave_alone(seats: Sequence[tuple[Channel, Slate]]) -> None:
+def _leave_alone(seats: Sequence[tuple[Channel, StatusPage]]) -> None:
     """In a process that an item has forked: sockets and pages are its parent's."""
     for channel, slate in seats:
         channel.close()
         slate.detach()
 
 
-def _sit(channel: Channel, slate: Slate, household: Household, crew: resources.Crew) -> None:
+def _sit(channel: Channel, slate: StatusPage, state: WorkerState, crew: resources.Crew) -> None:
     resources.current.set(scope := resources.Scope(crew=crew))
     try:
-        Seat(channel, slate, household, alone=False).serve()
+        Seat(channel, slate, state, alone=False).serve()
     finally:
         scope.close()
 

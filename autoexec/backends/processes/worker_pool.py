@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from . import idle as kept
 from ..native import limited
+from . import idle
 from .start import fork_worker, spawn_worker
 
 TYPE_CHECKING = False
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from .functions import Functions
     from .worker import Seat, Worker
 
-__all__ = ["Staff"]
+__all__ = ["WorkerPool"]
 
 
-class Staff:
+class WorkerPool:
     """Hands out seats in worker processes.
 
     Args:
@@ -51,7 +51,7 @@ class Staff:
     def prepare(self, count: int) -> list[Seat]:
         """Seats of workers of an earlier call, and of forked ones: all before any thread starts."""
         inherited = self._setting.inherited if self._setting.fork else None
-        found, number = kept.take(
+        found, number = idle.take(
             count,
             self._terms,
             self._conduct.state,
@@ -142,7 +142,7 @@ class Staff:
         state, known = self._conduct.state, worker.seats[0].known
         numbers = {self._number} & known if self._number is not None and state is not None else set()
         worker.states = dict.fromkeys([state] if numbers else [], self._number or 0)
-        return kept.put(worker, numbers)
+        return idle.put(worker, numbers)
 
     def buried(self, seat: Seat, *, used: bool) -> None:
         """The worker of a seat has ended.

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import autoexec
-from autoexec.backends.processes import idle as kept, server as serving, start
-from autoexec.backends.setting import Terms
+from autoexec.backends.processes import idle, server, start
+from autoexec.backends.setting import WorkerConfig
 from tests.backends.opened import fork, opened
 
 ROOT = str(Path(__file__).parents[2])
@@ -30,7 +30,7 @@ def _map(call: Callable[..., Any], items: Any = range(6), **more: Any) -> list[A
 
 
 def _resting() -> list[Any]:
-    return kept._kept.resting
+    return idle._kept.resting
 
 
 @pytest.fixture
@@ -67,7 +67,13 @@ def test_ten_maps_in_a_row_have_the_same_workers() -> None:
 def test_workers_are_kept_for_the_same_terms_only() -> None:
     """Seats, cores and private copies are decided when they start."""
     pids = []
-    for terms in (Terms(), Terms(cores=2), Terms(writable=True), Terms(threads=2), Terms()):
+    for terms in (
+        WorkerConfig(),
+        WorkerConfig(cores=2),
+        WorkerConfig(writable=True),
+        WorkerConfig(threads=2),
+        WorkerConfig(),
+    ):
         with opened(os.getpid, fork=True, terms=terms, state=STATE) as pool:
             pids.append(pool.pids)
     assert pids[0] == pids[4] and len({min(found) for found in pids}) == 4
@@ -107,7 +113,7 @@ def test_a_worker_that_is_kept_is_not_kept_twice() -> None:
 
 def test_no_more_than_some_workers_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest go first."""
-    monkeypatch.setattr(kept, "EACH", 1)
+    monkeypatch.setattr(idle, "EACH", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     pids = []
     for state in range(4):
@@ -118,7 +124,7 @@ def test_no_more_than_some_workers_rest(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_copy_of_a_large_caller_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would hold on to the caller's memory."""
-    monkeypatch.setattr(kept, "FORKED_BYTES", 1)
+    monkeypatch.setattr(idle, "FORKED_BYTES", 1)
     with opened(abs, fork=True, state=STATE):
         pass
     assert _resting() == []
@@ -149,9 +155,9 @@ def test_no_worker_is_kept_where_that_is_not_wanted() -> None:
 
 def test_workers_with_seats_are_kept_whole() -> None:
     """All of their seats come back, also those that nobody used."""
-    with opened(_pid, terms=Terms(threads=3), state=STATE) as pool:
+    with opened(_pid, terms=WorkerConfig(threads=3), state=STATE) as pool:
         (pid,) = pool.run([0], 1).values()
-    with opened(_pid, terms=Terms(threads=3), state=STATE) as pool:
+    with opened(_pid, terms=WorkerConfig(threads=3), state=STATE) as pool:
         assert set(pool.run([0] * 6, 1).values()) == {pid}
 
 
@@ -356,15 +362,15 @@ def test_shutdown_ends_all_that_rest() -> None:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_worker_ends_when_it_has_rested_for_long(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     """A forked worker inherits the short patience of this test."""
-    monkeypatch.setattr(serving, "REST_S", 0.02)
-    with opened(_pid, fork=True, state=STATE, terms=Terms(threads=threads)) as pool:
+    monkeypatch.setattr(server, "REST_S", 0.02)
+    with opened(_pid, fork=True, state=STATE, terms=WorkerConfig(threads=threads)) as pool:
         pool.run([0], 1)
         (pid,) = pool.pids
     watched = os.pidfd_open(pid)
     assert select.select([watched], [], [], 20)[0]
     os.close(watched)
-    monkeypatch.setattr(serving, "REST_S", 30.0)
-    with opened(_pid, fork=True, state=STATE, terms=Terms(threads=threads)) as pool:
+    monkeypatch.setattr(server, "REST_S", 30.0)
+    with opened(_pid, fork=True, state=STATE, terms=WorkerConfig(threads=threads)) as pool:
         assert pool.run([0], 1)[0] != pid
 
 
@@ -386,8 +392,8 @@ def test_a_forked_child_leaves_the_resting_to_its_parent() -> None:
         pids = pool.pids
     child = fork()
     if child == 0:
-        kept.shutdown()
-        os._exit(len(kept._kept.resting))
+        idle.shutdown()
+        os._exit(len(idle._kept.resting))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     with opened(_pid, fork=True, state=STATE) as pool:
         assert pool.pids == pids and pool.run([0], 1)[0] in pids
@@ -395,7 +401,7 @@ def test_a_forked_child_leaves_the_resting_to_its_parent() -> None:
 
 def test_whether_somebody_knows_a_function() -> None:
     """By its state."""
-    assert not kept.knows(STATE) and not kept.knows(None)
+    assert not idle.knows(STATE) and not idle.knows(None)
     with opened(abs, fork=True, state=STATE):
         pass
-    assert kept.knows(STATE) and not kept.knows("other")
+    assert idle.knows(STATE) and not idle.knows("other")

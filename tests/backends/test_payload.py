@@ -13,24 +13,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends.processes import payload as parcels
-from autoexec.backends.processes.payload import APART, INLINE, Parcel, by_value, load, pack
+from autoexec.backends.processes import payload as payloads
 from autoexec.backends.processes.channel import Frame, open_channels
+from autoexec.backends.processes.payload import APART, INLINE, Payload, by_value, load, pack
 
 
-def _cross(parcel: Parcel, access: int = mmap.ACCESS_READ) -> Any:
-    """Send a parcel through a socket pair and load what arrives."""
+def _cross(payload: Payload, access: int = mmap.ACCESS_READ) -> Any:
+    """Send a payload through a socket pair and load what arrives."""
     import threading
 
     ours, theirs = open_channels(access)
-    thread = threading.Thread(target=ours.send, args=(1, parcel))
+    thread = threading.Thread(target=ours.send, args=(1, payload))
     thread.start()
     try:
         frame: Frame = theirs.receive()
         return frame.load()
     finally:
         thread.join(20)
-        parcel.close()
+        payload.close()
         ours.close()
         theirs.close()
 
@@ -81,43 +81,43 @@ def test_arrays_of_every_kind_arrive_as_they_were(name: str) -> None:
 @pytest.mark.parametrize("nbytes", [APART - 8, APART, INLINE - 4096, INLINE + 8, 3 << 20])
 def test_where_the_bytes_of_an_array_lie(nbytes: int) -> None:
     """In the pickle, beside it in the message, or in a segment, by size."""
-    parcel = pack(np.zeros(nbytes // 8))
-    assert len(parcel.buffers) == (nbytes >= APART)
-    assert (parcel.segment is not None) == (nbytes > INLINE)
-    assert (len(parcel.data) < 1000) == (nbytes >= APART)
-    parcel.close()
+    payload = pack(np.zeros(nbytes // 8))
+    assert len(payload.buffers) == (nbytes >= APART)
+    assert (payload.segment is not None) == (nbytes > INLINE)
+    assert (len(payload.data) < 1000) == (nbytes >= APART)
+    payload.close()
 
 
 def test_a_large_array_is_not_copied_into_the_pickle() -> None:
     """The buffer that is handed out is the array's own memory."""
     array = np.arange(100_000)
-    parcel = pack(array)
-    assert np.shares_memory(np.frombuffer(parcel.buffers[0], array.dtype), array)
-    parcel.close()
+    payload = pack(array)
+    assert np.shares_memory(np.frombuffer(payload.buffers[0], array.dtype), array)
+    payload.close()
 
 
 @pytest.mark.parametrize("size", [0, 1, INLINE - 100, INLINE, INLINE + 1, 5 << 20])
 def test_bytes_of_any_size(size: int) -> None:
     """Large bytes lie in a segment although pickle gives them no buffer; they arrive all the same."""
     data = os.urandom(size)
-    parcel = pack(data)
-    assert (parcel.segment is not None) == (size > INLINE - 64)
-    assert _cross(parcel) == data
+    payload = pack(data)
+    assert (payload.segment is not None) == (size > INLINE - 64)
+    assert _cross(payload) == data
 
 
 def test_a_bytearray_crosses_as_a_buffer() -> None:
     """Whatever offers a pickle buffer is taken apart."""
     data = bytearray(os.urandom(300_000))
-    parcel = pack(pickle.PickleBuffer(data))
-    assert len(parcel.buffers) == 1 and bytes(_cross(parcel)) == data
+    payload = pack(pickle.PickleBuffer(data))
+    assert len(payload.buffers) == 1 and bytes(_cross(payload)) == data
 
 
 def test_arrays_inside_other_things() -> None:
     """The same array twice is one buffer, and one array again."""
     array = np.arange(50_000.0)
-    parcel = pack({"a": [array, (1, array)], "b": array[:10], "c": array.reshape(500, 100)})
-    assert len(parcel.buffers) == 2
-    found = _cross(parcel)
+    payload = pack({"a": [array, (1, array)], "b": array[:10], "c": array.reshape(500, 100)})
+    assert len(payload.buffers) == 2
+    found = _cross(payload)
     assert found["a"][0] is found["a"][1][1] and (found["c"] == array.reshape(500, 100)).all()
 
 
@@ -151,17 +151,17 @@ def test_who_may_write_to_what_arrives(access: int, writable: bool) -> None:
 
 def test_private_copies_are_private_to_each_receiver() -> None:
     """Two receivers of one segment do not see each other's changes."""
-    parcel = pack(np.zeros(100_000))
+    payload = pack(np.zeros(100_000))
     channels = [open_channels(mmap.ACCESS_COPY) for _ in range(2)]
     for ours, _ in channels:
-        ours.send(1, parcel)
+        ours.send(1, payload)
     first, second = (theirs.receive().load() for _, theirs in channels)
     first[:] = 7
     assert second.sum() == 0
     for ends in channels:
         for end in ends:
             end.close()
-    parcel.close()
+    payload.close()
 
 
 def test_an_array_outlives_parcel_and_channel() -> None:
@@ -176,29 +176,29 @@ def test_an_array_outlives_parcel_and_channel() -> None:
 def test_functions_by_value_keep_their_arrays_apart() -> None:
     """A closure over a large array is a small pickle and a buffer."""
     array = np.arange(100_000.0)
-    parcel = by_value(lambda x: array[x])
-    assert len(parcel.data) < 5000 and len(parcel.buffers) == 1
-    assert _cross(parcel)(3) == 3.0
+    payload = by_value(lambda x: array[x])
+    assert len(payload.data) < 5000 and len(payload.buffers) == 1
+    assert _cross(payload)(3) == 3.0
 
 
 def test_without_room_everything_is_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A parcel too large for any place goes through the socket."""
-    monkeypatch.setattr(parcels, "share", lambda parts, size: None)
+    """A payload too large for any place goes through the socket."""
+    monkeypatch.setattr(payloads, "share", lambda parts, size: None)
     array = np.arange(400_000.0)
-    parcel = pack([array, "text"])
-    assert parcel.segment is None
-    found, text = _cross(parcel)
+    payload = pack([array, "text"])
+    assert payload.segment is None
+    found, text = _cross(payload)
     assert (found == array).all() and text == "text"
 
 
 def test_closing_twice_closes_one_descriptor() -> None:
     """The second time nothing happens, whatever has the number now."""
-    parcel = pack(np.zeros(100_000))
-    descriptor = parcel.segment
+    payload = pack(np.zeros(100_000))
+    descriptor = payload.segment
     assert descriptor is not None
-    parcel.close()
+    payload.close()
     again = os.dup(0)
-    parcel.close()
+    payload.close()
     os.fstat(again)
     os.close(again)
 
@@ -260,6 +260,6 @@ def test_any_array_makes_the_round_trip(shape: list[int], kind: str, order: Any,
 def test_loading_takes_no_copy() -> None:
     """An array looks straight into the buffer that it was loaded from."""
     array = np.arange(30_000)
-    parcel = pack(array)
-    data = [memoryview(bytearray(buffer)) for buffer in parcel.buffers]
-    assert np.shares_memory(load(parcel.data, data), np.frombuffer(data[0], array.dtype))
+    payload = pack(array)
+    data = [memoryview(bytearray(buffer)) for buffer in payload.buffers]
+    assert np.shares_memory(load(payload.data, data), np.frombuffer(data[0], array.dtype))

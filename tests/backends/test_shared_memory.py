@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends.processes import shared_memory as segments
+from autoexec.backends.processes import shared_memory
 from autoexec.backends.processes.shared_memory import aligned, create, map_segment, share
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux's shared memory")
@@ -30,7 +30,7 @@ def _place(descriptor: int) -> str:
 
 def _named(number: int) -> bool:
     """Whether the file with this inode number can be seen in the shared memory; others come and go there."""
-    return any(entry.inode() == number for entry in os.scandir(segments.SHARED))
+    return any(entry.inode() == number for entry in os.scandir(shared_memory.SHARED))
 
 
 class Room:
@@ -50,7 +50,7 @@ class Room:
 @pytest.fixture
 def untold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing has been said yet about a lack of room."""
-    monkeypatch.setattr(segments, "_told", [])
+    monkeypatch.setattr(shared_memory, "_told", [])
 
 
 @settings(max_examples=30)
@@ -101,7 +101,7 @@ def test_the_temp_directory_takes_over_where_shared_memory_is_short(
 ) -> None:
     """The file lies there without a name; one line is logged, once."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(os, "statvfs", Room({segments.SHARED: segments.SPARE + 999_999}))
+    monkeypatch.setattr(os, "statvfs", Room({shared_memory.SHARED: shared_memory.SPARE + 999_999}))
     with caplog.at_level(logging.WARNING, "autoexec"):
         first, second = (share([b"y" * 1_000_000], 1_000_000) for _ in range(2))
     assert first is not None and second is not None
@@ -165,7 +165,7 @@ def test_a_disk_that_is_full_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_beyond_the_limit_a_map_is_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Maps and descriptors are limited; a copy has the same bytes, and may be written to."""
-    monkeypatch.setattr(segments, "MAPPED", len(segments._maps) + 1)
+    monkeypatch.setattr(shared_memory, "MAPPED", len(shared_memory._maps) + 1)
     found = []
     for _ in range(2):
         descriptor = share([b"abcdef"], 64)
@@ -177,7 +177,7 @@ def test_beyond_the_limit_a_map_is_a_copy(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_map_that_is_let_go_makes_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only maps that somebody holds count."""
-    monkeypatch.setattr(segments, "MAPPED", len(segments._maps) + 1)
+    monkeypatch.setattr(shared_memory, "MAPPED", len(shared_memory._maps) + 1)
     for _ in range(3):
         descriptor = share([b"abcdef"], 64)
         assert descriptor is not None
@@ -208,7 +208,7 @@ def test_the_ways_to_map(access: int, readonly: bool, seen: bytes) -> None:
 
 def test_a_segment_that_is_shorter_than_announced(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is an error, not an endless wait, and its descriptor is closed."""
-    monkeypatch.setattr(segments, "MAPPED", 0)
+    monkeypatch.setattr(shared_memory, "MAPPED", 0)
     descriptor = share([b"abc"], 64)
     assert descriptor is not None
     with pytest.raises(EOFError, match="shorter"):

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from autoexec.backends.processes.exits import died_loading, how, late, late_to_load, never_began, short, worker_died
+from autoexec.backends.processes.exits import (
+    died_loading,
+    how,
+    late,
+    late_to_load,
+    never_began,
+    short,
+    worker_died,
+)
 from autoexec.backends.processes.sent import Sent
 from autoexec.errors import ItemTimeout, WorkerDied
 from autoexec.worker.invoke import CallSpec, Task

@@ -9,7 +9,7 @@ import types
 import cloudpickle
 import pytest
 
-from autoexec.backends.processes.module_globals import Outfit
+from autoexec.backends.processes.module_globals import WithModuleGlobals
 
 
 @pytest.mark.parametrize("dumps", [pickle.dumps, cloudpickle.dumps])
@@ -17,13 +17,13 @@ def test_values_are_there_before_the_function(dumps: object, monkeypatch: pytest
     """What arrives is the function itself; the modules have the sender's values."""
     module = types.ModuleType("outfitted")
     monkeypatch.setitem(sys.modules, "outfitted", module)
-    data = dumps(Outfit(len, {("outfitted", "LEVEL"): 3, ("outfitted", "NEW"): [1]}))  # type: ignore[operator]
+    data = dumps(WithModuleGlobals(len, {("outfitted", "LEVEL"): 3, ("outfitted", "NEW"): [1]}))  # type: ignore[operator]
     assert pickle.loads(data) is len
     assert (module.LEVEL, module.NEW) == (3, [1])
 
 
 def test_a_module_that_is_not_there() -> None:
     """The error names it."""
-    data = pickle.dumps(Outfit(len, {("nowhere_to_be_found", "LEVEL"): 3}))
+    data = pickle.dumps(WithModuleGlobals(len, {("nowhere_to_be_found", "LEVEL"): 3}))
     with pytest.raises(ModuleNotFoundError, match="nowhere_to_be_found"):
         pickle.loads(data)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends.processes import supervisor as courier_module
 from autoexec.backends.processes import start
-from autoexec.backends.setting import Terms
+from autoexec.backends.processes import supervisor as courier_module
+from autoexec.backends.setting import WorkerConfig
 from autoexec.errors import ItemTimeout, WorkerDied
 from tests.backends.deadly import Deadly, forking, kill, leave
 from tests.backends.opened import opened
@@ -199,11 +199,11 @@ def test_only_short_tasks_are_sent_ahead(monkeypatch: pytest.MonkeyPatch) -> Non
     """After a long one the next waits for whoever is free first."""
     monkeypatch.setattr(courier_module, "AHEAD_S", 0.0)
     with opened(lambda x: x) as pool:
-        courier, deepest = pool.backend._couriers[0], 0
+        supervisor, deepest = pool.backend._supervisors[0], 0
         for start in range(20):
             pool.submit([start], start)
         for _ in range(20):
-            deepest = max(deepest, len(courier._sent))
+            deepest = max(deepest, len(supervisor._sent))
             pool.finished()
     assert deepest <= 1
 
@@ -262,7 +262,7 @@ def test_workers_with_three_seats(fork: bool, victims: set[int], journal: Any) -
             os._exit(1)
         return 10 * x
 
-    with opened(work, 2, fork=fork, capture=True, terms=Terms(threads=3)) as pool:
+    with opened(work, 2, fork=fork, capture=True, terms=WorkerConfig(threads=3)) as pool:
         found = pool.run(range(24), 2)
         assert len(pool.backend._threads) == 6
     dead = {x for x, value in found.items() if isinstance(value, WorkerDied)}
@@ -285,7 +285,7 @@ def test_seats_of_one_worker_run_at_once(fork: bool) -> None:
         barrier.wait()
         return os.getpid()
 
-    with opened(work, 1, fork=fork, terms=Terms(threads=3)) as pool:
+    with opened(work, 1, fork=fork, terms=WorkerConfig(threads=3)) as pool:
         made = list(pool.run(range(3), 1).values())
     assert len(set(made)) == 1 and made[0] != os.getpid()
 
@@ -293,15 +293,17 @@ def test_seats_of_one_worker_run_at_once(fork: bool) -> None:
 @pytest.mark.parametrize("tasks", [0, 1, 2])
 def test_seats_that_nobody_took_keep_no_worker(tasks: int) -> None:
     """With fewer tasks than seats the worker ends as it should."""
-    with opened(abs, 1, terms=Terms(threads=3)) as pool:
+    with opened(abs, 1, terms=WorkerConfig(threads=3)) as pool:
         for _ in range(tasks):
             assert pool.run([-1], 1)[0] == 1
     # the fixture that looks for what is left behind tells the rest
 
 
 def test_a_seat_whose_worker_died_unseen_is_let_go() -> None:
-    """The courier that had it without a task finds out at the end, and leaves nothing open."""
-    with opened(lambda x: os._exit(1) if x else os.getpid(), 1, capture=True, terms=Terms(threads=2)) as pool:
+    """The supervisor that had it without a task finds out at the end, and leaves nothing open."""
+    with opened(
+        lambda x: os._exit(1) if x else os.getpid(), 1, capture=True, terms=WorkerConfig(threads=2)
+    ) as pool:
         pool.submit([0], 0)
         pool.submit([0], 1)
         assert {len(pool.finished().values) for _ in range(2)} == {1}
@@ -323,7 +325,7 @@ def test_a_task_that_ignores_sigterm_is_ended_all_the_same() -> None:
         assert isinstance(pool.run([0], 1)[0], ItemTimeout)
 
 
-# The courier's own thread -------------------------------------------------------------------------------
+# The supervisor's own thread -------------------------------------------------------------------------------
 
 
 def test_a_thread_that_fails_hangs_nobody(monkeypatch: pytest.MonkeyPatch, journal: Any) -> None:
@@ -336,11 +338,11 @@ def test_a_thread_that_fails_hangs_nobody(monkeypatch: pytest.MonkeyPatch, journ
             signal.pause()
         return x
 
-    def broken(courier: Any, seat: Any) -> None:
+    def broken(supervisor: Any, seat: Any) -> None:
         if seat.slate.place is not None:
             raise MemoryError("for a moment")
 
-    monkeypatch.setattr(courier_module.Courier, "_look", broken)
+    monkeypatch.setattr(courier_module.Supervisor, "_look", broken)
     monkeypatch.setattr(courier_module, "LOOK_S", 0.01)
     with opened(work, fork=True) as pool:
         pids = pool.pids

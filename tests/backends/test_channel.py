@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends.processes import payload as parcels
-from autoexec.backends.processes.payload import Parcel, pack
+from autoexec.backends.processes import payload as payloads
 from autoexec.backends.processes.channel import DESCRIPTOR, HEAD, Channel, open_channels
+from autoexec.backends.processes.payload import Payload, pack
 
-Ends = tuple[Channel, Channel]
+Endpoints = tuple[Channel, Channel]
 
 
 @pytest.fixture
-def ends() -> Iterator[Ends]:
+def ends() -> Iterator[Endpoints]:
     """Two connected channels."""
     made = open_channels(mmap.ACCESS_READ)
     yield made
@@ -31,7 +31,7 @@ def ends() -> Iterator[Ends]:
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no room for segments: everything goes through the socket."""
-    monkeypatch.setattr(parcels, "share", lambda parts, size: None)
+    monkeypatch.setattr(payloads, "share", lambda parts, size: None)
 
 
 @settings(max_examples=40)
@@ -54,7 +54,7 @@ def test_frames_arrive_whole_and_in_order(
     ours, theirs = open_channels(mmap.ACCESS_READ)
     try:
         for kind, data, buffers, serial, first in frames:
-            ours.send(kind, Parcel(data, [memoryview(b) for b in buffers]), serial, first)
+            ours.send(kind, Payload(data, [memoryview(b) for b in buffers]), serial, first)
         for kind, data, buffers, serial, first in frames:
             frame = theirs.receive()
             assert (frame.kind, frame.serial, frame.first) == (kind, serial, first)
@@ -65,8 +65,8 @@ def test_frames_arrive_whole_and_in_order(
         theirs.close()
 
 
-@pytest.mark.parametrize("size", [0, 1, parcels.INLINE - 64, parcels.INLINE + 64, 5 << 20])
-def test_frames_of_any_size_cross_both_ways(ends: Ends, size: int) -> None:
+@pytest.mark.parametrize("size", [0, 1, payloads.INLINE - 64, payloads.INLINE + 64, 5 << 20])
+def test_frames_of_any_size_cross_both_ways(ends: Endpoints, size: int) -> None:
     """Small ones in the message, large ones in a segment."""
     ours, theirs = ends
     data = os.urandom(size)
@@ -83,7 +83,7 @@ def test_frames_of_any_size_cross_both_ways(ends: Ends, size: int) -> None:
 
 @pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize("size", [300_000, 5 << 20])
-def test_both_ends_send_at_once(ends: Ends, size: int) -> None:
+def test_both_ends_send_at_once(ends: Endpoints, size: int) -> None:
     """The end that is told what to do meanwhile takes frames while it sends: nobody waits for ever."""
     ours, theirs = ends
     data, taken, answers = os.urandom(size), [], 3
@@ -109,7 +109,7 @@ def test_both_ends_send_at_once(ends: Ends, size: int) -> None:
     assert not thread.is_alive() and taken == [(place, True) for place in range(answers)]
 
 
-def test_a_segment_and_inline_frames_mixed(ends: Ends) -> None:
+def test_a_segment_and_inline_frames_mixed(ends: Endpoints) -> None:
     """A descriptor belongs to its own frame, however many wait in the socket."""
     ours, theirs = ends
     contents = [b"a", bytes([1]) * 300_000, b"b", b"c", bytes([2]) * 200_000, bytes([3]) * 200_000, b"d"]
@@ -118,12 +118,12 @@ def test_a_segment_and_inline_frames_mixed(ends: Ends) -> None:
     assert [theirs.receive().load() for _ in contents] == contents
 
 
-def test_no_descriptor_stays_behind(ends: Ends) -> None:
+def test_no_descriptor_stays_behind(ends: Endpoints) -> None:
     """After a large frame was received and dropped both processes have what they had before."""
     ours, theirs = ends
     before = set(os.listdir("/proc/self/fd"))
-    ours.send(1, parcel := pack(bytes(1 << 20)))
-    parcel.close()
+    ours.send(1, payload := pack(bytes(1 << 20)))
+    payload.close()
     theirs.receive().load()
     assert set(os.listdir("/proc/self/fd")) == before
 
@@ -131,7 +131,7 @@ def test_no_descriptor_stays_behind(ends: Ends) -> None:
 # The end of the other side ----------------------------------------------------------------------------------
 
 
-def test_the_end_is_noticed(ends: Ends) -> None:
+def test_the_end_is_noticed(ends: Endpoints) -> None:
     """Reading from a closed end is an EOFError, writing to one an OSError; closing twice is fine."""
     ours, theirs = ends
     theirs.close()
@@ -152,7 +152,7 @@ def _raw(kind: int, sizes: list[int], data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("length", [1, HEAD.size - 1, HEAD.size, HEAD.size + 3, HEAD.size + 8, HEAD.size + 9])
-def test_an_end_within_a_frame_is_noticed(ends: Ends, length: int) -> None:
+def test_an_end_within_a_frame_is_noticed(ends: Endpoints, length: int) -> None:
     """A sender that dies in the middle of a frame is an EOFError, not half a frame."""
     ours, theirs = ends
     os.write(theirs.fileno(), _raw(1, [100], b"half")[:length])
@@ -161,7 +161,7 @@ def test_an_end_within_a_frame_is_noticed(ends: Ends, length: int) -> None:
         ours.receive()
 
 
-def test_a_frame_that_stops_coming_while_somebody_keeps_the_socket(ends: Ends) -> None:
+def test_a_frame_that_stops_coming_while_somebody_keeps_the_socket(ends: Endpoints) -> None:
     """In a hurry, half a frame from a sender that is dead is given up, not waited for."""
     ours, theirs = ends
     os.write(theirs.fileno(), _raw(1, [100], b"half"))
@@ -171,7 +171,7 @@ def test_a_frame_that_stops_coming_while_somebody_keeps_the_socket(ends: Ends) -
         ours.receive()
 
 
-def test_a_sender_whose_receiver_goes_away_in_the_middle(ends: Ends, inline: None) -> None:
+def test_a_sender_whose_receiver_goes_away_in_the_middle(ends: Endpoints, inline: None) -> None:
     """Writing ends with an OSError, also when it was told what to do meanwhile."""
     ours, theirs = ends
     thread = threading.Thread(target=lambda: (theirs.wait(20), theirs.close()))
@@ -181,7 +181,7 @@ def test_a_sender_whose_receiver_goes_away_in_the_middle(ends: Ends, inline: Non
     thread.join(20)
 
 
-def test_a_segment_that_got_lost(ends: Ends) -> None:
+def test_a_segment_that_got_lost(ends: Endpoints) -> None:
     """A frame that announces a segment but brings none is the end of the other side."""
     ours, theirs = ends
     os.write(theirs.fileno(), HEAD.pack(1, True, 0, 1, 1, 0, 64) + (5).to_bytes(8, "little"))
@@ -189,7 +189,7 @@ def test_a_segment_that_got_lost(ends: Ends) -> None:
         ours.receive()
 
 
-def test_a_descriptor_nobody_announced_is_closed(ends: Ends) -> None:
+def test_a_descriptor_nobody_announced_is_closed(ends: Endpoints) -> None:
     """It is not kept open by who did not ask for it."""
     ours, theirs = ends
     before = set(os.listdir("/proc/self/fd"))
@@ -199,7 +199,7 @@ def test_a_descriptor_nobody_announced_is_closed(ends: Ends) -> None:
     assert set(os.listdir("/proc/self/fd")) == before
 
 
-def test_waiting_has_an_end(ends: Ends) -> None:
+def test_waiting_has_an_end(ends: Endpoints) -> None:
     """Nothing comes: 0; something is there: not 0."""
     ours, theirs = ends
     assert ours.wait(0.001) == 0

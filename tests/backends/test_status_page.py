@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends.processes.status_page import LENGTH, LOG, SIZE, Slate, entries, open_slate
+from autoexec.backends.processes.status_page import LENGTH, LOG, SIZE, StatusPage, entries, open_slate
 from autoexec.measure.gil_probe import quick_switching
 from tests.backends.opened import fork
 
-Pair = tuple[Slate, Slate]
+Pair = tuple[StatusPage, StatusPage]
 
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     """The same page from both sides."""
     ours, descriptor = open_slate()
-    theirs = Slate(descriptor)
+    theirs = StatusPage(descriptor)
     os.close(descriptor)
     yield ours, theirs
     ours.close()
@@ -77,7 +77,7 @@ def test_large_serials_fit(pair: Pair) -> None:
 def test_results_come_out_as_they_went_in(results: list[bytes]) -> None:
     """What fits is kept, in order; what does not fit is refused and changes nothing."""
     ours, descriptor = open_slate()
-    theirs = Slate(descriptor)
+    theirs = StatusPage(descriptor)
     os.close(descriptor)
     theirs.take(1)
     kept = [data for data in results if theirs.keep(data)]
@@ -117,7 +117,7 @@ def test_the_page_outlives_a_killed_worker() -> None:
     ours, descriptor = open_slate()
     pid = fork()
     if pid == 0:
-        theirs = Slate(descriptor)
+        theirs = StatusPage(descriptor)
         theirs.take(5)
         for place in range(4):
             theirs.begin(place)
