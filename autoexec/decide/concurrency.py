@@ -4,15 +4,15 @@ With n calls in flight and no queue a call takes L0 seconds; with a queue it tak
 other side serves n L0 / L of them at once. So learn L0, and hold n just above that capacity. Beside that
 there are refusals, which are not latency, the GIL, and runs that end before an answer can teach. The rules:
 
-1. **Opening by the clock** (`opening`): a few calls at once, more by the clock until the fourth good answer
-   or, when a latency is known, for one latency. Up to 64 items go nearly at once.
-2. **Opening by answers** (`judging`): each good answer lets out its successor and a part of a call more, so
-   that a queue slows growth by itself.
+1. **Opening by the clock** (`slow_start`): a few calls at once, more by the clock until the fourth good
+   answer or, when a latency is known, for one latency. Up to 64 items go nearly at once.
+2. **Opening by answers** (`latency_limit`): each good answer lets out its successor and a part of a call
+   more, so that a queue slows growth by itself.
 3. **Cohorts** (`cohorts`): calls that begin together are judged together, by the mean log latency of their
    quicker 60 %, against the noise that their spread explains; in the opening all calls, later some.
-4. **Free or queueing** (`judging`): cohorts as quick as the base let the number grow; slower ones give the
-   capacity. If latency does not fall with the number, the other side is slower by itself: a new base.
-5. **Refusals** (`refusals`) halve the number once per burst and leave a roof or a rate behind; starts are
+4. **Free or queueing** (`latency_limit`): cohorts as quick as the base let the number grow; slower ones give
+   the capacity. If latency does not fall with the number, the other side is slower by itself: a new base.
+5. **Refusals** (`throttling`) halve the number once per burst and leave a roof or a rate behind; starts are
    paced by the rate. After a pause they are spread over one latency.
 6. **The GIL** (`gil_bound`) feeds only so many calls that also compute.
 
@@ -35,9 +35,9 @@ import math
 from ..records import Ending, spell
 from .cohorts import Cohort, Cohorts, Ticket
 from .gil_bound import GilBound
-from .latency_limit import Judge
-from .slow_start import STEP_S, UNKNOWN_S, Opening
-from .throttling import Refusals
+from .latency_limit import LatencyLimit
+from .slow_start import STEP_S, UNKNOWN_S, SlowStart
+from .throttling import Throttling
 
 __all__ = ["Controller", "Ticket"]
 
@@ -94,9 +94,9 @@ class Controller:
         self._cap, self._items = max(1, cap), items
         self.in_flight = 0
         self.gil = GilBound() if gil is None else gil
-        self._opening: Opening | None = Opening(self._cap, items, latency_s)
-        self._judge = Judge(self._cap, self._opening.width(0.0))
-        self._refusals = Refusals()
+        self._opening: SlowStart | None = SlowStart(self._cap, items, latency_s)
+        self._judge = LatencyLimit(self._cap, self._opening.width(0.0))
+        self._refusals = Throttling()
         self._answers = self._serial = self._ended = self._refused = 0
         self._first: float | None = None
         self._slowest = 0.0  # seconds of the slowest of the first answers
@@ -194,7 +194,7 @@ class Controller:
         if held_s:
             self.gil.note(latency_s, held_s)
         if self._opening is not None and self._opening.latency_s is None:
-            self._opening = Opening(self._cap, self._items, latency_s)
+            self._opening = SlowStart(self._cap, self._items, latency_s)
         self._settle()
 
     def pause(self, until: float) -> None:
@@ -271,7 +271,7 @@ class Controller:
         self._bounded = judge.number > self._whole + SLACK
         self._gil_most = self.gil.most
 
-    def _widen(self, opening: Opening, now: float) -> None:
+    def _widen(self, opening: SlowStart, now: float) -> None:
         """Let the opening's clock widen the limit."""
         if self._first is not None and self._judge.opening and not self._bounded:
             width = opening.width(now - self._first)
@@ -279,14 +279,14 @@ class Controller:
                 self._judge.number = width
                 self._settle()
 
-    def _look_at_clock(self, opening: Opening, now: float, latency: float) -> None:
+    def _look_at_clock(self, opening: SlowStart, now: float, latency: float) -> None:
         """Good answers stop the opening's clock, except in runs so short that it has let all out."""
         self._widen(opening, now)
         self._answers += 1
         self._slowest = max(self._slowest, latency)
         if self._answers >= ENOUGH and not opening.short:
             if opening.latency_s is None:  # as wide as if the latency had been known from the start
-                self._widen(Opening(self._cap, self._items, self._slowest), now)
+                self._widen(SlowStart(self._cap, self._items, self._slowest), now)
             self._opening = None
         elif not self._judge.opening:
             self._opening = None

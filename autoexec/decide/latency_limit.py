@@ -6,7 +6,7 @@ import math
 
 from .cohorts import Base, Cohort
 
-__all__ = ["Judge"]
+__all__ = ["LatencyLimit"]
 
 GROWTH, GROWTH_CROWDED = 0.6, 1.0  # what a good answer of the opening lets out besides its successor, ...
 CROWDED = 64  # ... below and above this number: most limits on connections lie below
@@ -24,7 +24,7 @@ BACK = 0.8  # of the number before, when the queue turned out to be none
 LOOK, LOOK_EVERY, PATIENCE = 0.7, 24, 4  # how far down, and after how many cohorts or queues, to look
 
 
-class Judge:
+class LatencyLimit:
     """Holds the number of calls in flight that latency allows, and moves it, cohort by cohort.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["Opening"]
+__all__ = ["SlowStart"]
 
 SHORT = 64  # calls that may all go at once: some browsers' worth of connections, as wide as fixed pools get
 EIGHT = 8.0  # a short run's first calls
@@ -18,7 +18,7 @@ LONG = 32  # runs of so many full waves lose less than 2 % when they double only
 WAVE = 1.5  # runs of up to so many full waves must be out before the first answer comes
 
 
-class Opening:
+class SlowStart:
     """The number of calls the clock lets out, as a function of the seconds since the first.
 
     Args:

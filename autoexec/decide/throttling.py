@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cohorts import Ticket
 
-__all__ = ["Refusals"]
+__all__ = ["Throttling"]
 
 UNDER_ROOF = 0.82  # of the number refused: others may use the service too, and each refusal costs a pause
 UNDER_RATE = 0.95  # of the calls accepted per second; 0.99 is refused again
@@ -81,7 +81,7 @@ class _Burst:
         self.refused = 1
 
 
-class Refusals:
+class Throttling:
     """Remembers what was refused, and keeps the limits that follow.
 
     A number that had been accepted for long and is refused now was not the reason: then it is the rate.

@@ -382,12 +382,12 @@ class Planner:
         """A function for another process, with what it reads in modules that are imported anew there."""
         from ..backends.processes.module_globals import WithModuleGlobals
         from ..measure.hazards import dump
-        from ..measure.module_globals import belongings
+        from ..measure.module_globals import module_globals
         from ..unpicklable import Unpicklable
         from ..worker.context import carried
 
         spec.values = carried(spec.context, serialization.crosses)
-        values = belongings(self._call)
+        values = module_globals(self._call)
         if values:
             from ..by_value import dumps
 

@@ -156,7 +156,7 @@ class Pool:
         """Let only some calls out at first: the caller keeps a core busy, or one call is all that is known.
 
         Short runs do not wait for what that call shows after its wait, nor do those of which not all would be
-        out by then (see `Opening`).
+        out by then (see `SlowStart`).
         """
         rest = self._run.remaining() or 0
         if waiting and self._contention is not None and SHORT < rest <= self.plan.max_workers:

@@ -21,13 +21,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["belongings"]
+__all__ = ["module_globals"]
 
 
-def belongings(func: Callable[..., object]) -> dict[tuple[str, str], Any]:
+def module_globals(func: Callable[..., object]) -> dict[tuple[str, str], Any]:
     """Values by module and name; functions, classes and modules, which are found there anyway, are left out.
 
-    >>> belongings(lambda x: x), belongings(len)
+    >>> module_globals(lambda x: x), module_globals(len)
     ({}, {})
     """
     found: dict[tuple[str, str], Any] = {}

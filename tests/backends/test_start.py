@@ -185,7 +185,7 @@ def test_a_fresh_worker_has_no_descriptors_but_its_own() -> None:
 def test_stacks_tell_what_a_worker_is_doing(worker: Worker) -> None:
     """Each time anew; of one that is over there is nothing to tell."""
     worker.seats[0].channel.send(messages.TASK, pack((1, 0, ["__import__('signal').pause()"])), 1)
-    while worker.seats[0].slate.place is None:
+    while worker.seats[0].status.place is None:
         os.sched_yield()
     for _ in range(2):
         found = worker.stacks(20.0)
@@ -222,7 +222,7 @@ def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_page_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sockets that were opened for it are closed again."""
     made: list[int] = []
-    real = endpoints.open_slate
+    real = endpoints.open_status_page
 
     def second_fails() -> Any:
         made.append(1)
@@ -231,7 +231,7 @@ def test_no_page_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
         return real()
 
     before = os.listdir("/proc/self/fd")
-    monkeypatch.setattr(endpoints, "open_slate", second_fails)
+    monkeypatch.setattr(endpoints, "open_status_page", second_fails)
     with pytest.raises(OSError, match="no room"):
         fork_worker(WorkerConfig(threads=2), {}, None)
     assert os.listdir("/proc/self/fd") == before

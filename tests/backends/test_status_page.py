@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends.processes.status_page import LENGTH, LOG, SIZE, StatusPage, entries, open_slate
+from autoexec.backends.processes.status_page import LENGTH, LOG, SIZE, StatusPage, entries, open_status_page
 from autoexec.measure.gil_probe import quick_switching
 from tests.backends.opened import fork
 
@@ -23,7 +23,7 @@ Pair = tuple[StatusPage, StatusPage]
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     """The same page from both sides."""
-    ours, descriptor = open_slate()
+    ours, descriptor = open_status_page()
     theirs = StatusPage(descriptor)
     os.close(descriptor)
     yield ours, theirs
@@ -76,7 +76,7 @@ def test_large_serials_fit(pair: Pair) -> None:
 @given(st.lists(st.binary(max_size=3000), max_size=60))
 def test_results_come_out_as_they_went_in(results: list[bytes]) -> None:
     """What fits is kept, in order; what does not fit is refused and changes nothing."""
-    ours, descriptor = open_slate()
+    ours, descriptor = open_status_page()
     theirs = StatusPage(descriptor)
     os.close(descriptor)
     theirs.take(1)
@@ -114,7 +114,7 @@ def test_results_that_were_sent_are_not_rescued_again(pair: Pair) -> None:
 
 def test_the_page_outlives_a_killed_worker() -> None:
     """What it had written and was running can be read after its death."""
-    ours, descriptor = open_slate()
+    ours, descriptor = open_status_page()
     pid = fork()
     if pid == 0:
         theirs = StatusPage(descriptor)
@@ -144,39 +144,39 @@ def test_an_unfinished_result_is_not_among_the_rescued(pair: Pair) -> None:
 
 def test_a_page_that_is_gone() -> None:
     """Nothing runs there, for whoever looks late; and what is told to it is lost."""
-    slate, descriptor = open_slate()
-    slate.take(7)
-    slate.begin(2)
-    slate.close()
-    slate.stop()
-    assert (slate.serial, slate.place, slate.since, slate.loads) == (0, None, 0.0, (0, False))
-    slate.close()
+    status, descriptor = open_status_page()
+    status.take(7)
+    status.begin(2)
+    status.close()
+    status.stop()
+    assert (status.serial, status.place, status.since, status.loads) == (0, None, 0.0, (0, False))
+    status.close()
     assert open_slate_is_fresh()
     os.close(descriptor)
 
 
 def open_slate_is_fresh() -> bool:
     """Whether a new page is free of what was told to one that is gone."""
-    slate, descriptor = open_slate()
+    status, descriptor = open_status_page()
     try:
-        return slate.begin(0)
+        return status.begin(0)
     finally:
-        slate.close()
+        status.close()
         os.close(descriptor)
 
 
 def test_closing_beside_readers() -> None:
     """Couriers look at one another's pages at any time."""
     over = threading.Event()
-    pages = [open_slate()]
+    pages = [open_status_page()]
     errors: list[Exception] = []
 
     def read() -> None:
         while not over.is_set():
-            slate = pages[-1][0]
+            status = pages[-1][0]
             try:
-                slate.since, slate.serial, slate.place, slate.loads  # noqa: B018
-                slate.stop()
+                status.since, status.serial, status.place, status.loads  # noqa: B018
+                status.stop()
             except Exception as error:
                 errors.append(error)
 
@@ -185,26 +185,26 @@ def test_closing_beside_readers() -> None:
         for reader in readers:
             reader.start()
         for _ in range(300):
-            slate, descriptor = pages[-1]
-            pages.append(open_slate())
-            slate.close()
+            status, descriptor = pages[-1]
+            pages.append(open_status_page())
+            status.close()
             os.close(descriptor)
         over.set()
         for reader in readers:
             reader.join()
-    slate, descriptor = pages[-1]
-    slate.close()
+    status, descriptor = pages[-1]
+    status.close()
     os.close(descriptor)
     assert not errors
 
 
 def test_closing_while_a_result_is_looked_at() -> None:
     """It is not torn from under whoever looks."""
-    slate, descriptor = open_slate()
-    slate.take(1)
-    slate.keep(b"abc")
-    entry = slate.rescued()[1][0]
-    slate.close()
+    status, descriptor = open_status_page()
+    status.take(1)
+    status.keep(b"abc")
+    entry = status.rescued()[1][0]
+    status.close()
     assert entry == b"abc" and os.fstat(descriptor).st_size == SIZE
     entry.release()
     os.close(descriptor)

@@ -339,7 +339,7 @@ def test_a_thread_that_fails_hangs_nobody(monkeypatch: pytest.MonkeyPatch, journ
         return x
 
     def broken(supervisor: Any, seat: Any) -> None:
-        if seat.slate.place is not None:
+        if seat.status.place is not None:
             raise MemoryError("for a moment")
 
     monkeypatch.setattr(courier_module.Supervisor, "_look", broken)

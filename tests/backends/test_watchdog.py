@@ -69,7 +69,7 @@ def test_all_seats_are_told_of_and_each_worker_once(heard: Heard) -> None:
         for start in range(3):
             pool.submit([start], start)
         while (
-            sum(line.seat is not None and line.seat.slate.place == 0 for line in pool.backend._supervisors)
+            sum(line.seat is not None and line.seat.status.place == 0 for line in pool.backend._supervisors)
             < 3
         ):
             os.sched_yield()
@@ -136,7 +136,7 @@ def test_a_long_task_of_short_items_is_no_stall(
 
     with opened(work, fork=True) as pool:
         pool.submit(range(1000))
-        while not any(line.seat is not None and line.seat.slate.place for line in pool.backend._supervisors):
+        while not any(line.seat is not None and line.seat.status.place for line in pool.backend._supervisors):
             os.sched_yield()
         del looks[:]
         pool.backend._moved -= 1000.0  # the last task ended long ago

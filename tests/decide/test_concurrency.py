@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autoexec.decide.concurrency import Controller, Ticket
 from autoexec.decide.gil_bound import GilBound
-from autoexec.decide.slow_start import Opening
+from autoexec.decide.slow_start import SlowStart
 from autoexec.records import Ending
 from tests.decide.services import (
     SERVICES,
@@ -132,7 +132,7 @@ def test_the_clock_never_goes_back(
     cap: int, items: int | None, latency: float | None, elapsed: list[float]
 ) -> None:
     """More time, more calls, never more than the cap, and the next step is always ahead."""
-    opening = Opening(cap, items, latency)
+    opening = SlowStart(cap, items, latency)
     widths = [opening.width(seconds) for seconds in sorted(elapsed)]
     assert widths == sorted(widths)
     assert 1 <= widths[0] <= widths[-1] <= cap

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from autoexec.measure.module_globals import belongings
+from autoexec.measure.module_globals import module_globals
 
 SETTINGS = """
 import autoexec
@@ -68,20 +68,20 @@ def work(tmp_path: object) -> Iterator[types.ModuleType]:
 )
 def test_what_is_read(work: types.ModuleType, name: str, expected: dict[tuple[str, str], object]) -> None:
     """Plain globals, of the function's own module and of those it uses, also in functions inside it."""
-    assert belongings(getattr(work, name)) == expected
+    assert module_globals(getattr(work, name)) == expected
 
 
 def test_as_it_is_now(work: types.ModuleType) -> None:
     """Not what the module began with."""
     work.FACTOR = table = [7]
-    assert belongings(work.direct)["work_of_test", "FACTOR"] is table
+    assert module_globals(work.direct)["work_of_test", "FACTOR"] is table
 
 
 def test_what_carries_a_function(work: types.ModuleType) -> None:
     """Partials, methods, callable objects and captured functions are looked into."""
     direct, expected = work.direct, {("work_of_test", "FACTOR"): 2}
     for call in (functools.partial(direct, 1), work.Job().run, work.Job(), lambda x: direct(x)):
-        assert belongings(call) == expected
+        assert module_globals(call) == expected
 
 
 def test_functions_that_travel_whole_bring_nothing_else() -> None:
@@ -89,5 +89,5 @@ def test_functions_that_travel_whole_bring_nothing_else() -> None:
     namespace = {"__name__": "__main__", "LEVEL": 3}
     exec("def item(x): return x + LEVEL", namespace)
     item = namespace["item"]
-    assert callable(item) and belongings(item) == {}
-    assert belongings(len) == {} and belongings(int) == {} and belongings(3) == {}  # type: ignore[arg-type]
+    assert callable(item) and module_globals(item) == {}
+    assert module_globals(len) == {} and module_globals(int) == {} and module_globals(3) == {}  # type: ignore[arg-type]

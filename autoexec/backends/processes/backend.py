@@ -1,11 +1,8 @@
-"""Worker processes, each served by threads of the caller.
+"""Worker processes, as the engine opens them: a supervisor for each seat, and what watches over them all.
 
-    scheduler ◄── asks ── supervisor (thread) ═ socket, shared page ═► seat in a worker process
-              ◄── completed ──┘
-
-A supervisor knows at any moment what its worker holds and which item of it runs, so that when the worker dies
-exactly that item is named; a `ProcessPoolExecutor` cannot tell, and fails everything. The worker is replaced
-for what is left.
+The package's own page shows who is who. A supervisor knows at any moment what its worker holds and which item
+of it runs, so that when the worker dies exactly that item is named; a `ProcessPoolExecutor` cannot tell, and
+fails everything. The worker is replaced for what is left.
 """
 
 from __future__ import annotations
@@ -225,7 +222,7 @@ class ProcessBackend:
     def moved(self, seat: Seat | None, items: int, item_s: float) -> None:
         """A task has ended, with so many items and seconds per item."""
         if seat is not None:
-            added = seat.slate.weighed[1]
+            added = seat.status.weighed[1]
             self._most_bytes = max(self._most_bytes, added if added >= WORTH_BYTES else 0)
         self.starting = False
         self._longest, self._moved = max(self._longest, item_s), time.monotonic()
@@ -247,7 +244,7 @@ class ProcessBackend:
     def _last_sign(self) -> float:
         """When a task ended last, or an item began."""
         seats = [supervisor.seat for supervisor in self._supervisors]
-        return max(self._moved, *(seat.slate.since for seat in seats if seat is not None))
+        return max(self._moved, *(seat.status.since for seat in seats if seat is not None))
 
     def costs(self) -> dict[str, float]:
         """Measured seconds, by the names of `Calibration`."""
@@ -276,7 +273,7 @@ class ProcessBackend:
 
 def _still(seat: Seat | None, most: int) -> int:
     """Bytes that an item may still take from the memory, if it comes to `most` of them."""
-    first = seat.slate.weighed[0] if seat is not None else 0
+    first = seat.status.weighed[0] if seat is not None else 0
     held = resident_of(seat.worker.pid) - first if seat is not None and first else 0
     return max(0, most - max(0, held))
 

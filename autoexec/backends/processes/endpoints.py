@@ -8,7 +8,7 @@ import signal
 import time
 
 from .channel import Channel, open_channels
-from .status_page import SIZE, StatusPage, open_slate
+from .status_page import SIZE, StatusPage, open_status_page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ class Endpoints:
     """Both sides' descriptors of a worker.
 
     Attributes:
-        ours: channel and slate of each seat, for the caller.
-        theirs: the same for the worker, with the descriptor of the slate.
+        ours: channel and status of each seat, for the caller.
+        theirs: the same for the worker, with the descriptor of the status.
         lifeline: the end of a pipe that the worker hangs on.
     """
 
@@ -35,12 +35,12 @@ class Endpoints:
             for _ in range(terms.threads):
                 ours, theirs = open_channels(mmap.ACCESS_COPY if terms.writable else mmap.ACCESS_READ)
                 try:
-                    slate, page = open_slate()
+                    status, page = open_status_page()
                 except BaseException:
                     ours.close()
                     theirs.close()
                     raise
-                self.ours.append((ours, slate))
+                self.ours.append((ours, status))
                 self.theirs.append((theirs, page))
                 self._pages.append(page)
         except BaseException:
@@ -62,8 +62,8 @@ class Endpoints:
     def move(self) -> None:
         """In a forked worker: close the caller's side."""
         self.hang_up()
-        for _, slate in self.ours:
-            slate.close()
+        for _, status in self.ours:
+            status.close()
         os.close(self._held)
 
     def give_up(self) -> None:
@@ -80,8 +80,8 @@ class Endpoints:
     def close(self) -> None:
         """Let go of everything else; the worker ends if it has not."""
         _open_ends.discard(self)
-        for _, slate in self.ours:
-            slate.close()
+        for _, status in self.ours:
+            status.close()
         for page in self._pages:
             os.close(page)
         os.close(self._held)

@@ -29,7 +29,7 @@ class Functions:
         self._packed = packed
         self._lock = threading.Lock()
         self._known: dict[int, tuple[int, CallSpec]] = {}  # by id, which it keeps from being used again
-        self._parcels: dict[int, Payload] = {}
+        self._payloads: dict[int, Payload] = {}
         self._unready: dict[int, float] = {}  # workers in a row that ended while they loaded one
         self._deadly: Exception | None = None
 
@@ -49,9 +49,9 @@ class Functions:
         with self._lock:
             if self._deadly is not None:
                 raise type(self._deadly)(*self._deadly.args)  # each task its own, for the notes on it
-            found = self._parcels.get(id(spec))
+            found = self._payloads.get(id(spec))
             if found is None:
-                found = self._parcels[id(spec)] = self._packed(spec)
+                found = self._payloads[id(spec)] = self._packed(spec)
             return found
 
     def unready(self, pid: int, weight: float, error: Exception) -> None:
@@ -60,7 +60,7 @@ class Functions:
             self._unready[pid] = weight  # of which several seats may tell
             if sum(self._unready.values()) >= exits.MOST:
                 self._deadly = error
-                self._parcels.clear()
+                self._payloads.clear()
 
     def ready(self) -> None:
         """A worker has loaded one."""
@@ -69,6 +69,6 @@ class Functions:
     def close(self) -> None:
         """Let their bytes go."""
         with self._lock:
-            payloads, self._parcels = list(self._parcels.values()), {}
+            payloads, self._payloads = list(self._payloads.values()), {}
         for payload in payloads:
             payload.close()

@@ -72,16 +72,16 @@ class Seat:
 
     Args:
         channel: to its supervisor.
-        slate: seen by both.
+        status: seen by both.
         state: what it shares with other seats.
         alone: whether there are none. Among others it does not weigh what items take: nobody could tell whose
             it is, and each of the three system calls for it would wait for the GIL.
     """
 
     def __init__(
-        self, channel: Channel, slate: StatusPage, state: WorkerState, *, alone: bool = True
+        self, channel: Channel, status: StatusPage, state: WorkerState, *, alone: bool = True
     ) -> None:
-        self._channel, self._slate, self._state = channel, slate, state
+        self._channel, self._status, self._state = channel, status, state
         self._serial = self._count = 0
         self._apart = Apart()
         self._alone = alone
@@ -112,22 +112,22 @@ class Seat:
             resources.close_here()
             self._state.rest(frame.load())
             self._first = 0
-            self._slate.weigh(0, 0)
+            self._status.weigh(0, 0)
 
     def _learn(self, frame: Frame) -> None:
         """A function that the tasks to come will call."""
         number = frame.serial
-        self._slate.loading(frame.first, function=True)
+        self._status.loading(frame.first, function=True)
         with self._state.lock:
             if number not in self._state.functions:
                 try:
                     self._state.functions[number] = frame.load()
                 except BaseException as error:
                     self._state.functions[number] = Error(error)
-        self._slate.loading(0)
+        self._status.loading(0)
 
     def _task(self, frame: Frame) -> None:
-        self._slate.loading(frame.serial)
+        self._status.loading(frame.serial)
         self._serial, self._count = frame.serial, 0
         try:
             number, start, items, *more = frame.load()
@@ -136,12 +136,12 @@ class Seat:
                 assert self._state.inherited is not None
                 items = self._state.inherited[start:items]
         except BaseException as error:
-            self._slate.take(frame.serial)
+            self._status.take(frame.serial)
             self._done(error, 0.0, 0.0, messages.ITEMS_UNFIT)
             return
-        self._slate.loading(frame.serial, function=True)  # the initializer is not the item's own time
+        self._status.loading(frame.serial, function=True)  # the initializer is not the item's own time
         unprepared = _prepared(spec)
-        self._slate.take(frame.serial)
+        self._status.take(frame.serial)
         if type(spec) is Error:
             self._done(spec.error, 0.0, 0.0, messages.FUNCTION_UNFIT)
         elif unprepared is not None:
@@ -158,15 +158,15 @@ class Seat:
             fresh = partial(of_call, taken_up(values))
         run_items(spec, self._wanted(items), self, fresh)
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
-        self._slate.end()
+        self._status.end()
         if self._first and wall > WEIGHED_S and (most := resident()[1]) > self._peak:
-            self._slate.weigh(self._first, most - self._first)
+            self._status.weigh(self._first, most - self._first)
         flush()
         self._done(None, wall, cpu)
 
     def _wanted(self, items: Sequence[Any]) -> Iterator[Any]:
         """The items, as long as the caller does not want the rest of the task back."""
-        begin = self._slate.begin
+        begin = self._status.begin
         for place, item in enumerate(items):
             if not begin(place):
                 return
@@ -187,19 +187,19 @@ class Seat:
             apart.taken.clear()
             self._send(self._packed(value))
         else:
-            if apart.taken or not self._slate.keep(data):
+            if apart.taken or not self._status.keep(data):
                 self._send(Payload(data, apart.taken))
                 apart.taken.clear()
         self._count += 1
 
     def _send(self, payload: Payload) -> None:
         """Send a result that has buffers, does not fit on the page, or took another pickler."""
-        if payload.buffers or not self._slate.keep(payload.data):
+        if payload.buffers or not self._status.keep(payload.data):
             self._send_log()
-            if payload.buffers or not self._slate.keep(payload.data):
+            if payload.buffers or not self._status.keep(payload.data):
                 self._channel.send(messages.VALUE, payload, self._serial, self._count)
                 payload.close()
-                self._slate.sent(self._count + 1)
+                self._status.sent(self._count + 1)
 
     def _packed(self, value: Any) -> Payload:
         try:
@@ -208,15 +208,15 @@ class Seat:
             raise _refused(value, error) from error
 
     def _send_log(self) -> None:
-        log = self._slate.written()
+        log = self._status.written()
         if len(log):
             self._channel.send(messages.LOG, Payload(log), self._serial, self._count)
-            self._slate.sent(self._count)
+            self._status.sent(self._count)
 
     def _done(self, error: BaseException | None, wall_s: float, cpu_s: float, unfit: int = 0) -> None:
         problem = portable(error) if error is not None else None
         payload = _pack((problem, wall_s, cpu_s, unfit))
-        payload = Payload(payload.data, [*payload.buffers, self._slate.written()])
+        payload = Payload(payload.data, [*payload.buffers, self._status.written()])
         self._channel.send(messages.DONE, payload, self._serial, self._count)
         payload.close()
 

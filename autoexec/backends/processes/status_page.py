@@ -154,7 +154,7 @@ def entries(log: memoryview) -> Iterator[memoryview]:
         at += size
 
 
-def open_slate() -> tuple[StatusPage, int]:
+def open_status_page() -> tuple[StatusPage, int]:
     """A new page, and its descriptor, for the worker.
 
     Raises:

@@ -76,7 +76,7 @@ class Supervisor:
         task, seat = self.running, self._seat
         if task is None or seat is None:
             return None, 0.0
-        place = seat.slate.place if seat.slate.serial == task.serial else None
+        place = seat.status.place if seat.status.serial == task.serial else None
         self._place = place or 0
         return (0 if place is None else len(task.task.items) - 1 - place), now - self._began_s
 
@@ -88,7 +88,7 @@ class Supervisor:
         """Have the worker stop after the item that it runs."""
         seat = self._seat
         if seat is not None:
-            seat.slate.stop()
+            seat.status.stop()
 
     def run(self) -> None:
         """Serve until there are no more tasks."""
@@ -302,16 +302,16 @@ class Supervisor:
 
     def _limit(self, seat: Seat) -> float | None:
         """Seconds for what the worker does now: the first items and the function bring their imports."""
-        limit, slate = self._backend.item_timeout, seat.slate
-        loading, function = slate.loads
-        first = loading and (function or not slate.serial)
+        limit, status = self._backend.item_timeout, seat.status
+        loading, function = status.loads
+        first = loading and (function or not status.serial)
         return limit if limit is None or not first else max(limit, LOADING_S)
 
     def _began(self, seat: Seat) -> float | None:
         """When the worker began the item that it runs, or the task that it loads."""
-        task, slate = self._sent[0], seat.slate
-        runs = slate.serial == task.serial and slate.place is not None
-        return slate.since if runs or slate.loads[0] == task.serial else None
+        task, status = self._sent[0], seat.status
+        runs = status.serial == task.serial and status.place is not None
+        return status.since if runs or status.loads[0] == task.serial else None
 
     def _look(self, seat: Seat) -> None:
         """Nothing came for a while."""
@@ -355,16 +355,16 @@ class Supervisor:
 
     def _bury(self, task: Sent, seat: Seat, ended: str) -> bool:
         """Rescue the results of a task and name its victim; whether it was begun."""
-        slate = seat.slate
-        loading, function = slate.loads
+        status = seat.status
+        loading, function = status.loads
         if loading == task.serial:
             self._died_loading(task, seat, ended, function=function)
             return True
-        if slate.serial != task.serial:
+        if status.serial != task.serial:
             return False
-        first, rescued = slate.rescued()
+        first, rescued = status.rescued()
         _add(task, rescued[max(0, len(task.outcomes) - first) :])
-        if slate.place == len(task.outcomes) and not task.complete:
+        if status.place == len(task.outcomes) and not task.complete:
             task.fail(self._loss(task, seat, ended))
         return True
 

@@ -27,13 +27,13 @@ def tell(supervisors: Iterable[Supervisor], waited_s: float) -> None:
         seat, task = supervisor.seat, supervisor.running
         if seat is None or task is None:
             continue
-        if not seat.slate.since:  # nor has it a way to show its stacks yet: the signal for that would end it
+        if not seat.status.since:  # nor has it a way to show its stacks yet: the signal for that would end it
             lines.append(f"process {seat.worker.pid} is still starting")
             continue
-        place = seat.slate.place
+        place = seat.status.place
         at = min(place or 0, len(task.task.items) - 1)
         index, item = task.task.place + at, task.task.items[at]
-        since = time.monotonic() - seat.slate.since
+        since = time.monotonic() - seat.status.since
         lines.append(f"item {index} ({short(item)}) in process {seat.worker.pid} for {since:.0f} s")
         if seat.worker.pid not in told:
             told.add(seat.worker.pid)

@@ -40,15 +40,15 @@ class Seat:
     Attributes:
         worker: whose it is.
         channel: the caller's end.
-        slate: what runs there.
+        status: what runs there.
         known: numbers of the functions that it was sent.
         scene: directory, environment and import path that it has, or None where items may have changed them.
     """
 
-    __slots__ = ("_poll", "channel", "known", "scene", "slate", "worker")
+    __slots__ = ("_poll", "channel", "known", "scene", "status", "worker")
 
-    def __init__(self, worker: Worker, channel: Channel, slate: StatusPage) -> None:
-        self.worker, self.channel, self.slate = worker, channel, slate
+    def __init__(self, worker: Worker, channel: Channel, status: StatusPage) -> None:
+        self.worker, self.channel, self.status = worker, channel, status
         self.known: set[int] = set()
         self.scene: Scene | None = None
         self._poll = select.poll()
@@ -84,7 +84,7 @@ class Worker:
     def __init__(self, pid: int, ends: Endpoints, terms: WorkerConfig, *, forked: bool) -> None:
         self.pid, self.terms, self.forked = pid, terms, forked
         self.watched = _watch(pid)
-        self.seats = [Seat(self, channel, slate) for channel, slate in ends.ours]
+        self.seats = [Seat(self, channel, status) for channel, status in ends.ours]
         scene = scene_now()
         for seat in self.seats:
             seat.scene = scene

@@ -48,7 +48,7 @@ def serve_descriptors(
     access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
     become_worker(lifeline, cores, threads)
     opened = [(Channel(_socket.socket(fileno=sock), access), StatusPage(page), page) for sock, page in seats]
-    serve([(channel, slate) for channel, slate, _ in opened], WorkerState(), opened[0][2])
+    serve([(channel, status) for channel, status, _ in opened], WorkerState(), opened[0][2])
     flush()
     os._exit(0)  # threads that an item left behind must not keep the worker alive
 
@@ -70,8 +70,8 @@ def serve(seats: Sequence[tuple[Channel, StatusPage]], state: WorkerState, stack
         threads: list[threading.Thread] = []
         crew = resources.Crew(len(seats), threads)
         threads += [
-            threading.Thread(target=_sit, args=(channel, slate, state, crew), daemon=True)
-            for channel, slate in seats
+            threading.Thread(target=_sit, args=(channel, status, state, crew), daemon=True)
+            for channel, status in seats
         ]
         for thread in threads:
             thread.start()
@@ -82,15 +82,15 @@ def serve(seats: Sequence[tuple[Channel, StatusPage]], state: WorkerState, stack
 
 def _leave_alone(seats: Sequence[tuple[Channel, StatusPage]]) -> None:
     """In a process that an item has forked: sockets and pages are its parent's."""
-    for channel, slate in seats:
+    for channel, status in seats:
         channel.close()
-        slate.detach()
+        status.detach()
 
 
-def _sit(channel: Channel, slate: StatusPage, state: WorkerState, crew: resources.Crew) -> None:
+def _sit(channel: Channel, status: StatusPage, state: WorkerState, crew: resources.Crew) -> None:
     resources.current.set(scope := resources.Scope(crew=crew))
     try:
-        Seat(channel, slate, state, alone=False).serve()
+        Seat(channel, status, state, alone=False).serve()
     finally:
         scope.close()
 
