@@ -80,7 +80,7 @@ class BackendInfo:
 
     Attributes:
         name: what `backend=` calls it.
-        open: called with an `Opening` (see `autoexec.backends.setting`); returns a `Backend` (see
+        open: called with an `Opening` (see `autoexec.backends.opening`); returns a `Backend` (see
             `autoexec.backends.base`). It may raise OSError or RuntimeError where workers cannot be had.
         costs: what its workers cost, or a function of the `Calibration` that says so; None, and "auto" never
             chooses it.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .backends.base import Tasks
-    from .backends.setting import Opening
+    from .backends.opening import Opening
 
 __all__ = ["FakeBackend", "FakeClock", "made_up_machine"]
 

@@ -9,7 +9,7 @@ from autoexec import registry
 from autoexec.decide import classify
 from autoexec.engine import monitor, pool, run
 from autoexec.records import Calibration
-from autoexec.report.options import options_table
+from autoexec.report.options_table import options_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -83,7 +83,7 @@ def test_the_parts_of_the_scheduler_are_on_the_page_in_their_order() -> None:
     for at, part in enumerate(parts):
         assert needs[part].isdisjoint(parts[at:]), part
     assert parts[-1] == "scheduler"
-    values = {"forks", "queues", "tracks", "window", "limits", "source"}
+    values = {"fork_generation", "queues", "tracks", "result_order", "limits", "source"}
     assert needs["scheduler"] - values <= set(parts)
 
 

@@ -9,6 +9,7 @@ other doors stand on top, in this order.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -232,3 +233,24 @@ def test_a_made_up_cycle_is_found() -> None:
     """Two steps around are found, a diamond is none."""
     assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert cycle({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}}) == []
+
+
+ROOMS_WITH_A_MAP = (
+    "engine",
+    "decide",
+    "measure",
+    "backends",
+    "backends/processes",
+    "introspect",
+    "worker",
+    "journal",
+)
+
+
+@pytest.mark.parametrize("place", ROOMS_WITH_A_MAP)
+def test_each_room_says_at_its_door_what_lives_there(place: str) -> None:
+    """Its `__init__` names every file in it."""
+    said = ast.get_docstring(ast.parse((HOUSE / place / "__init__.py").read_text(encoding="utf-8"))) or ""
+    words = set(re.findall(r"\w+", said))
+    files = {path.stem for path in (HOUSE / place).glob("*.py")} - {"__init__"}
+    assert files - words == set()

@@ -1,1 +1,12 @@
+"""Workers that ask for tasks; each backend is one file, or one room, and one row of `registry`.
 
+What may live here: how tasks are run somewhere, and never which or why.
+
+base                       the two contracts: a backend, and what it sees of the scheduler
+opening                    what a backend is opened with
+inline                     the caller's own thread
+threads, event_loop        threads of this process, tasks of an event loop
+processes/                 worker processes of our own
+executors, interpreters    somebody else's executor, joblib's workers, interpreters
+core_budget, native_pools  workers times the threads of their native libraries stay within the cores
+"""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .base import Slot, Tasks
-    from .setting import Opening
+    from .opening import Opening
 
 __all__ = ["EventLoopBackend", "open_backend"]
 

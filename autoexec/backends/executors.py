@@ -19,7 +19,7 @@ from ..errors import MissingExtra, WorkerDied
 from ..own_thread import OwnThread
 from ..worker.context import carried, of_call, taken_up
 from ..worker.invoke import CallSpec, Error, Task, TaskResult, is_clean, run_items
-from .native import environment
+from .core_budget import environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .base import Slot, Tasks
-    from .setting import Opening
+    from .opening import Opening
 
 __all__ = [
     "ExecutorBackend",

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .setting import Opening
+    from .opening import Opening
 
 __all__ = ["open_interpreters", "refusal"]
 

@@ -12,7 +12,7 @@ from ..own_thread import OwnThread
 from ..registry import THREADS
 from ..resources import Crew, Scope, current
 from ..worker.invoke import Task, TaskResult, run_task, serving
-from .native import limited
+from .core_budget import limited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .base import Slot, Tasks
-    from .setting import Opening
+    from .opening import Opening
 
 __all__ = ["ThreadBackend", "open_backend"]
 

@@ -22,7 +22,7 @@ import math
 from ..records import Calibration, Forecast, Machine, Profile, WorkKind
 from ..registry import PROCESSES, SERIAL, THREADS, Costs, row
 from . import sizing
-from .starting import process_costs, thread_costs
+from .startup_costs import process_costs, thread_costs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

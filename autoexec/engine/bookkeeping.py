@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..decide.answers import judge_value
 from ..errors import JournalError
+from .result_order import Failed
 from .run import Run
 from .source import open_source
-from .window import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

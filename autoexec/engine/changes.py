@@ -7,8 +7,8 @@ from functools import partial
 from ..errors import AutoexecError
 from ..worker.invoke import TaskResult
 from .ledger import Ledger
-from .mail import Mail
 from .settling import Settling
+from .slot_mail import Mail
 from .tracks import Naming, Slot, Track, TrackState
 from .turns import Turns
 from .waiting import Waiting

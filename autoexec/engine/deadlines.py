@@ -12,8 +12,8 @@ from ..records import spell
 from ..worker.invoke import Error, Task, TaskResult
 from .handing_out import MANY, HandingOut
 from .ledger import Ledger
-from .mail import Mail
 from .settling import Settling
+from .slot_mail import Mail
 from .tracks import Slot, Track
 from .turns import Turns
 from .verdict import Try

@@ -13,10 +13,10 @@ from functools import partial
 
 from ..errors import AutoexecError
 from .ledger import Ledger
-from .mail import Mail
+from .result_order import Failed
+from .slot_mail import Mail
 from .tracks import END
 from .turns import Turns
-from .window import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import WorkerDied, add_note
 from .ledger import Ledger
-from .window import Failed
+from .result_order import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

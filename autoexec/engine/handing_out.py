@@ -13,9 +13,9 @@ from ..errors import AutoexecError, add_note
 from ..worker.invoke import CallSpec, Error, Task
 from .changes import Changes
 from .ledger import Ledger
-from .mail import Mail
 from .queues import TaskQueue, part
 from .settling import Settling
+from .slot_mail import Mail
 from .tracks import DONE, Naming, Slot, Track, TrackState
 from .turns import Turns
 from .waiting import Waiting

@@ -11,7 +11,7 @@ from collections import deque
 
 from ..errors import AutoexecError
 from .queues import TaskQueue
-from .window import Window
+from .result_order import Window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

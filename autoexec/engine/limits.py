@@ -16,8 +16,8 @@ from ..decide.gil_bound import GilBound
 from ..decide.hosts import key_function, plain_host
 from ..errors import WorkerDied
 from ..records import Ending, spell
-from .group import Group
 from .host_counts import HostTable
+from .host_limits import Group
 from .metrics import Metrics, kind_of
 from .verdict import OK as FINE
 from .verdict import Response, Try, judge

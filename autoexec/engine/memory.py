@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ..decide.memory import AGAIN, Admission, reserve
+from ..decide.admission import AGAIN, Admission, reserve
 from ..measure import machine
 
 __all__ = ["Memory"]

@@ -398,7 +398,7 @@ class Monitor:
 
 
 class _UnderWay:
-    """What the watched thread has done in its present block since the director first looked at it.
+    """What the watched thread has done in its present block since the monitor first looked at it.
 
     Attributes:
         running_s: seconds since then.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from ..backends.setting import Opening, Setting, TaskRules, WorkerConfig
-from ..decide import costs, memory, planner, sizing
+from ..backends.opening import Opening, Setting, TaskRules, WorkerConfig
+from ..decide import admission as memory
+from ..decide import costs, planner, sizing
 from ..decide.classify import profile_of
 from ..errors import unpacked
 from ..frozen import replace
@@ -167,7 +168,7 @@ class Planner:
     def _forecasts(self, profile: Profile, fork: bool) -> tuple[Forecast, ...]:
         if profile.remaining == 0:
             return (Forecast(SERIAL, 1, 1, 0.0),)
-        forks = fork and self._may_fork(director=True)
+        forks = fork and self._may_fork(monitor=True)
         settings = costs.Settings(
             max_workers=self._options.max_workers,
             chunksize=self._options.chunksize,
@@ -245,12 +246,12 @@ class Planner:
 
         return f"{explain(value, name, EXPLAIN_S)} ({name_of(self._call)})"
 
-    def _may_fork(self, *, director: bool = False) -> bool:
+    def _may_fork(self, *, monitor: bool = False) -> bool:
         if not self.machine.can_fork or not self._options.may_fork:
             return False
         from ..backends.processes.start import may_fork
 
-        return may_fork(1 if director else 0) == ""
+        return may_fork(1 if monitor else 0) == ""
 
     def forks_after(self, threads: int) -> bool:
         """Whether workers may be forked in the caller's thread when so many threads have ended."""
@@ -263,7 +264,7 @@ class Planner:
     def patience_s(self) -> float:
         """Seconds that an item which runs in the main thread may take before fresh interpreters are started.
 
-        Asked in the director's thread. Once the item has ended, workers can be forked, and need not import
+        Asked in the monitor's thread. Once the item has ended, workers can be forked, and need not import
         again what the function needs.
         """
         if self._sits_ready() or not self.forks_after(1):
@@ -381,8 +382,8 @@ class Planner:
     def _equipped(self, spec: CallSpec, send: Callable[[Any, Any], Any]) -> Any:
         """A function for another process, with what it reads in modules that are imported anew there."""
         from ..backends.processes.module_globals import WithModuleGlobals
+        from ..measure.globals_read import module_globals
         from ..measure.hazards import dump
-        from ..measure.module_globals import module_globals
         from ..unpicklable import Unpicklable
         from ..worker.context import carried
 

@@ -1,4 +1,4 @@
-"""Tasks that wait: which of them may begin next. Pure; its users hold the scheduler's lock.
+"""Tasks that wait, for their turn and for their rate: which may begin next. Pure; under the scheduler's lock.
 
 Without limits tasks wait in the order of their places, and neighbours may go together. With limits they wait
 in a line for each group (host), and the lines take turns.
@@ -15,7 +15,7 @@ from ..worker.invoke import Task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .group import Group
+    from .host_limits import Group
     from .limits import Limits
 
 __all__ = ["Line", "TaskQueue", "counted", "part"]

@@ -33,7 +33,7 @@ from ..registry import ASYNCIO, AUTO, PROCESSES, SERIAL, THREADS, row
 from ..resources import close_here
 from ..worker.context import may_set_variables
 from ..worker.invoke import CallSpec
-from .forks import generation
+from .fork_generation import generation
 from .monitor import Monitor, Seen
 from .sampling import Sampler
 from .scheduler import Scheduler
@@ -926,7 +926,7 @@ class Run:
         Args:
             wait: whether anything may be waited for.
         """
-        from .midst import in_the_midst
+        from .reentrancy import in_the_midst
 
         if (whose() is self.scheduler or in_the_midst()) and not self.elsewhere:
             self.end()

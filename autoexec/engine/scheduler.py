@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterable
 from ..worker.invoke import CallSpec, Task, TaskResult
 from .changes import Changes
 from .delivery import Delivery
-from .forks import generation
+from .fork_generation import generation
 from .handing_out import HandingOut
 from .ledger import Ledger
-from .mail import Mail
+from .result_order import Failed, Window
 from .settling import Settling
+from .slot_mail import Mail
 from .tracks import Naming, Slot, Track, TrackState
 from .turns import Turns
 from .waiting import Waiting
-from .window import Failed, Window
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Scheduler:
         if item_timeout is not None:
             self._see_to_deadlines()
         if source is None:
-            from .calls import Calls
+            from .executor_calls import Calls
 
             self._see_to_deadlines()
             self.calls = Calls(ledger, turns, mail, waiting, self._delivery, changes, handing_out)

@@ -11,12 +11,12 @@ from functools import partial
 
 from ..worker.invoke import Error, Task, TaskResult, fatal
 from .ledger import Ledger
-from .mail import Mail
 from .queues import Line, TaskQueue, counted, part
+from .result_order import Failed
+from .slot_mail import Mail
 from .tracks import DONE, Slot
 from .turns import Turns
 from .waiting import Waiting, leave
-from .window import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import Refused, add_note, blame, unpacked
 from ..introspect import name_of
 from ..worker.invoke import fatal
-from .window import Failed
+from .result_order import Failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

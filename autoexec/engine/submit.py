@@ -31,7 +31,7 @@ from ..records import Plan, Profile, WorkKind
 from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, row
 from ..resources import close_here
 from ..worker.invoke import CallSpec, Task, TaskResult, run_task, serving
-from . import forks
+from . import fork_generation
 from .limits import Limits
 from .monitor import Monitor, Seen
 from .planning import Planner
@@ -144,7 +144,7 @@ class Submissions:
     def _begin_anew(self) -> None:
         """Nothing is there: at the beginning, and in a process that was forked."""
         options = self.options
-        self._generation = forks.generation()
+        self._generation = fork_generation.generation()
         self.lock, self.ended = threading.RLock(), False
         self._functions: dict[Hashable, Known] = {}
         self._routes: dict[Hashable, Route] = {}
@@ -189,7 +189,7 @@ class Submissions:
         Raises:
             RuntimeError: if no worker can be had for it.
         """
-        if self._generation != forks.generation():
+        if self._generation != fork_generation.generation():
             self._begin_anew()
         future: Future[Any] = Future()
         task = Task(self._spec, 0, [(func, args, kwargs)])
@@ -449,7 +449,7 @@ class Submissions:
         Args:
             wait: until that has happened; else it happens in the background.
         """
-        if self._generation != forks.generation():
+        if self._generation != fork_generation.generation():
             return
         if not wait:
             self._closer = OwnThread(self._finish, name="autoexec-closer")

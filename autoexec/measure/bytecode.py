@@ -17,7 +17,7 @@ from ..introspect.libraries import is_library
 from ..introspect.methods import CHANGING_METHODS
 from .captures import foreign
 from .opcodes import HANDLERS, IDENTITY, INPUTS, LEAVING
-from .values import EMPTY, Ref, State, Value, known_container, resize
+from .stack_values import EMPTY, Ref, State, Value, known_container, resize
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

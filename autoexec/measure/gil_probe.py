@@ -22,7 +22,7 @@ __all__ = ["GilProbe", "Switching", "fine_switching", "quick_switching"]
 
 NAP = 0.0005  # seconds between two looks; shorter costs the watched thread more than 5 %
 LATE = 0.001  # seconds; an idle Linux wakes a sleeper within 0.1 ms, a busy one within 1 ms
-QUICK = 0.0001  # while the director imports and starts things beside a thread that computes: each of its
+QUICK = 0.0001  # while the monitor imports and starts things beside a thread that computes: each of its
 # hundred system calls would otherwise wait a whole interval to get the GIL back
 SWITCH = 0.002  # seconds; twice LATE, so that one switch interval is told from a slow wake-up
 

@@ -124,7 +124,7 @@ def _read(func: FunctionType, front: list[tuple[Any, ...]], keywords: dict[str, 
 def _arguments(
     func: FunctionType, front: list[tuple[Any, ...]], keywords: dict[str, Any]
 ) -> tuple[list[Any], Any]:
-    from .values import EMPTY, Ref
+    from .stack_values import EMPTY, Ref
 
     code, defaults = func.__code__, func.__defaults__ or ()
     names = code.co_varnames[: code.co_argcount]

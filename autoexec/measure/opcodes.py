@@ -9,8 +9,8 @@ import sys
 from types import CodeType
 
 from ..introspect.layers import MISSING
-from .calls import call, define, parent
-from .values import (
+from .bytecode_calls import call, define, parent
+from .stack_values import (
     EMPTY,
     LIST,
     NULL,

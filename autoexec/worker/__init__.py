@@ -1,1 +1,6 @@
-"""What happens where an item runs: the call itself, and what stands around it."""
+"""What happens where an item runs: the call itself, and what stands around it.
+
+invoke         the one place where a user's function is called, on every backend and from every door
+context        what an item finds around it: context variables, an initializer that has run
+remote_errors  errors on their way from another process
+"""

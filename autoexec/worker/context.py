@@ -1,7 +1,7 @@
 """What an item finds around it: its own copy of the context variables, and an initializer that has run.
 
 What surrounds an item on every backend belongs here. What differs between backends (threads, pages, sockets)
-does not.
+does not. The copy itself is made beside the call, in `invoke`.
 """
 
 from __future__ import annotations

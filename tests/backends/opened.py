@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from autoexec.backends.opening import Setting, TaskRules, WorkerConfig
 from autoexec.backends.processes.backend import ProcessBackend
 from autoexec.backends.processes.payload import Payload, pack
-from autoexec.backends.setting import Setting, TaskRules, WorkerConfig
 from autoexec.engine.tracks import Track
 from autoexec.measure.hazards import dump
 from autoexec.records import Plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoexec.backends.processes.exits import (
+from autoexec.backends.processes.exit_messages import (
     died_loading,
     how,
     late,

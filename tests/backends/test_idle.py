@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 import autoexec
+from autoexec.backends.opening import WorkerConfig
 from autoexec.backends.processes import idle, server, start
-from autoexec.backends.setting import WorkerConfig
 from tests.backends.opened import fork, opened
 
 ROOT = str(Path(__file__).parents[2])

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from autoexec.backends import native, pools
-from autoexec.backends.native import VARIABLES, environment, limited
-from autoexec.backends.pools import Pool
+from autoexec.backends import core_budget as native
+from autoexec.backends import native_pools as pools
+from autoexec.backends.core_budget import VARIABLES, environment, limited
+from autoexec.backends.native_pools import Pool
 from autoexec.backends.threads import ThreadBackend
 from autoexec.records import Plan
 from tests.backends.partner import partner
@@ -120,7 +121,7 @@ def test_a_share_is_divided_among_threads(bare: pytest.MonkeyPatch, library: Lib
 
 FRESH = """
 import json, threadpoolctl
-from autoexec.backends.native import take_share
+from autoexec.backends.core_budget import take_share
 take_share({cores})
 import numpy, joblib
 numpy.ones((300, 300)) @ numpy.ones((300, 300))
@@ -193,9 +194,9 @@ def test_openblas_obeys_in_a_forked_worker(born: bool) -> None:
 
 def test_without_native_libraries_nothing_is_imported() -> None:
     """A worker of pure Python pays some environment variables."""
-    heavy = "{'ctypes', 'threadpoolctl', 'numpy', 'multiprocessing', 'autoexec.backends.pools'}"
+    heavy = "{'ctypes', 'threadpoolctl', 'numpy', 'multiprocessing', 'autoexec.backends.native_pools'}"
     code = (
-        "import json, sys\nfrom autoexec.backends.native import take_share\ntake_share(1)\n"
+        "import json, sys\nfrom autoexec.backends.core_budget import take_share\ntake_share(1)\n"
         f"print(json.dumps(sorted({heavy} & set(sys.modules))))"
     )
     assert run(code) == []

@@ -21,8 +21,8 @@ from typing import Any, Self
 import pytest
 
 import autoexec
+from autoexec.backends.opening import WorkerConfig
 from autoexec.backends.processes.backend import _still
-from autoexec.backends.setting import WorkerConfig
 from tests.backends.opened import SETTING, Opened, opened
 
 ROOT = str(Path(__file__).parents[2])

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from autoexec.backends.opening import WorkerConfig
 from autoexec.backends.processes import endpoints, messages, start
 from autoexec.backends.processes.payload import by_value, load, pack
 from autoexec.backends.processes.start import fork_worker, may_fork, spawn_worker
 from autoexec.backends.processes.status_page import entries
 from autoexec.backends.processes.worker import Worker
-from autoexec.backends.setting import WorkerConfig
 from autoexec.worker.invoke import CallSpec
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
@@ -241,7 +241,7 @@ def test_what_is_buffered_is_written_once() -> None:
     """A fork copies no output that waits to be written."""
     code = (
         "import sys\n"
-        "from autoexec.backends.setting import WorkerConfig\n"
+        "from autoexec.backends.opening import WorkerConfig\n"
         "from autoexec.backends.processes.start import fork_worker\n"
         "print('once', end='')\n"
         "made = fork_worker(WorkerConfig(), {}, None)\n"

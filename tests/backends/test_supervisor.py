@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autoexec.backends.opening import WorkerConfig
 from autoexec.backends.processes import start
 from autoexec.backends.processes import supervisor as courier_module
-from autoexec.backends.setting import WorkerConfig
 from autoexec.errors import ItemTimeout, WorkerDied
 from tests.backends.deadly import Deadly, forking, kill, leave
 from tests.backends.opened import opened

@@ -10,12 +10,12 @@ from typing import Any
 from autoexec.backends.inline import InlineBackend
 from autoexec.engine.limits import Limits
 from autoexec.engine.monitor import Seen
+from autoexec.engine.result_order import Failed
 from autoexec.engine.run import Run
 from autoexec.engine.scheduler import Scheduler
 from autoexec.engine.sink import told
 from autoexec.engine.source import Source, open_source
 from autoexec.engine.tracks import Chunks, Track
-from autoexec.engine.window import Failed
 from autoexec.options import Options, resolve
 from autoexec.records import Machine, Plan, Profile, WorkKind
 from autoexec.results import Results

@@ -9,10 +9,10 @@ from typing import Any
 
 from autoexec.engine.limits import Limits
 from autoexec.engine.queues import TaskQueue
+from autoexec.engine.result_order import Failed
 from autoexec.engine.scheduler import Scheduler
 from autoexec.engine.source import Source
 from autoexec.engine.tracks import END, Chunks, End, Slot, Track, TrackState
-from autoexec.engine.window import Failed
 from autoexec.options import resolve
 from autoexec.records import Plan
 from autoexec.testing import FakeClock as Clock

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from autoexec.decide.answers import Answer, judge_error, judge_value
 from autoexec.decide.concurrency import Controller
-from autoexec.engine.group import LONGEST_PAUSE_S, Group
 from autoexec.engine.host_counts import HOSTS, OTHERS
+from autoexec.engine.host_limits import LONGEST_PAUSE_S, Group
 from autoexec.engine.limits import IDLE, Limits
 from autoexec.engine.verdict import Response
 from autoexec.errors import Refused, WorkerDied

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from autoexec.engine.result_order import Failed
 from autoexec.engine.tracks import END
-from autoexec.engine.window import Failed
 from autoexec.errors import ItemTimeout, JournalError, Refused
 from tests.engine.fakes import FakeClock, HTTPError, Scene, first_letter, notes
 

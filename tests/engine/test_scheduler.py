@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from autoexec.engine.result_order import Failed
 from autoexec.engine.source import Source, open_source
 from autoexec.engine.tracks import DONE, END
-from autoexec.engine.window import Failed
 from autoexec.errors import AutoexecError
 from autoexec.worker.invoke import Task
 

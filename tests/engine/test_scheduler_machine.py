@@ -15,9 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from autoexec.engine.limits import Limits
 from autoexec.engine.queues import TaskQueue
+from autoexec.engine.result_order import Failed
 from autoexec.engine.source import Source, open_source
 from autoexec.engine.tracks import END, Naming, Slot, Track, TrackState
-from autoexec.engine.window import Failed
 from autoexec.errors import ItemTimeout
 from autoexec.worker.invoke import Task, TaskResult
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoexec.engine.limits import Limits
+from autoexec.engine.result_order import Failed
 from autoexec.engine.sink import Sink
-from autoexec.engine.window import Failed
 from autoexec.errors import BrokenWorker, Refused
 from autoexec.options import resolve
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoexec.engine.window import TOGETHER, Failed, Window
+from autoexec.engine.result_order import TOGETHER, Failed, Window
 
 SIZES = st.lists(st.integers(1, 5) | st.just(1), max_size=40)
 

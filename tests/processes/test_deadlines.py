@@ -11,7 +11,7 @@ import pytest
 
 import autoexec
 from autoexec import ItemTimeout, OptionError
-from autoexec.backends.processes import supervisor as supervisor
+from autoexec.backends.processes import supervisor
 from tests.processes import work
 from tests.processes.work import BAD, RIGHT, others, run
 

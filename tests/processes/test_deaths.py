@@ -218,7 +218,7 @@ def test_an_accident_is_healed(chunksize: int, start: str, journal: Any) -> None
 
 def test_out_of_memory_is_told(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the kernel's counters say so, the message does, with what to do."""
-    from autoexec.backends.setting import TaskRules
+    from autoexec.backends.opening import TaskRules
     from autoexec.engine import planning
 
     real = planning.Planner._conduct

@@ -19,8 +19,8 @@ from ...resident import resident_of
 from ...worker.context import carried
 from ...worker.invoke import Task
 from ...worker.remote_errors import with_traceback
-from ..setting import Opening, Setting
-from . import exits
+from ..opening import Opening, Setting
+from . import exit_messages
 from .balancing import AGAIN_S, relieve
 from .functions import Functions
 from .payload import Payload, by_value, pack
@@ -215,7 +215,7 @@ class ProcessBackend:
 
     def how(self, code: int) -> str:
         """How a worker ended."""
-        return exits.how(code, code < 0 and self._conduct.starved(self._running()))
+        return exit_messages.how(code, code < 0 and self._conduct.starved(self._running()))
 
     # Watching ---------------------------------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class ProcessBackend:
 
     def look(self) -> None:
         """Say so when nothing has ended for far longer than items take."""
-        from .watchdog import PATIENCE_S, TIMES, tell
+        from .stall_log import PATIENCE_S, TIMES, tell
 
         if time.monotonic() - self._last_sign() < max(PATIENCE_S, TIMES * self._longest):
             return

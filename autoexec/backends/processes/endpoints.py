@@ -12,7 +12,7 @@ from .status_page import SIZE, StatusPage, open_status_page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..setting import WorkerConfig
+    from ..opening import WorkerConfig
 
 __all__ = ["Endpoints"]
 

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable
 
-from . import exits
+from . import exit_messages
 from .payload import Payload
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ class Functions:
         """A worker ended while it loaded a function: after some in a row no other one is to try."""
         with self._lock:
             self._unready[pid] = weight  # of which several seats may tell
-            if sum(self._unready.values()) >= exits.MOST:
+            if sum(self._unready.values()) >= exit_messages.MOST:
                 self._deadly = error
                 self._payloads.clear()
 

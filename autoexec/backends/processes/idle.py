@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..setting import WorkerConfig
+    from ..opening import WorkerConfig
     from .worker import Worker
 
 __all__ = ["put", "shutdown", "take"]

@@ -3,6 +3,7 @@
 A segment is a file that was never given a name (Linux) or lost it at once (elsewhere), in the system's
 shared memory where there is room, else in the temp directory. Its descriptor travels over a socket. So
 nothing has to be cleaned up, not even after SIGKILL of everybody, and there is nothing to track.
+Which buffers come here, and from which size on, is said in `payload`.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ...worker.invoke import CallSpec
-    from ..setting import WorkerConfig
+    from ..opening import WorkerConfig
 
 __all__ = ["disturbance", "fork_worker", "may_fork", "spawn_worker"]
 
@@ -190,7 +190,7 @@ def spawn_worker(terms: WorkerConfig) -> Worker:
 
 def _start(code: str, descriptors: Sequence[int], terms: WorkerConfig) -> int:
     """Start an interpreter that inherits these descriptors; its process."""
-    from ..native import environment
+    from ..core_budget import environment
 
     flags = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
     variables = {**os.environ, **environment(terms.cores, terms.threads)}

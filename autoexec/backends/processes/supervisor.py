@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from ...worker.invoke import TaskResult, run_items
-from . import exits, messages
+from . import exit_messages as exits
+from . import messages
 from .payload import load, pack
 from .sent import Sent
 from .status_page import entries

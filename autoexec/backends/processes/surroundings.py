@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Collection
 
-from ..native import CORES, VARIABLES
+from ..core_budget import CORES, VARIABLES
 
 __all__ = ["connections", "flush", "hang_up", "set_scene"]
 

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..setting import WorkerConfig
+    from ..opening import WorkerConfig
     from .channel import Channel
     from .endpoints import Endpoints
     from .status_page import StatusPage

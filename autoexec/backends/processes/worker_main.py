@@ -99,7 +99,7 @@ def become_worker(lifeline: int, cores: int, threads: int) -> None:
     """Take the role: a share of the cores, and Ctrl-C is the caller's business."""
     import signal
 
-    from ..native import take_share
+    from ..core_budget import take_share
 
     role.in_worker = True
     resources.forget()  # what the caller's thread made stays the caller's

@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Sequence
 
-from ..native import limited
+from ..core_budget import limited
 from . import idle
 from .start import fork_worker, spawn_worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..setting import Setting
+    from ..opening import Setting
     from .functions import Functions
     from .worker import Seat, Worker
 

@@ -15,7 +15,7 @@ __all__ = ["in_the_midst"]
 
 ROOT = __name__.partition(".")[0]
 # Modules through which users end a run; others call these, too, but not while anything is held.
-_WAYS = tuple(f"{ROOT}.{name}" for name in ("engine.midst", "engine.run", "results", "async_results"))
+_WAYS = tuple(f"{ROOT}.{name}" for name in ("engine.reentrancy", "engine.run", "results", "async_results"))
 # Modules that call the user's code, or are called by it, with nothing held.
 _CLEAR = tuple(
     f"{ROOT}.{name}"

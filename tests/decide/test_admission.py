@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoexec.decide.memory import QUIET_S, RESERVE, Admission, cap_words, reserve
+from autoexec.decide.admission import QUIET_S, RESERVE, Admission, cap_words, reserve
 from autoexec.records import Machine, Plan, Profile, WorkKind
 
 MIB = 1 << 20

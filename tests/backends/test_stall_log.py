@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from autoexec.backends.processes import supervisor as supervisor
-from autoexec.backends.processes import watchdog
-from autoexec.backends.setting import WorkerConfig
+from autoexec.backends.opening import WorkerConfig
+from autoexec.backends.processes import stall_log, supervisor
 from tests.backends.deadly import wait_for_a_sign
 from tests.backends.opened import Opened, opened
 from tests.backends.partner import WAIT_S
@@ -42,8 +41,8 @@ class Heard(logging.Handler):
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[Heard]:
     """What the watchdog says, which has little patience here."""
-    monkeypatch.setattr(watchdog, "PATIENCE_S", 0.1)
-    monkeypatch.setattr(watchdog, "TIMES", 1.0)
+    monkeypatch.setattr(stall_log, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(stall_log, "TIMES", 1.0)
     monkeypatch.setattr(supervisor, "LOOK_S", 0.02)
     handler = Heard()
     logging.getLogger("autoexec").addHandler(handler)
@@ -86,11 +85,11 @@ def test_it_is_not_said_all_the_time(heard: Heard, monkeypatch: pytest.MonkeyPat
     with opened(lambda x: signal.pause(), fork=True) as pool:
         pool.submit([0])
         assert heard.there.wait(WAIT_S)
-        monkeypatch.setattr(watchdog, "TIMES", 1e6)
+        monkeypatch.setattr(stall_log, "TIMES", 1e6)
         longest = pool.backend._longest
         pool.backend.look()
         pool.kill()
-    assert len(heard.lines) == 1 and longest >= watchdog.PATIENCE_S
+    assert len(heard.lines) == 1 and longest >= stall_log.PATIENCE_S
 
 
 def _quiet(pool: Opened, heard: Heard, looks: list[Any], count: int) -> None:
@@ -127,7 +126,7 @@ def test_a_long_task_of_short_items_is_no_stall(
     heard: Heard, looks: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That items begin is a sign of life, though their task is not over for long."""
-    monkeypatch.setattr(watchdog, "PATIENCE_S", 2.0)
+    monkeypatch.setattr(stall_log, "PATIENCE_S", 2.0)
 
     def work(x: int) -> None:
         import time

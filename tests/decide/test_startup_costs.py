@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from autoexec.decide.starting import process_costs, thread_costs
+from autoexec.decide.startup_costs import process_costs, thread_costs
 from autoexec.records import Calibration
 from autoexec.registry import Costs, weighed
 

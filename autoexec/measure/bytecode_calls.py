@@ -8,7 +8,7 @@ from ..introspect import isa
 from ..introspect.layers import MISSING, layers, peek
 from ..introspect.libraries import top_package
 from ..introspect.methods import ATOMIC, CHANGING_FUNCTIONS, CHANGING_METHODS, LENDING, RETURNING, SILENT
-from .values import EMPTY, Nested, Ref, Value, element, known_container
+from .stack_values import EMPTY, Nested, Ref, Value, element, known_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .pools import Pool
+    from .native_pools import Pool
 
 __all__ = ["VARIABLES", "environment", "limited", "take_share"]
 
@@ -111,7 +111,7 @@ def _loaded() -> list[Pool]:
     """The native pools of this process; none, at no cost, while nothing is loaded that would bring one."""
     if "numpy" not in sys.modules and "torch" not in sys.modules:
         return []
-    from .pools import loaded_pools
+    from .native_pools import loaded_pools
 
     return loaded_pools()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from .exits import short
+from .exit_messages import short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

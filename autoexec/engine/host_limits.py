@@ -1,4 +1,6 @@
-"""Calls under the same limits, as a rule those to one host: how many may run, when the next may begin.
+"""Calls under the same limits, as a rule those to one host: how many run, when the next may begin.
+
+A rate, a pause that a `Retry-After` asked for, a budget of retries: all that holds for one host stands here.
 
 Nothing here waits, and nothing has a lock or a clock: the scheduler holds the one and hands in the other.
 """

@@ -10,8 +10,8 @@ from .changes import Changes
 from .delivery import Delivery
 from .handing_out import HandingOut
 from .ledger import Ledger
-from .mail import Mail
 from .queues import TaskQueue
+from .slot_mail import Mail
 from .tracks import Slot, Track
 from .turns import Turns
 from .waiting import Waiting
