@@ -153,7 +153,7 @@ import contextlib, json, os, sys
 import numpy, threadpoolctl
 a = numpy.ones((700, 700))
 a @ a
-from autoexec.backends import native
+from autoexec.backends import core_budget as native
 def told():
     return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
 asked = []
