@@ -37,6 +37,7 @@ else:
 __all__ = ["Results"]
 
 AGAIN = 8  # times that an end is tried
+SOON_S = 0.005  # until who was interrupted may wait for something: a signal just before that would not end it
 ROOM = 1 << 20  # results that room is made for at once: a length may be a guess, or a lie
 
 
@@ -142,10 +143,12 @@ def __del__(run: Run) -> None:  # noqa: N807 (a finalizer, by its name for those
 
 
 def _interrupt() -> None:
-    """As Ctrl-C does, which also ends a wait."""
+    """As Ctrl-C does, which also ends a wait: once that has begun."""
     import signal
     import threading
+    import time
 
+    time.sleep(SOON_S)
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     else:
