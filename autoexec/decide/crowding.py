@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ..frozen import replace
 from ..records import Profile, WorkKind, spell
+from .classify import MOSTLY
 from .sizing import HELD_S
 
 __all__ = ["Crowding"]
@@ -170,7 +171,7 @@ class Crowding:
             held_s=held,
             free_s=0.0,
             wait_s=wait,
-            kind=WorkKind.IO if wait > 0.75 * (wait + held) else WorkKind.MIXED,
+            kind=WorkKind.IO if wait > MOSTLY * (wait + held) else WorkKind.MIXED,
             evidence=f"calls wait {spell(wait)}, then queue for the GIL, which each holds for {spell(held)}",
             remaining=remaining,
             partial=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..frozen import replace
 from ..records import Plan, Profile, WorkKind
 from ..registry import row
+from .classify import MOSTLY
 
 __all__ = ["FACTOR", "Drift"]
 
@@ -92,7 +93,7 @@ class Drift:
         wait = max(0.0, item - cpu)
         kind = self._profile.kind
         if not stuck:
-            kind = WorkKind.IO if wait > 0.75 * item else kind
+            kind = WorkKind.IO if wait > MOSTLY * item else kind
         return replace(
             self._profile,
             wall_s=item,
