@@ -20,8 +20,8 @@ __all__ = ["RULES", "Shares", "profile_of"]
 
 ENOUGH_S = 0.008  # seconds of probing below which the GIL share is noise, and CPU counts as held
 QUIET = 0.15  # a probe on a busy machine calls up to this share of GIL-free time held (measured)
-PRESSED = 1.45  # cores: a holder of the GIL and a busy thread take turns on one (measured: 0.8 to 1.3), so
 MOSTLY = 0.75  # share of waiting from which on work is IO-bound, whoever tells
+PRESSED = 1.45  # cores: a holder of the GIL and a busy thread take turns on one (measured: 0.8 to 1.3), so
 # does code that takes and releases the GIL every few microseconds; native code makes it 1.6 to 2.0
 LEFT_OVER = 0.6  # a probe beside threads that spin, on two cores, misses up to a quarter (measured)
 SURE = (
