@@ -283,7 +283,7 @@ def test_the_thread_is_gone_when_the_results_are_all_there() -> None:
 
 def test_nobody_waits_for_the_end_of_a_nap(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     """Most maps are shorter than half a look of the probe."""
-    monkeypatch.setattr("autoexec.measure.probe.NAP", 1000.0)
+    monkeypatch.setattr("autoexec.measure.gil_probe.NAP", 1000.0)
     ward.monitor.measure()
     ward.monitor.end()
     assert not threads()
