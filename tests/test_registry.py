@@ -74,6 +74,11 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> dict[str, BackendInfo]:
     return table
 
 
+def named(value: object) -> str:
+    """The same name in every process: no addresses."""
+    return value if isinstance(value, str) else type(value).__name__
+
+
 def open_two(opening: Any) -> ExecutorBackend:
     """Two threads of the standard library, as somebody else's backend."""
     from concurrent.futures import ThreadPoolExecutor
@@ -114,7 +119,7 @@ def test_auto_weighs_what_says_its_costs(rows: dict[str, BackendInfo]) -> None:
         (BackendInfo("two", open_two, refuses=3), "refuses of backend 'two'"),  # type: ignore[arg-type]
         (BackendInfo("two", open_two, 3.0), "costs of backend 'two'"),  # type: ignore[arg-type]
     ],
-    ids=str,
+    ids=named,
 )
 def test_rows_that_cannot_be_meant(rows: dict[str, BackendInfo], info: Any, words: str) -> None:
     """Each is refused in words, and the table stays what it was."""
@@ -194,7 +199,7 @@ def test_an_entry_point_is_loaded_when_it_is_named(announced: list[EntryPoint]) 
         (BackendInfo("three", open_two), "must be the BackendInfo of 'two'"),
         (open_two, "must be the BackendInfo of 'two'"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_entry_points_that_cannot_be_meant(announced: list[EntryPoint], found: Any, words: str) -> None:
     """Whoever names it hears why; others do not."""
