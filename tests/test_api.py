@@ -782,7 +782,9 @@ def test_explain_tells_how_it_would_look_elsewhere(capsys: pytest.CaptureFixture
     assert "processes × 16 " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("machine", [64, "here", autoexec.machine, made_up_machine], ids=["number", "word", "function", "maker"])
+@pytest.mark.parametrize(
+    "machine", [64, "here", autoexec.machine, made_up_machine], ids=["number", "word", "function", "maker"]
+)
 def test_a_machine_that_is_none(machine: Any) -> None:
     """It is refused at the call; nothing has run."""
     called: list[int] = []
