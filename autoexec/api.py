@@ -9,7 +9,6 @@ from . import registry
 from .checks import is_async
 from .errors import OptionError, shown
 from .introspect import loaded, static_attribute
-from .measure.facts import here
 from .options import Options
 from .results import Results
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar, Unpack, overload
 
     from .async_results import AsyncResults
+    from .measure.facts import Facts
     from .options import Wishes
     from .records import Machine, Profile
 
@@ -164,14 +164,21 @@ def start(
     check_function(func, options)
     check_items(iterables)
     if options.journal is None:
-        run = Run(func, open_source(iterables, star, options.size), options, loop=loop, facts=here)
+        run = Run(func, open_source(iterables, star, options.size), options, loop=loop, facts=facts_here)
     else:
         from .engine.bookkeeping import open_journal
 
-        run = open_journal(func, iterables, options, star, loop, facts=here)
+        run = open_journal(func, iterables, options, star, loop, facts=facts_here)
     results: Results[R] = Results(run)
     results.begin()
     return results
+
+
+def facts_here() -> Facts:
+    """What plans rest on beside the sample; asked when the first plan is made, as short maps make none."""
+    from .measure.facts import here
+
+    return here()
 
 
 def resolved(wishes: Wishes, base: Options | None = None) -> Options:
@@ -236,7 +243,7 @@ def profile(func: Callable[..., Any], *iterables: Iterable[Any], **options: Unpa
     from .engine.study import study
 
     _check_measurable(func)
-    return study(func, check_items(iterables), resolved(options), here())[0]
+    return study(func, check_items(iterables), resolved(options), facts_here())[0]
 
 
 def explain(
@@ -264,7 +271,7 @@ def explain(
     from .report.text import explanation
 
     _check_measurable(func)
-    facts = here()
+    facts = facts_here()
     if machine is not None:
         if type(machine) is not Machine:
             raise OptionError(

@@ -17,12 +17,11 @@ from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from .api import check_function, resolved
+from .api import check_function, facts_here, resolved
 from .backends.executors import in_this_process
 from .checks import is_async
 from .engine.submit import Submissions
 from .errors import OptionError
-from .measure.facts import here
 from .options import ROWS, Options
 from .own_thread import whose
 from .worker.invoke import CallSpec, Error, run_items
@@ -80,7 +79,7 @@ class Executor(BaseExecutor):
 
     def _open(self) -> Submissions:
         if self._submissions is None:
-            self._submissions = Submissions(self._options, _open_submissions.discard, facts=here)
+            self._submissions = Submissions(self._options, _open_submissions.discard, facts=facts_here)
             _open_submissions.add(self._submissions)
             self._finalizer = weakref.finalize(self, _let_go, self._submissions)
             self._finalizer.atexit = False
