@@ -43,6 +43,8 @@ __all__ = [
 AUTO = "auto"  # no backend, but the wish that autoexec chooses one
 SERIAL, THREADS, ASYNCIO, PROCESSES = "serial", "threads", "asyncio", "processes"
 GROUP = "autoexec.backends"  # of entry points
+LONGEST_S = 1e9  # seconds that a start may be said to take
+FACTS = {bool: "True or False", int: "a whole number of at least 1", str: "text"}
 METHODS = ("name", "starting", "start", "ring", "recall", "abandon", "close", "costs")  # of a `Backend`
 _OWN = os.name != "nt"  # there, no descriptors can be handed down: the standard library's pool knows how
 _CODE = "autoexec.backends"
@@ -282,9 +284,29 @@ def register_backend(info: BackendInfo) -> None:
     _check_code(name, "open", info.open)
     if info.refuses != "":
         _check_code(name, "refuses", info.refuses)
-    if not (info.costs is None or isinstance(info.costs, Costs) or callable(info.costs)):
-        raise OptionError(f"costs of backend {name!r} must be Costs or a function, not {shown(info.costs)}")
+    if not (info.costs is None or callable(info.costs) or _sound(info.costs)):
+        raise OptionError(
+            f"costs of backend {name!r} must be Costs of seconds, or a function, not {shown(info.costs)}"
+        )
+    _check_facts(info)
     _ROWS[name] = info
+
+
+def _sound(costs: object) -> bool:
+    """Whether these are costs that can be added up."""
+    if not isinstance(costs, Costs):
+        return False
+    seconds: tuple[object, ...] = (costs.start_s, costs.worker_s, costs.task_s)
+    return all(isinstance(one, (int, float)) and 0 <= one < LONGEST_S for one in seconds)
+
+
+def _check_facts(info: BackendInfo) -> None:
+    """Refuse a row whose facts are not of their kinds: what rests on them would wait for ever."""
+    usual = BackendInfo("")
+    for fact in BackendInfo.__match_args__[4:]:
+        value, kind = getattr(info, fact), type(getattr(usual, fact))
+        if type(value) is not kind or (kind is int and value < 1):
+            raise OptionError(f"{fact} of backend {info.name!r} must be {FACTS[kind]}, not {shown(value)}")
 
 
 def _check_code(name: str, part: str, code: object) -> None:
@@ -307,16 +329,37 @@ def call(code: Callable[..., Any] | str, *args: Any) -> Any:
 
 def refusal(info: BackendInfo, func: Callable[..., Any] | None) -> str:
     """Why a backend cannot run a function here, in words; "" where it can."""
-    return str(call(info.refuses, func)) if info.refuses else ""
+    if not info.refuses:
+        return ""
+    try:
+        words = call(info.refuses, func)
+    except Exception as error:
+        return f"it cannot tell what it can run ({type(error).__name__}: {error})"
+    return words if isinstance(words, str) else ""
 
 
 def weighed(calibration: Any) -> tuple[tuple[str, Costs], ...]:
     """The backends that "auto" weighs beside its own threads and processes, and what they cost."""
-    return tuple(
-        (info.name, info.costs if isinstance(info.costs, Costs) else info.costs(calibration))
-        for info in _ROWS.values()
-        if info.costs is not None and (not info.package or installed(info.package))
-    )
+    known = [info for info in _ROWS.values() if info.costs is not None]
+    told = [
+        (info.name, _told(info, calibration)) for info in known if not info.package or installed(info.package)
+    ]
+    return tuple((name, costs) for name, costs in told if costs is not None)
+
+
+def _told(info: BackendInfo, calibration: Any) -> Costs | None:
+    """What a backend costs; None, with a warning, where it says nothing that can be used."""
+    try:
+        costs = info.costs(calibration) if callable(info.costs) else info.costs
+        if _sound(costs):
+            return costs
+        words = shown(costs)
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}"
+    import logging
+
+    logging.getLogger("autoexec").warning("backend %r is left out: its costs are %s", info.name, words)
+    return None
 
 
 def opened(info: BackendInfo, opening: Any) -> Any:

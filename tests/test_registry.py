@@ -13,7 +13,7 @@ import pytest
 import autoexec
 from autoexec import registry
 from autoexec.backends import base
-from autoexec.backends.executors import ExecutorBackend
+from autoexec.backends.executors import ExecutorBackend, executor_backend
 from autoexec.errors import AutoexecError, OptionError
 from autoexec.records import Calibration
 from autoexec.registry import BackendInfo, Costs, find, names, register_backend, row
@@ -83,7 +83,7 @@ def open_two(opening: Any) -> ExecutorBackend:
     """Two threads of the standard library, as somebody else's backend."""
     from concurrent.futures import ThreadPoolExecutor
 
-    return ExecutorBackend(opening.tasks, ThreadPoolExecutor(2), owned=True, name=opening.plan.backend)
+    return executor_backend(opening, ThreadPoolExecutor(2))
 
 
 def test_somebody_elses_backend(rows: dict[str, BackendInfo]) -> None:
@@ -118,6 +118,14 @@ def test_auto_weighs_what_says_its_costs(rows: dict[str, BackendInfo]) -> None:
         (BackendInfo("two", "no.function"), "open of backend 'two' must be a function"),
         (BackendInfo("two", open_two, refuses=3), "refuses of backend 'two'"),  # type: ignore[arg-type]
         (BackendInfo("two", open_two, 3.0), "costs of backend 'two'"),  # type: ignore[arg-type]
+        (BackendInfo("two", open_two, Costs(-1.0, 0.0, 0.0)), "costs of backend 'two'"),
+        (BackendInfo("two", open_two, Costs(float("nan"), 0.0, 0.0)), "costs of backend 'two'"),
+        (
+            BackendInfo("two", open_two, ahead=0),
+            "ahead of backend 'two' must be a whole number of at least 1",
+        ),
+        (BackendInfo("two", open_two, elastic=1), "elastic of backend"),  # type: ignore[arg-type]
+        (BackendInfo("two", open_two, package=3), "package of backend"),  # type: ignore[arg-type]
     ],
     ids=named,
 )
@@ -221,3 +229,54 @@ def test_an_unknown_name_lists_what_there_is(
         caught.value
     )
     assert "two, or pass a concurrent.futures.Executor" in str(caught.value)
+
+
+def open_processes(opening: Any) -> ExecutorBackend:
+    """Worker processes of the standard library, as somebody else's backend."""
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    return executor_backend(opening, ProcessPoolExecutor(2, mp_context=get_context("spawn")))
+
+
+def test_somebody_elses_processes(rows: dict[str, BackendInfo]) -> None:
+    """What is sent there is sent as to our own: lambdas, and calls of an executor."""
+    register_backend(BackendInfo("far", open_processes))
+    assert list(autoexec.map(lambda x: x + 1, range(5), backend="far")) == [1, 2, 3, 4, 5]
+    with autoexec.Executor(backend="far") as executor:
+        assert executor.submit(abs, -3).result() == 3
+
+
+def refused(opening: Any) -> Any:
+    """There are no workers to be had."""
+    raise RuntimeError("no workers today")
+
+
+def test_a_backend_by_name_is_used_or_is_an_error(rows: dict[str, BackendInfo]) -> None:
+    """At every door, whatever kept it from being opened."""
+    register_backend(BackendInfo("two", refused))
+    with pytest.raises(RuntimeError, match="no workers today"):
+        list(autoexec.map(abs, [1], backend="two"))
+    with autoexec.Executor(backend="two") as executor, pytest.raises(RuntimeError, match="no workers today"):
+        executor.submit(abs, 1).result()
+
+
+@pytest.mark.parametrize("costs", [lambda _: 1 / 0, lambda _: None, lambda _: Costs(-1.0, 0.0, 0.0)])
+def test_costs_that_cannot_be_used(
+    rows: dict[str, BackendInfo], costs: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are weighed without it, and it is named."""
+    register_backend(BackendInfo("two", open_two, costs))
+    assert "two" not in dict(registry.weighed(Calibration()))
+    assert "backend 'two' is left out" in caplog.text
+
+
+def test_refusals_that_fail(rows: dict[str, BackendInfo]) -> None:
+    """Whoever names it hears of that; whoever names another one does not."""
+    register_backend(BackendInfo("two", open_two, refuses=lambda _: 1 / 0))  # type: ignore[arg-type,return-value]
+    with pytest.raises(OptionError, match=r"it cannot tell what it can run \(ZeroDivisionError"):
+        autoexec.map(abs, [1], backend="two")
+    with pytest.raises(OptionError, match="unknown backend 'nope'"):
+        autoexec.map(abs, [1], backend="nope")
+    register_backend(BackendInfo("three", open_two, refuses=lambda _: None))  # type: ignore[arg-type,return-value]
+    assert list(autoexec.map(abs, [-1], backend="three")) == [1]

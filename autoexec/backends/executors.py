@@ -32,12 +32,26 @@ if TYPE_CHECKING:
 __all__ = [
     "ExecutorBackend",
     "capacity",
+    "executor_backend",
     "in_this_process",
     "loky_executor",
     "open_loky",
     "open_standard",
     "open_theirs",
 ]
+
+
+def executor_backend(opening: Opening, executor: Executor) -> ExecutorBackend:
+    """A backend that runs its tasks through an executor made for it, which ends with it.
+
+    Args:
+        opening: what the backend is opened with.
+        executor: its workers may be threads of this process or anything that takes pickles.
+    """
+    serialise = None if in_this_process(executor) else opening.setting.serialise
+    return ExecutorBackend(
+        opening.tasks, executor, serialise=serialise, owned=True, name=opening.plan.backend
+    )
 
 
 def open_theirs(opening: Opening) -> ExecutorBackend:
@@ -63,9 +77,7 @@ def open_standard(opening: Opening) -> ExecutorBackend:
     from concurrent.futures import ProcessPoolExecutor
 
     pool = ProcessPoolExecutor(opening.plan.max_workers)
-    return ExecutorBackend(
-        opening.tasks, pool, serialise=opening.setting.serialise, owned=True, name=opening.plan.backend
-    )
+    return executor_backend(opening, pool)
 
 
 def loky_executor(max_workers: int, cores: int | None = None) -> Executor:

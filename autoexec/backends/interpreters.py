@@ -15,7 +15,7 @@ from importlib import import_module
 
 from ..introspect import name_of
 from ..introspect.code import modules_of
-from .executors import ExecutorBackend
+from .executors import ExecutorBackend, executor_backend
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def open_interpreters(opening: Opening) -> ExecutorBackend:
         raise RuntimeError(f"no interpreters: {words}")
     futures: Any = import_module("concurrent.futures.interpreter")
     pool = futures.InterpreterPoolExecutor(opening.plan.max_workers)
-    return ExecutorBackend(
-        opening.tasks, pool, serialise=opening.setting.serialise, owned=True, name=opening.plan.backend
-    )
+    return executor_backend(opening, pool)
 
 
 def refusal(func: Callable[..., Any] | None) -> str:

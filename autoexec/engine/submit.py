@@ -294,7 +294,8 @@ class Submissions:
             return self._opened(key, plan, func)
         except (OSError, RuntimeError, AutoexecError) as error:
             # No new threads at interpreter shutdown: one of ours may do for all. No new processes.
-            if isinstance(error, (OSError, AutoexecError)) and not self.options.free:
+            ours = row(plan.backend).in_process and isinstance(error, RuntimeError)
+            if not (ours or self.options.free):
                 raise
             return self._opened(key, self._in_process(plan), func)
 
