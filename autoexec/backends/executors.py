@@ -41,24 +41,23 @@ __all__ = [
 ]
 
 
-def executor_backend(opening: Opening, executor: Executor) -> ExecutorBackend:
-    """A backend that runs its tasks through an executor made for it, which ends with it.
+def executor_backend(opening: Opening, executor: Executor, *, owned: bool = True) -> ExecutorBackend:
+    """A backend that runs its tasks through an executor.
 
     Args:
         opening: what the backend is opened with.
         executor: its workers may be threads of this process or anything that takes pickles.
+        owned: whether the executor was made for it, and ends with it.
     """
     serialise = None if in_this_process(executor) else opening.setting.serialise
     return ExecutorBackend(
-        opening.tasks, executor, serialise=serialise, owned=True, name=opening.plan.backend
+        opening.tasks, executor, serialise=serialise, owned=owned, name=opening.plan.backend
     )
 
 
 def open_theirs(opening: Opening) -> ExecutorBackend:
     """The backend of an executor of the caller's own; see `BackendInfo.open`."""
-    executor = opening.setting.executor
-    serialise = None if in_this_process(executor) else opening.setting.serialise
-    return ExecutorBackend(opening.tasks, executor, serialise=serialise)
+    return executor_backend(opening, opening.setting.executor, owned=False)
 
 
 def open_loky(opening: Opening) -> ExecutorBackend:

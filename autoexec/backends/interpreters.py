@@ -30,13 +30,7 @@ _tried: dict[str, str] = {}  # module -> why it cannot be imported there, "" if 
 
 
 def open_interpreters(opening: Opening) -> ExecutorBackend:
-    """The backend of a plan; see `BackendInfo.open`.
-
-    Raises:
-        RuntimeError: before CPython 3.14.
-    """
-    if words := refusal(None):
-        raise RuntimeError(f"no interpreters: {words}")
+    """The backend of a plan; see `BackendInfo.open`. Whoever names it was asked for its `refusal` before."""
     futures: Any = import_module("concurrent.futures.interpreter")
     pool = futures.InterpreterPoolExecutor(opening.plan.max_workers)
     return executor_backend(opening, pool)

@@ -76,15 +76,14 @@ def _collect_modules(obj: Any, found: dict[str, None], seen: set[int]) -> None:
         return
     seen.add(id(obj))
     found.update(dict.fromkeys(sorted(filter(None, imports_of(obj.__code__)))))
-    for code in codes_of(obj.__code__):
-        for value in _held(obj, code):
-            if isa(value, (ModuleType, FunctionType, type)):
-                _collect_modules(value, found, seen)
+    for value in _held(obj):
+        if isa(value, (ModuleType, FunctionType, type)):
+            _collect_modules(value, found, seen)
 
 
-def _held(func: FunctionType, code: CodeType) -> Iterator[Any]:
-    """Globals that some code names, and what a function has captured."""
-    yield from (func.__globals__.get(name) for name in code.co_names)
+def _held(func: FunctionType) -> Iterator[Any]:
+    """Globals that a function's code names, and what it has captured."""
+    yield from (func.__globals__.get(name) for name in names_of(func.__code__))
     for cell in func.__closure__ or ():
         try:
             yield cell.cell_contents

@@ -11,6 +11,7 @@ from opcode import opmap
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
 from ..introspect import bare, isa
+from ..introspect.code import codes_of, names_of
 from ..introspect.libraries import is_library
 from ..introspect.methods import CHANGING_FUNCTIONS, CHANGING_METHODS
 
@@ -47,19 +48,13 @@ def harmless(func: Any, depth: int = DEPTH) -> bool:
         _stores_nothing(code)
         and not (func.__defaults__ or func.__kwdefaults__ or hasattr(func, "__wrapped__"))
         and all(_plain(cell.cell_contents, depth) for cell in func.__closure__ or ())
-        and all(_plain(value, depth) for value in _named(func, code))
+        and all(_plain(func.__globals__[name], depth) for name in names_of(code) if name in func.__globals__)
     )
 
 
 def _stores_nothing(code: CodeType) -> bool:
-    if _FORBIDDEN.intersection(code.co_code[::2]) or _CHANGING.intersection(code.co_names):
-        return False
-    return all(_stores_nothing(const) for const in code.co_consts if isinstance(const, CodeType))
-
-
-def _named(func: FunctionType, code: CodeType) -> list[Any]:
-    inner = [v for const in code.co_consts if isinstance(const, CodeType) for v in _named(func, const)]
-    return inner + [func.__globals__[name] for name in code.co_names if name in func.__globals__]
+    stores = any(_FORBIDDEN.intersection(part.co_code[::2]) for part in codes_of(code))
+    return not stores and _CHANGING.isdisjoint(names_of(code))
 
 
 def _plain(value: Any, depth: int) -> bool:
