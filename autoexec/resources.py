@@ -9,6 +9,7 @@ its own while items run in it.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,8 +20,10 @@ from .introspect import isa, name_of, static_attribute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import FrameType
     from typing import Any, Generic, ParamSpec, TypeVar
 
+    F = TypeVar("F", bound=Callable[..., Any])
     T = TypeVar("T")
     P = ParamSpec("P")
 
@@ -39,13 +42,13 @@ __all__ = [
     "Crew",
     "PerWorker",
     "Scope",
-    "busy_here",
     "close_here",
     "current",
     "forget",
     "here",
     "note_closing",
     "per_worker",
+    "runs_items",
     "share_here",
 ]
 
@@ -116,7 +119,7 @@ class _Threads(threading.local):
     """Threads that are no workers of ours (the caller's own) have a scope each, made when wanted."""
 
     scope: Scope | None = None
-    busy = 0  # runs whose items are being run in this thread right now, one inside the other
+    floor: FrameType | None = None  # what called `forget`: below it the stack is a parent's
 
 
 _threads = _Threads()
@@ -139,29 +142,37 @@ def share_here(cores: int) -> int:
     return cores if scope is None or scope.crew is None else scope.crew.share(cores)
 
 
+_runners: set[CodeType] = set()
+
+
+def runs_items(function: F) -> F:
+    """Mark a function: while it is on a thread's stack, items of some run are being run in that thread."""
+    _runners.add(function.__code__)
+    return function
+
+
 def close_here() -> None:
-    """Close what items made in this thread while it was no worker of ours; not while one still runs in it."""
-    scope = _threads.scope
-    if scope is not None and scope.made and not _threads.busy:
-        scope.close()
+    """Close what items made in this thread while it was no worker of ours; not while one still runs in it.
 
-
-def busy_here(runs: int | None = None) -> int:
-    """How many runs, one inside the other, have items running in this thread, which is no worker of ours.
-
-    Args:
-        runs: how many there are from now on. Set, and not counted: Ctrl-C may come between any two steps.
+    The stack says whether one does. A count would be wrong for ever after a Ctrl-C that comes while an item
+    leaves and is being counted out.
     """
-    if runs is not None:
-        _threads.busy = runs
-    return _threads.busy
+    scope = _threads.scope
+    if scope is None or not scope.made:
+        return
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame is not _threads.floor:
+        if frame.f_code in _runners:
+            return
+        frame = frame.f_back
+    scope.close()
 
 
 def forget() -> None:
     """Start afresh, without closing anything: in a forked process all that belongs to its parent."""
     current.set(None)
     _threads.scope = None
-    _threads.busy = 0
+    _threads.floor = sys._getframe(1)
 
 
 _left: list[Scope] = []  # a parent's: never let go, as that might close a connection under it

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 
 from ..registry import SERIAL
-from ..resources import busy_here
+from ..resources import runs_items
 from ..worker.context import changed, prepare, prepared
 from ..worker.invoke import Apart, CallSpec, Error, Task, TaskResult, is_clean, run_items
 
@@ -114,6 +114,7 @@ class InlineBackend:
             before = prepared(self._spec.context.copy, prepare(self._spec))
             self._spec.sets = next(filter(None, (changed(before, after) for after in contexts)), "")
 
+    @runs_items
     def run(self, task: Task, *, raises: bool = True) -> tuple[Block, TaskResult]:
         """Run a task.
 
@@ -126,14 +127,11 @@ class InlineBackend:
         """
         began = time.monotonic()
         block = self.block = Block(task)
-        around = busy_here()
         try:
-            busy_here(around + 1)
             self._run(block)
             if len(block.out) < len(block.items) and block.error is None:
                 self._finish_stolen(block)
         finally:
-            busy_here(around)
             self.block = None
         block.wall_s = time.perf_counter() - block.began
         block.cpu_s = time.thread_time() - block.cpu_before

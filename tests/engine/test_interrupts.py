@@ -10,6 +10,7 @@ from __future__ import annotations
 import dis
 import gc
 import inspect
+import io
 import itertools
 import os
 import random
@@ -250,6 +251,23 @@ def test_ctrl_c_at_some_steps(name: str) -> None:
     """Wherever it comes, the call ends, and its threads with it."""
     stride = 1 if _ALL else max(1, _number(RUNS[name]) // 40)
     _through(lambda at: _interrupted_at(at, RUNS[name]), stride)
+
+
+@pytest.mark.usefixtures("watched")
+def test_ctrl_c_in_the_callers_thread_leaves_nothing_open() -> None:
+    """Wherever it comes, later runs of this thread still close what their items made."""
+    buffer = autoexec.per_worker(io.StringIO)
+
+    def run() -> Results[int]:
+        return autoexec.map(lambda x: x + (buffer() is not None), range(9), backend="serial")
+
+    def attempt(at: int) -> bool:
+        reached = _interrupted_at(at, run)
+        (made,) = autoexec.map(lambda _: buffer(), [0], backend="serial")
+        assert made.closed, at
+        return reached
+
+    _through(attempt, 1 if _ALL else max(1, _number(run) // 150))
 
 
 # Signals ----------------------------------------------------------------------------------------------------
