@@ -254,3 +254,32 @@ def test_each_room_says_at_its_door_what_lives_there(place: str) -> None:
     words = set(re.findall(r"\w+", said))
     files = {path.stem for path in (HOUSE / place).glob("*.py")} - {"__init__"}
     assert files - words == set()
+
+
+# Facts are handed in ----------------------------------------------------------------------------------------
+
+# These wait for processes of the operating system, or run in one that no clock can be handed to.
+OWN_CLOCK = {
+    "backends/executors.py",
+    "backends/processes/endpoints.py",
+    "backends/processes/server.py",
+    "backends/processes/start.py",
+    "backends/processes/status_page.py",
+    "backends/processes/worker.py",
+}
+CLOCKS = re.compile(r"\btime\.(monotonic|perf_counter|time)(_ns)?\(|\bdatetime\.now\(")
+FACTS = re.compile(r"\b(calibration\.(load|learn)|machine\.look|facts\.here)\(")
+
+
+def _engine_and_backends() -> list[Path]:
+    return sorted(path for room in ("engine", "backends") for path in (HOUSE / room).rglob("*.py"))
+
+
+def test_the_engine_and_its_backends_ask_for_no_facts() -> None:
+    """The clock, the machine and what pools cost come with the call, so that a test can make them up."""
+    asking = {
+        path.relative_to(HOUSE).as_posix()
+        for path in _engine_and_backends()
+        if CLOCKS.search(text := path.read_text(encoding="utf-8")) or FACTS.search(text)
+    }
+    assert asking == OWN_CLOCK

@@ -47,6 +47,7 @@ def open_backend(opening: Opening) -> EventLoopBackend:
         loop=opening.setting.loop,
         blocked=opening.setting.blocked,
         context=opening.setting.context,
+        clock=opening.setting.clock,
     )
 
 
@@ -59,6 +60,7 @@ class EventLoopBackend:
         loop: the caller's running loop; None starts one in a thread.
         blocked: told of an item whose step kept the loop for so many seconds.
         context: the caller's context variables; each call runs in a copy of it.
+        clock: tells the time, as `time.monotonic` does.
     """
 
     name = ASYNCIO
@@ -72,8 +74,9 @@ class EventLoopBackend:
         loop: asyncio.AbstractEventLoop | None = None,
         blocked: Callable[[Task, float], None] = lambda task, seconds: None,
         context: contextvars.Context | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tasks, self._blocked = tasks, blocked
+        self._tasks, self._blocked, self._clock = tasks, blocked, clock
         self._scope = Scope(max_workers)
         self._context = contextvars.copy_context() if context is None else context.copy()
         self._context.run(current.set, self._scope)
@@ -271,12 +274,12 @@ class EventLoopBackend:
         if self._ended:
             self._tasks.returned(slot, task)
             return
-        now = time.monotonic()
+        now = self._clock()
         error = Error(asyncio.CancelledError())
         self._tasks.completed(slot, task, TaskResult([error], now, now, 0.0, WHERE))
 
     async def _run(self, slot: Slot, task: Task, serial: int) -> None:
-        began, steps = time.monotonic(), _Steps(self._scope)
+        began, steps = self._clock(), _Steps(self._scope, self._clock)
         outcome: Any
         try:
             for variable, value in prepare(task.spec).items():
@@ -298,7 +301,7 @@ class EventLoopBackend:
         if steps.longest_s > BLOCKED_S:
             self._blocked(task, steps.longest_s)
         clean = type(outcome) is not Error
-        result = TaskResult([outcome], began, time.monotonic(), steps.busy_s, WHERE, clean=clean)
+        result = TaskResult([outcome], began, self._clock(), steps.busy_s, WHERE, clean=clean)
         self._tasks.completed(slot, task, result)
 
     def _cancel(self, serial: int) -> None:
@@ -352,10 +355,10 @@ class _Steps:
         longest_s: seconds of the longest one.
     """
 
-    __slots__ = ("_scope", "busy_s", "longest_s", "of")
+    __slots__ = ("_clock", "_scope", "busy_s", "longest_s", "of")
 
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
+    def __init__(self, scope: Scope, clock: Callable[[], float]) -> None:
+        self._scope, self._clock = scope, clock
         self.of: Any = None
         self.busy_s = self.longest_s = 0.0
 
@@ -364,13 +367,13 @@ class _Steps:
         value: Any = None
         error: BaseException | None = None
         while True:
-            began, made = time.perf_counter(), self._scope.making_s
+            began, made = self._clock(), self._scope.making_s
             try:
                 wish = steps.send(value) if error is None else steps.throw(error)
             except StopIteration as end:
                 return end.value
             finally:
-                took = time.perf_counter() - began - (self._scope.making_s - made)
+                took = self._clock() - began - (self._scope.making_s - made)
                 self.busy_s += took
                 self.longest_s = max(self.longest_s, took)
             value = error = None

@@ -51,7 +51,12 @@ def executor_backend(opening: Opening, executor: Executor, *, owned: bool = True
     """
     serialise = None if in_this_process(executor) else opening.setting.serialise
     return ExecutorBackend(
-        opening.tasks, executor, serialise=serialise, owned=owned, name=opening.plan.backend
+        opening.tasks,
+        executor,
+        serialise=serialise,
+        owned=owned,
+        name=opening.plan.backend,
+        clock=opening.setting.clock,
     )
 
 
@@ -67,7 +72,12 @@ def open_loky(opening: Opening) -> ExecutorBackend:
         return loky_executor(opening.plan.max_workers, opening.plan.native_threads)
 
     return ExecutorBackend(
-        opening.tasks, renew(), serialise=opening.setting.serialise, renew=renew, name=opening.plan.backend
+        opening.tasks,
+        renew(),
+        serialise=opening.setting.serialise,
+        renew=renew,
+        name=opening.plan.backend,
+        clock=opening.setting.clock,
     )
 
 
@@ -122,6 +132,7 @@ class ExecutorBackend:
         owned: whether to shut the executor down at the end.
         renew: makes another one when this one is broken; it is then owned, too.
         name: for notes and plans.
+        clock: tells the time, as `time.monotonic` does.
     """
 
     starting = False
@@ -135,7 +146,9 @@ class ExecutorBackend:
         owned: bool = False,
         renew: Callable[[], Executor] | None = None,
         name: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self.name = name or type(executor).__name__
         self._tasks, self._executor = tasks, executor
         self._owned, self._renew = owned or renew is not None, renew
@@ -193,7 +206,7 @@ class ExecutorBackend:
                 self._fail(slot, task, error)
                 return
             # The interpreter is about to exit, and loky takes no more work: what is pending is done here.
-            self._end(slot, task, _run(task, "the caller: the interpreter is about to exit"))
+            self._end(slot, task, self._run_here(task, "the caller: the interpreter is about to exit"))
             return
         except Exception as error:  # its queue cannot take it
             self._fail(slot, task, error)
@@ -253,7 +266,7 @@ class ExecutorBackend:
         except Exception as other:  # it runs something else
             self._fail(slot, task, other)
             return
-        now = time.monotonic()
+        now = self._clock()
         self._end(slot, task, TaskResult(outcomes, now - wall, now, cpu, self.name, clean=clean))
 
     def _tell_aside(self, slot: Slot, task: Task, result: TaskResult) -> None:
@@ -293,7 +306,7 @@ class ExecutorBackend:
 
     def _failed(self, task: Task, error: BaseException) -> TaskResult:
         count = len(task.items) if task.spec.capture else 1
-        now = time.monotonic()
+        now = self._clock()
         return TaskResult([Error(error) for _ in range(count)], now, now, 0.0, self.name)
 
     def _explained(self, error: BaseException, task: Task) -> BaseException:
@@ -305,6 +318,12 @@ class ExecutorBackend:
         )
         dead.__cause__ = error
         return dead
+
+    def _run_here(self, task: Task, where: str) -> TaskResult:
+        began = self._clock()
+        outcomes, wall, cpu = run_here(task.spec, task)
+        clean = is_clean(task.spec, outcomes)
+        return TaskResult(outcomes, began, began + wall, cpu, where, clean=clean)
 
     # The end ----------------------------------------------------------------------------------------------
 
@@ -345,13 +364,6 @@ class ExecutorBackend:
     def costs(self) -> dict[str, float]:
         """Nothing was measured."""
         return {}
-
-
-def _run(task: Task, where: str) -> TaskResult:
-    began = time.monotonic()
-    outcomes, wall, cpu = run_here(task.spec, task)
-    clean = is_clean(task.spec, outcomes)
-    return TaskResult(outcomes, began, began + wall, cpu, where, clean=clean)
 
 
 def run_here(spec: CallSpec, task: Task) -> tuple[list[Any], float, float]:

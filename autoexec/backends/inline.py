@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..registry import SERIAL
 from ..resources import runs_items
@@ -48,14 +48,14 @@ class Block:
         "wall_s",
     )
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, began: float) -> None:
         self.task, self.items = task, task.items
         self.iterator = iter(task.items)
         self.out: list[Any] = []
         self.limit: int | None = None  # set by `steal`: only so many of the items are still ours
         self.cpu_before = time.thread_time()
         self.wall_s = self.cpu_s = 0.0
-        self.began = time.perf_counter()
+        self.began = began
 
     @property
     def error(self) -> BaseException | None:
@@ -79,6 +79,7 @@ class InlineBackend:
 
     Args:
         spec: what to call.
+        clock: tells the time, as `time.monotonic` does.
 
     Attributes:
         apart: what the caller's thread calls the user's code by.
@@ -90,8 +91,8 @@ class InlineBackend:
     name = SERIAL
     starting = False
 
-    def __init__(self, spec: CallSpec) -> None:
-        self._spec = spec
+    def __init__(self, spec: CallSpec, clock: Callable[[], float] = time.monotonic) -> None:
+        self._spec, self._clock = spec, clock
         self.block: Block | None = None
         self.sampling = False
         self._contexts: list[contextvars.Context] = []
@@ -125,22 +126,23 @@ class InlineBackend:
         Raises:
             KeyboardInterrupt: at once; and what ended this thread's last call.
         """
-        began = time.monotonic()
-        block = self.block = Block(task)
+        began = self._clock()
+        block = self.block = Block(task, began)
         try:
             self._run(block)
             if len(block.out) < len(block.items) and block.error is None:
                 self._finish_stolen(block)
         finally:
             self.block = None
-        block.wall_s = time.perf_counter() - block.began
+        ended = self._clock()
+        block.wall_s = ended - began
         block.cpu_s = time.thread_time() - block.cpu_before
         if self._contexts:
             self._look_at_contexts()
         if raises and isinstance(error := block.error, KeyboardInterrupt):
             raise error
         clean = is_clean(self._spec, block.out)
-        return block, TaskResult(block.out, began, time.monotonic(), block.cpu_s, WHERE, clean=clean)
+        return block, TaskResult(block.out, began, ended, block.cpu_s, WHERE, clean=clean)
 
     def _finish_stolen(self, block: Block) -> None:
         with self.lock:  # until the thief is done

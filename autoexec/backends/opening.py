@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 TYPE_CHECKING = False
@@ -80,6 +81,7 @@ class Setting:
         conduct: how they treat tasks.
         loop: the caller's running event loop, or None for one of our own.
         blocked: told of calls of async functions that kept the loop from all others.
+        clock: tells the time, as `time.monotonic` does; worker processes have the machine's.
     """
 
     spec: CallSpec | None
@@ -93,6 +95,7 @@ class Setting:
     conduct: TaskRules = TaskRules()
     loop: Any = None
     blocked: Callable[[Any, float], None] = lambda task, seconds: None
+    clock: Callable[[], float] = time.monotonic
 
     @property
     def context(self) -> Context | None:

@@ -32,6 +32,7 @@ def open_backend(opening: Opening) -> ThreadBackend:
         opening.plan.max_workers,
         context=opening.setting.context,
         native_threads=opening.plan.native_threads,
+        clock=opening.setting.clock,
     )
 
 
@@ -43,6 +44,7 @@ class ThreadBackend:
         max_workers: threads at most, for whoever shares cores among them.
         context: the caller's context variables; items run in copies of it.
         native_threads: threads for the native libraries of this process meanwhile, or None.
+        clock: tells the time, as `time.monotonic` does.
     """
 
     name = THREADS
@@ -55,8 +57,9 @@ class ThreadBackend:
         *,
         context: contextvars.Context | None = None,
         native_threads: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._tasks = tasks
+        self._tasks, self._clock = tasks, clock
         self._context = contextvars.copy_context() if context is None else context
         self._threads: list[threading.Thread] = []
         self._crew = Crew(max_workers, self._threads)
@@ -72,7 +75,7 @@ class ThreadBackend:
         Raises:
             RuntimeError: if no more threads can be had.
         """
-        began = time.perf_counter()
+        began = self._clock()
         thread = slot.worker = OwnThread(
             self._context.copy().run, (self._work, slot), f"autoexec-{self._started}", self._tasks
         )
@@ -83,7 +86,7 @@ class ThreadBackend:
             self._remove(thread)
             raise
         self._started += 1
-        self._started_s += time.perf_counter() - began
+        self._started_s += self._clock() - began
 
     def _work(self, slot: Slot) -> None:
         thread = threading.current_thread()

@@ -44,7 +44,7 @@ class Contention:
 
     def __init__(
         self,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Callable[[], float] = time.monotonic,
         others: Callable[[], tuple[float, bool]] | None = None,
     ) -> None:
         self._clock, self._others = clock, others or OthersClock().read

@@ -8,6 +8,7 @@ the lock and change nothing.
 from __future__ import annotations
 
 import heapq
+import time
 from math import inf
 
 from ..decide.answers import PLAIN, Answer
@@ -57,8 +58,8 @@ class Limits:
 
     plain, fine = PLAIN, FINE
 
-    def __init__(self, options: Options, *, gil: bool = True) -> None:
-        self.options = options
+    def __init__(self, options: Options, *, gil: bool = True, date: Callable[[], float] = time.time) -> None:
+        self.options, self.date = options, date
         self.metrics = Metrics()
         self.held_share = 1.0
         per = options.per

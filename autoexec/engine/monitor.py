@@ -78,6 +78,7 @@ class Monitor:
         tend: called again and again after a take-over; returns the seconds until it wants to be called again.
         tick: called when the time has come; returns the next time.
         failed: told of an error that escapes.
+        clock: tells the time, as `time.monotonic` does.
     """
 
     def __init__(
@@ -87,8 +88,10 @@ class Monitor:
         tend: Callable[[], float],
         tick: Callable[[], float],
         failed: Callable[[BaseException], object],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inline, self._early, self._tend, self._tick, self._failed = inline, early, tend, tick, failed
+        self._now = clock
         self._clock = ThreadClock(threading.get_ident(), threading.get_native_id())
         # Plain flags: Ctrl-C amid the methods of an Event would leave its lock held for ever.
         self._stop = self._measuring = self._press = False
@@ -263,7 +266,7 @@ class Monitor:
         if block is None:
             return 0.0, 0.0
         cpu = self._clock.cpu() - block.cpu_before
-        return cpu, max(0.0, time.perf_counter() - block.began - cpu)
+        return cpu, max(0.0, self._now() - block.began - cpu)
 
     @property
     def children_s(self) -> float:
@@ -307,7 +310,7 @@ class Monitor:
 
     def _wait(self, seconds: float) -> None:
         """Wait for so long, or until rung; what is due meanwhile is done."""
-        left = min(seconds, self._next_tick() - time.monotonic())
+        left = min(seconds, self._next_tick() - self._now())
         if left > 0.0:
             self._bell.acquire(timeout=left)
         self._tick_if_due()
@@ -318,12 +321,12 @@ class Monitor:
         return self._due
 
     def _tick_if_due(self) -> None:
-        if time.monotonic() >= self._next_tick():
+        if self._now() >= self._next_tick():
             self._due = self._tick()  # what others wish meanwhile is looked at afterwards
 
     def _measure(self) -> bool:
         """Probe until told otherwise; True when the rest was taken over."""
-        under_way = _UnderWay()
+        under_way = _UnderWay(self._now)
         while self._measuring and not self._over():
             whole = self._probe.look()
             self._tick_if_due()
@@ -369,12 +372,12 @@ class Monitor:
         self._probe.skip()
 
     def _squeeze_once(self, mine: ThreadClock) -> float:
-        began = time.perf_counter()
+        began = self._now()
         before = self._clock.cpu() + mine.cpu()
-        while time.perf_counter() - began < PRESS_S:
+        while self._now() - began < PRESS_S:
             pass
         after = self._clock.cpu() + mine.cpu()
-        return (after - before) / (time.perf_counter() - began)
+        return (after - before) / (self._now() - began)
 
     def _seen_of(self, under_way: _UnderWay, waiting: bool) -> Seen:
         seen = self.seen()
@@ -391,7 +394,7 @@ class Monitor:
         block = self._block
         if block is None or self._measuring or self._stop or not self._guarding:
             return
-        if time.perf_counter() - block.began > max(GUARD_S, 10 * self.expected_s):
+        if self._now() - block.began > max(GUARD_S, 10 * self.expected_s):
             self._baseline()
             self._guarding = False
             self._measuring = True
@@ -413,6 +416,7 @@ class _UnderWay:
         "_block",
         "_cpu",
         "_done",
+        "_now",
         "_since",
         "cpu_s",
         "enough_s",
@@ -422,7 +426,8 @@ class _UnderWay:
         "told",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._now = clock
         self._block: Block | None = None
         self._begin(None, 0.0, 0.0)
 
@@ -437,7 +442,7 @@ class _UnderWay:
         if block is None:
             self._block = None
             return False
-        now, cpu = time.perf_counter(), clock.cpu()
+        now, cpu = self._now(), clock.cpu()
         if block is not self._block:
             fresh = not block.out
             self._begin(block, block.began if fresh else now, block.cpu_before if fresh else cpu)

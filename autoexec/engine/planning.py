@@ -335,9 +335,10 @@ class Planner:
             inherited=self._inherited(profile) if forks else None,
             eager=eager,
             terms=self._terms(plan),
-            conduct=self._conduct(profile) if plan.backend == PROCESSES else TaskRules(),
+            conduct=self._conduct(profile, scheduler.clock) if plan.backend == PROCESSES else TaskRules(),
             loop=loop,
             blocked=blocked,
+            clock=scheduler.clock,
         )
         backend: Backend = opened(row(plan.backend), Opening(plan, scheduler, track.add, setting))
         self._opened.append(backend)
@@ -346,8 +347,8 @@ class Planner:
     def _terms(self, plan: Plan) -> WorkerConfig:
         return WorkerConfig(plan.threads, plan.native_threads or 1, self._options.writable == "copy")
 
-    def _conduct(self, profile: Profile | None) -> TaskRules:
-        self.memory = Memory(profile.memory_bytes if profile is not None else 0)
+    def _conduct(self, profile: Profile | None, clock: Callable[[], float]) -> TaskRules:
+        self.memory = Memory(profile.memory_bytes if profile is not None else 0, clock=clock)
         return TaskRules(
             item_timeout=self._options.item_timeout,
             strict=self._options.backend == PROCESSES,

@@ -44,7 +44,7 @@ class Ramp:
     )
 
     def __init__(
-        self, clock: Callable[[], float] = time.perf_counter, cpu: Callable[[], float] = time.process_time
+        self, clock: Callable[[], float] = time.monotonic, cpu: Callable[[], float] = time.process_time
     ) -> None:
         self._clock, self._cpu_clock = clock, cpu
         self._wide = True  # whether it is open; then no limit counts

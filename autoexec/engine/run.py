@@ -189,9 +189,9 @@ class Run:
         self._planner: Planner | None = None
         self._lock = threading.Lock()
         self._reading, self._reader = allocate_lock(), 0  # held by, and the number of, whoever takes results
-        self._inline = InlineBackend(self.spec)
+        self._inline = InlineBackend(self.spec, clock)
         watch = monitor or Monitor
-        self.monitor = watch(self._inline, self._early, self._tend, self._tick, self._crashed)
+        self.monitor = watch(self._inline, self._early, self._tend, self._tick, self._crashed, clock)
         self.scheduler = Scheduler(
             self.spec,
             source,
@@ -252,7 +252,7 @@ class Run:
             self._open_pool(*self.planner.direct(self.source.remaining(), where), fork=False)
         elif backend in (AUTO, THREADS):
             most = self.options.buffersize and self.options.buffersize - 1
-            self._inline.apart(self.source.look_ahead, most)
+            self._inline.apart(self.source.look_ahead, most, self._clock)
             self.go(State.SAMPLING, opens=self._here)
             self._start_sampling()
             self._sample()

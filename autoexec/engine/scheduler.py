@@ -130,6 +130,11 @@ class Scheduler:
 
     # Workers ------------------------------------------------------------------------------------------------
 
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Tells the time."""
+        return self._turns.clock
+
     def next(self, slot: Slot, timeout: float | None = None) -> Task | End | None:
         """A task for a slot, which has none; `END` when there will be no more, None after the time.
 

@@ -108,13 +108,13 @@ class Source:
         """Items that were pulled are at hand now."""
         self._stock.extend(items)
 
-    def look_ahead(self, limit: int | None = None) -> None:
+    def look_ahead(self, limit: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """Pull some items now: another thread can take them without running the caller's iterator."""
         if self.sequence is not None:
             return
-        until = time.perf_counter() + AHEAD_S
+        until = clock() + AHEAD_S
         most = AHEAD_ITEMS if limit is None else min(limit, AHEAD_ITEMS)
-        while len(self._stock) < most and not self.ended and time.perf_counter() < until:
+        while len(self._stock) < most and not self.ended and clock() < until:
             self._stock.extend(self.pull(1))
 
     @property

@@ -135,7 +135,7 @@ class Submissions:
         planner: Callable[..., Planner] | None = None,
         monitor: Callable[..., Monitor] | None = None,
     ) -> None:
-        self.options, self._closed, self._clock = options, closed, clock
+        self.options, self._closed, self.clock = options, closed, clock
         self._facts, self._make_planner, self.make_monitor = facts, planner or Planner, monitor or Monitor
         self._closer: threading.Thread | None = None
         self._cancelling = False
@@ -150,14 +150,16 @@ class Submissions:
         self._routes: dict[Hashable, Route] = {}
         self._spec = CallSpec(apply, star=True, initializer=options.initializer, initargs=options.initargs)
         self._planner = self.make_planner(apply, self._spec)
-        self._monitor = self.make_monitor(None, lambda seen: False, lambda: 1.0, self._tick, self._crashed)
+        self._monitor = self.make_monitor(
+            None, lambda seen: False, lambda: 1.0, self._tick, self._crashed, self.clock
+        )
         self.scheduler = Scheduler(
             None,
             None,
             most=options.max_workers,
             ends_at_error=False,
             item_timeout=options.item_timeout,
-            clock=self._clock,
+            clock=self.clock,
             timer=self._monitor.wake_at,
         )
         self.scheduler.on_failed(self._failed)
@@ -386,12 +388,12 @@ class Submissions:
     def _look_soon(self) -> None:
         """Look after a while whether all threads sleep while calls wait: they may wait for these."""
         if self.options.max_workers is None and not self._stuck_at:
-            self._stuck_at = self._clock() + STUCK_S
+            self._stuck_at = self.clock() + STUCK_S
             self._monitor.wake_at(self._stuck_at)
 
     def _tick(self) -> float:
         due = self.scheduler.tick()
-        if self._stuck_at and self._clock() >= self._stuck_at:
+        if self._stuck_at and self.clock() >= self._stuck_at:
             self._stuck_at = 0.0
             with self.lock:
                 routes = list(self._routes.values())
@@ -503,7 +505,7 @@ class Known:
         self._func, self._submissions = func, submissions
         self._planner: Planner | None = None
         self._sampler = Sampler(func, lambda item: (item[1], item[2]))
-        self._inline = InlineBackend(submissions._spec)
+        self._inline = InlineBackend(submissions._spec, submissions.clock)
         self._lock = threading.Lock()
         self._monitor: Monitor | None = None
         queue = TaskQueue(submissions.limits)
@@ -553,7 +555,7 @@ class Known:
         scheduler = self._submissions.scheduler
         serving.tasks = scheduler
         monitor = self._monitor = self._submissions.make_monitor(
-            self._inline, self._early, lambda: 1.0, scheduler.tick, scheduler.crashed
+            self._inline, self._early, lambda: 1.0, scheduler.tick, scheduler.crashed, scheduler.clock
         )
         monitor.measure()
         try:

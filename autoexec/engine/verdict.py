@@ -6,8 +6,6 @@ the worker that ran the items. What it raises is that item's failure.
 
 from __future__ import annotations
 
-import time
-
 from ..decide.answers import Answer, judge_error, judge_value
 from ..decide.retries import attempt_note
 from ..records import Ending
@@ -73,11 +71,11 @@ def _judged(limits: Limits, task: Task, at: int, outcome: object, now: float) ->
     error: BaseException | None
     if type(outcome) is Error:
         error = outcome.error
-        answer = judge_error(error, time.time())
+        answer = judge_error(error, limits.date())
         if fatal(error):
             return Try(at, answer, None, None)
     else:
-        answer = judge_value(outcome, time.time())
+        answer = judge_value(outcome, limits.date())
         if not answer.transient:
             return Try(at, answer, None, None)
         error = Response(f"answer {answer.status}")

@@ -75,6 +75,7 @@ class FakeMonitor:
         tend: Callable[[], float],
         tick: Callable[[], float],
         failed: Callable[[BaseException], object],
+        clock: Callable[[], float],
     ) -> None:
         self.early, self.tend, self.tick, self.failed = early, tend, tick, failed
         self.due = math.inf

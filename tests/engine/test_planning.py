@@ -62,7 +62,7 @@ def test_the_path_to_what_keeps_a_function_here(args: tuple[Any, ...], value: An
 def test_an_item_that_still_runs(item: Any, star: bool) -> None:
     """Its arguments are looked at before there is any result."""
     path = "args[0] " if star else "args[0][1] "
-    assert _stays(None, block=Block(Task(CallSpec(work), 0, [item])), star=star).startswith(path)
+    assert _stays(None, block=Block(Task(CallSpec(work), 0, [item]), 0.0), star=star).startswith(path)
 
 
 def test_what_can_cross_stays_nowhere() -> None:

@@ -25,7 +25,7 @@ MIB = 1 << 20
 
 def ran(items: int, wall_s: float = 0.01, cpu_s: float = 0.0) -> Block:
     """A block that was run."""
-    block = Block(Task(CallSpec(abs), 0, list(range(items))))
+    block = Block(Task(CallSpec(abs), 0, list(range(items))), 0.0)
     block.out += block.items
     block.wall_s, block.cpu_s = wall_s, cpu_s
     return block

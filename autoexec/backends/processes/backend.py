@@ -65,12 +65,13 @@ class ProcessBackend:
         killed: whether running tasks were ended.
         scene: directory, environment and import path of this call.
         functions: what workers are sent.
+        clock: tells the time, as `time.monotonic` does.
     """
 
     name = PROCESSES
 
     def __init__(self, tasks: Tasks, max_workers: int, add: Callable[[], Slot], setting: Setting) -> None:
-        self.tasks, self._add = tasks, add
+        self.tasks, self._add, self.clock = tasks, add, setting.clock
         self._conduct = setting.conduct
         self.item_timeout, self.strict = self._conduct.item_timeout, self._conduct.strict
         self.eager, self.killed = setting.eager, False
@@ -80,7 +81,7 @@ class ProcessBackend:
         self._lock = threading.Lock()
         self.starting = True
         self._over = 0  # supervisors that have ended
-        self._longest, self._moved = self._conduct.expected_s, time.monotonic()
+        self._longest, self._moved = self._conduct.expected_s, self.clock()
         self.each_bytes = 0.0
         self._most_bytes = 0  # that an item was seen to add to a worker
         self._supervisors: list[Supervisor] = []
@@ -115,7 +116,7 @@ class ProcessBackend:
         found = self.tasks.next(slot, 0.0)
         pause = AGAIN_S  # others may only now begin what one of them has too much of
         while found is None:
-            found = self.tasks.next(slot, min(pause, relieve(self._supervisors)))
+            found = self.tasks.next(slot, min(pause, relieve(self._supervisors, self.clock())))
             pause *= 2
         return found if isinstance(found, Task) else None
 
@@ -225,21 +226,21 @@ class ProcessBackend:
             added = seat.status.weighed[1]
             self._most_bytes = max(self._most_bytes, added if added >= WORTH_BYTES else 0)
         self.starting = False
-        self._longest, self._moved = max(self._longest, item_s), time.monotonic()
+        self._longest, self._moved = max(self._longest, item_s), self.clock()
         self.functions.ready()
 
     def look(self) -> None:
         """Say so when nothing has ended for far longer than items take."""
         from .stall_log import PATIENCE_S, TIMES, tell
 
-        if time.monotonic() - self._last_sign() < max(PATIENCE_S, TIMES * self._longest):
+        if self.clock() - self._last_sign() < max(PATIENCE_S, TIMES * self._longest):
             return
         with self._lock:
-            waited = time.monotonic() - self._last_sign()
+            waited = self.clock() - self._last_sign()
             if waited < PATIENCE_S:
                 return
-            self._moved, self._longest = time.monotonic(), max(self._longest, waited)
-        tell(self._supervisors, waited)
+            self._moved, self._longest = self.clock(), max(self._longest, waited)
+        tell(self._supervisors, waited, self.clock())
 
     def _last_sign(self) -> float:
         """When a task ended last, or an item began."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 TYPE_CHECKING = False
@@ -17,13 +16,13 @@ AGAIN_S = 0.03  # seconds between two looks while others run
 SELDOM_S = 0.5  # and while nobody runs more than one item
 
 
-def relieve(supervisors: Iterable[Supervisor]) -> float:
+def relieve(supervisors: Iterable[Supervisor], now: float) -> float:
     """Have the worker with the most left of a long task stop after the item that it runs.
 
     Returns:
         Seconds after which to look again.
     """
-    now, most, heaviest = time.perf_counter(), SPARED_S, None
+    most, heaviest = SPARED_S, None
     pause = SELDOM_S
     for supervisor in supervisors:
         left, ran_s = supervisor.load(now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from .exit_messages import short
@@ -17,7 +16,7 @@ PATIENCE_S = 30.0  # seconds without a result before anything is said
 TIMES = 20.0  # and so many times the longest item so far
 
 
-def tell(supervisors: Iterable[Supervisor], waited_s: float) -> None:
+def tell(supervisors: Iterable[Supervisor], waited_s: float, now: float) -> None:
     """Log what all workers are doing."""
     import logging
 
@@ -33,7 +32,7 @@ def tell(supervisors: Iterable[Supervisor], waited_s: float) -> None:
         place = seat.status.place
         at = min(place or 0, len(task.task.items) - 1)
         index, item = task.task.place + at, task.task.items[at]
-        since = time.monotonic() - seat.status.since
+        since = now - seat.status.since
         lines.append(f"item {index} ({short(item)}) in process {seat.worker.pid} for {since:.0f} s")
         if seat.worker.pid not in told:
             told.add(seat.worker.pid)

@@ -171,7 +171,7 @@ class Supervisor:
             else:
                 self._stay(task, self._backend.explained(error, task))
             return
-        self._began_s = self._began_s if self._sent else time.perf_counter()
+        self._began_s = self._began_s if self._sent else self._backend.clock()
         self._sent.append(task)
         try:
             self._catch_up(seat)
@@ -223,9 +223,9 @@ class Supervisor:
         if self._backend.strict:
             task.fail_all(error)
         else:
-            wall, cpu = time.perf_counter(), time.thread_time()
+            wall, cpu = self._backend.clock(), time.thread_time()
             run_items(task.task.spec, task.rest, Adding(task))
-            task.wall_s += time.perf_counter() - wall
+            task.wall_s += self._backend.clock() - wall
             task.cpu_s += time.thread_time() - cpu
         self._conclude(task, "the caller: it cannot be sent to a worker process")
 
@@ -263,7 +263,7 @@ class Supervisor:
 
     def _done(self, task: Sent, frame: Frame) -> None:
         self._sent.popleft()
-        self._began_s = time.perf_counter()
+        self._began_s = self._backend.clock()
         _add(task, entries(frame.part(-1)))
         try:
             problem, wall, cpu, unfit = frame.load()
@@ -289,7 +289,7 @@ class Supervisor:
 
     def _conclude(self, task: Sent, where: str) -> None:
         """Say what has come of a task; what is left of it waits again."""
-        result = task.result(where, time.monotonic())
+        result = task.result(where, self._backend.clock())
         self._backend.tasks.completed(self._slot, task.task, result, ask=False)
 
     # Time and death ---------------------------------------------------------------------------------------
@@ -299,7 +299,7 @@ class Supervisor:
         if limit is None:
             return LOOK_S
         began = self._began(seat)
-        return min(LOOK_S, limit if began is None else max(0.0, began + limit - time.monotonic()))
+        return min(LOOK_S, limit if began is None else max(0.0, began + limit - self._backend.clock()))
 
     def _limit(self, seat: Seat) -> float | None:
         """Seconds for what the worker does now: the first items and the function bring their imports."""
@@ -317,7 +317,7 @@ class Supervisor:
     def _look(self, seat: Seat) -> None:
         """Nothing came for a while."""
         limit, began = self._limit(seat), self._began(seat)
-        if limit is not None and began is not None and time.monotonic() >= began + limit:
+        if limit is not None and began is not None and self._backend.clock() >= began + limit:
             self._too_late = True
             seat.worker.kill()
         else:

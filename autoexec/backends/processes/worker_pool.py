@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Sequence
 
 from ..core_budget import limited
@@ -72,7 +71,7 @@ class WorkerPool:
     def _fork(self, count: int, inherited: Sequence[object] | None) -> None:
         assert self._setting.spec is not None
         assert self._number is not None
-        began = time.perf_counter()
+        began = self._setting.clock()
         self._limits.enter_context(limited(self._terms.cores))  # workers are born with the limit
         for _ in range(count):
             try:
@@ -86,7 +85,7 @@ class WorkerPool:
                 seat.known.add(self._number)
             if inherited is not None:
                 self._inherited.add(worker)
-        self.fork_s = (time.perf_counter() - began) / count
+        self.fork_s = (self._setting.clock() - began) / count
 
     def _adopt(self, worker: Worker) -> None:
         self._workers.append(worker)
