@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 from _thread import allocate_lock
 from collections.abc import Callable
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["Latch", "OwnThread", "whose"]
 
 
+# Interpreters beside the first one have no daemon threads (CPython 3.12 and later). Ours end with their run.
+_DAEMON: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
+
+
 class OwnThread(threading.Thread):
-    """A daemon thread that CPython's own books forget as soon as it has run.
+    """A daemon thread, where there are any, that CPython's own books forget as soon as it has run.
 
     `threading` keeps a weak reference to each thread, with a callback in Python that runs in whichever thread
     drops the last strong one. A signal handler that raises just then, in the main thread, raises for nobody.
@@ -34,7 +39,7 @@ class OwnThread(threading.Thread):
         name: str = "",
         whose: object = None,
     ) -> None:
-        super().__init__(target=target, args=args, name=name or None, daemon=True)
+        super().__init__(target=target, args=args, name=name or None, daemon=_DAEMON)
         self.whose = whose
 
     def run(self) -> None:

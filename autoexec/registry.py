@@ -34,6 +34,7 @@ __all__ = [
     "names",
     "need",
     "opened",
+    "ours",
     "refusal",
     "register_backend",
     "row",
@@ -386,6 +387,11 @@ def opened(info: BackendInfo, opening: Any) -> Any:
     if missing:
         raise AutoexecError(f"{what} cannot be used: what it opened has no {', '.join(missing)}")
     return backend
+
+
+def ours(info: BackendInfo) -> bool:
+    """Whether a backend's code is of this library."""
+    return isinstance(info.open, str) and info.open.startswith(f"{_CODE}.")
 
 
 def installed(package: str) -> bool:

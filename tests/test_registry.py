@@ -6,6 +6,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ import autoexec
 from autoexec import registry
 from autoexec.backends import base
 from autoexec.backends.executors import ExecutorBackend, executor_backend
+from autoexec.backends.guard import Guard
 from autoexec.errors import AutoexecError, OptionError
 from autoexec.records import Calibration
 from autoexec.registry import BackendInfo, Costs, find, names, register_backend, row
+from autoexec.testing import FakeBackend
 
 HOUSE = Path(autoexec.__file__).parent
 NAMES = {"auto", *registry._ROWS}
@@ -94,6 +97,69 @@ def test_somebody_elses_backend(rows: dict[str, BackendInfo]) -> None:
     with autoexec.Executor(backend="two") as executor:
         assert executor.submit(abs, -3).result() == 3
     assert "two" in names()
+
+
+class Faulty(FakeBackend):
+    """Runs tasks, but for one method."""
+
+    def __init__(self, opening: Any, part: str, outcome: object = None) -> None:
+        super().__init__(opening)
+        setattr(self, part, self._fail)
+        self._outcome = outcome
+
+    def _fail(self, *args: object, **options: object) -> object:
+        if self._outcome is not None:
+            return self._outcome
+        raise LookupError("oh")
+
+
+def test_what_fails_after_the_results_is_a_warning(
+    rows: dict[str, BackendInfo], caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are there, and right; the backend is named."""
+    register_backend(BackendInfo("mine", lambda opening: Faulty(opening, "close")))
+    assert list(autoexec.map(abs, [-1, -2], backend="mine")) == [1, 2]
+    assert "backend 'mine' is at fault: its close()" in caplog.text
+
+
+@pytest.mark.parametrize("outcome", [None, 5, {"fork_start": "short"}])
+def test_costs_that_are_none(caplog: pytest.LogCaptureFixture, outcome: object) -> None:
+    """Nothing is learned from them."""
+    opening: Any = SimpleNamespace(tasks=None)
+    assert Guard(Faulty(opening, "costs", outcome), "mine").costs() == {}
+    assert "backend 'mine' is at fault: its costs()" in caplog.text
+
+
+@pytest.mark.parametrize("door", ["map", "submit"])
+def test_what_fails_on_the_way_ends_the_run(rows: dict[str, BackendInfo], door: str) -> None:
+    """As an error of the backend's, not of ours."""
+    register_backend(BackendInfo("mine", lambda opening: Faulty(opening, "ring")))
+
+    def through() -> None:
+        if door == "map":
+            list(autoexec.map(abs, [-1, -2], backend="mine"))
+        with autoexec.Executor(backend="mine") as executor:
+            executor.submit(abs, -1).result()
+
+    with pytest.raises(AutoexecError, match=r"backend 'mine' is at fault: its ring\(\) raised LookupError"):
+        through()
+
+
+def test_an_executor_that_takes_nothing_is_no_backend(rows: dict[str, BackendInfo]) -> None:
+    """It was asked for by name: nothing runs elsewhere under that name."""
+
+    def shut_down(opening: Any) -> ExecutorBackend:
+        from concurrent.futures import ThreadPoolExecutor
+
+        executor = ThreadPoolExecutor(1)
+        executor.shutdown()
+        return executor_backend(opening, executor)
+
+    register_backend(BackendInfo("shut", shut_down))
+    called: list[int] = []
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        list(autoexec.map(called.append, [1, 2], backend="shut"))
+    assert not called
 
 
 def test_auto_weighs_what_says_its_costs(rows: dict[str, BackendInfo]) -> None:

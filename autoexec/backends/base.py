@@ -71,11 +71,13 @@ class Backend(Protocol):
 
     Attributes:
         name: for notes and plans.
-        starting: whether no worker has finished anything yet, and some have to be started first.
     """
 
     name: str
-    starting: bool
+
+    @property
+    def starting(self) -> bool:
+        """Whether no worker has finished anything yet, and some have to be started first."""
 
     def start(self, slot: Any) -> None:
         """Have a worker for a slot, whose first answer is there already; for elastic tracks.

@@ -8,22 +8,23 @@ that is told on, and the next task submitted, in a thread of its own.
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
 
 from ..errors import MissingExtra, WorkerDied
 from ..own_thread import OwnThread
-from ..worker.context import carried, of_call, taken_up
+from ..worker.context import carried, of_call
 from ..worker.invoke import CallSpec, Error, Task, TaskResult, is_clean, run_items
+from ..worker.packed import load_outcomes, pack_items, run_packed
 from .core_budget import environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from contextvars import Context
     from typing import Any
 
     from .base import Slot, Tasks
@@ -153,7 +154,7 @@ class ExecutorBackend:
         self._tasks, self._executor = tasks, executor
         self._owned, self._renew = owned or renew is not None, renew
         self._serialise = serialise
-        self._broken = self._closed = False
+        self._broken = self._closed = self._taken = False
         self._bytes: dict[int, tuple[CallSpec, bytes]] = {}
         self._under_way: dict[Future[Any], tuple[Slot, Task]] = {}
         self._untold: dict[Future[Any], threading.Lock] = {}  # open once the scheduler has been told
@@ -205,12 +206,17 @@ class ExecutorBackend:
             if not self._owned or isinstance(error, BrokenExecutor):
                 self._fail(slot, task, error)
                 return
+            if not self._taken:  # it was shut down before it came here
+                self._tasks.returned(slot, task)
+                self._tasks.failed(slot, error)
+                return
             # The interpreter is about to exit, and loky takes no more work: what is pending is done here.
             self._end(slot, task, self._run_here(task, "the caller: the interpreter is about to exit"))
             return
         except Exception as error:  # its queue cannot take it
             self._fail(slot, task, error)
             return
+        self._taken = True
         self._under_way[future] = slot, task
         told = self._untold[future] = threading.Lock()
         told.acquire()
@@ -232,8 +238,8 @@ class ExecutorBackend:
         if id(spec) not in self._bytes:
             self._bytes[id(spec)] = spec, self._serialise(spec)
         values = carried(task.context)  # of a call's own; that of a map goes with its function
-        call = run_pickled, self._bytes[id(spec)][1], task.items
-        return (*call, values) if values else call
+        call = run_packed, self._bytes[id(spec)][1], pack_items(task.items)
+        return (*call, pickle.dumps(values)) if values else call
 
     # In ---------------------------------------------------------------------------------------------------
 
@@ -262,6 +268,8 @@ class ExecutorBackend:
             return
         try:
             outcomes, wall, cpu = future.result()
+            if self._serialise is not None:
+                outcomes = load_outcomes(outcomes)
             clean = is_clean(task.spec, outcomes)
         except Exception as other:  # it runs something else
             self._fail(slot, task, other)
@@ -369,34 +377,7 @@ class ExecutorBackend:
 def run_here(spec: CallSpec, task: Task) -> tuple[list[Any], float, float]:
     """In a thread of this process: run the items of a task."""
     context = spec.context if task.context is None else task.context
-    return _timed(spec, task.items, None if context is None else partial(of_call, context))
-
-
-def _timed(
-    spec: CallSpec, items: Sequence[Any], fresh: Callable[[], Context] | None = None
-) -> tuple[list[Any], float, float]:
     outcomes: list[Any] = []
     cpu, wall = time.thread_time(), time.perf_counter()
-    run_items(spec, items, outcomes, fresh)
+    run_items(spec, task.items, outcomes, None if context is None else partial(of_call, context))
     return outcomes, time.perf_counter() - wall, time.thread_time() - cpu
-
-
-def run_pickled(
-    data: bytes, items: Sequence[Any], values: dict[tuple[str, str], Any] | None = None
-) -> tuple[list[Any], float, float]:
-    """In a worker of another process: load what is called (once per worker) and run the items.
-
-    Args:
-        data: what is called, as bytes.
-        items: the items.
-        values: of the context variables of a call of its own.
-    """
-    import pickle
-
-    spec = _loaded.get(data)
-    if spec is None:
-        spec = _loaded[data] = pickle.loads(data)
-    return _timed(spec, items, partial(of_call, taken_up(values)) if values else None)
-
-
-_loaded: dict[bytes, CallSpec] = {}

@@ -16,7 +16,7 @@ from ..measure import fingerprint, serialization
 from ..measure.facts import Facts
 from ..measure.sizes import weight
 from ..records import Forecast, Hazard, Plan, Profile, Sample, WorkKind
-from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, opened, row, weighed
+from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, opened, ours, row, weighed
 from .memory import Memory
 from .sampling import Sampler
 
@@ -340,7 +340,12 @@ class Planner:
             blocked=blocked,
             clock=scheduler.clock,
         )
-        backend: Backend = opened(row(plan.backend), Opening(plan, scheduler, track.add, setting))
+        info = row(plan.backend)
+        backend: Backend = opened(info, Opening(plan, scheduler, track.add, setting))
+        if not ours(info):
+            from ..backends.guard import Guard
+
+            backend = Guard(backend, info.name)
         self._opened.append(backend)
         return backend
 

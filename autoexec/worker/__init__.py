@@ -2,5 +2,6 @@
 
 invoke         the one place where a user's function is called, on every backend and from every door
 context        what an item finds around it: context variables, an initializer that has run
+packed         the same through somebody else's workers: items and outcomes as bytes, one by one
 remote_errors  errors on their way from another process
 """

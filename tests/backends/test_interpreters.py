@@ -39,6 +39,53 @@ def through(x: float) -> Any:
     return late(x), [json.dumps(part) for part in (x,)]
 
 
+class Pair:
+    """Found again by the name of its module, on either side."""
+
+    def __init__(self, x: int) -> None:
+        self.x = x
+
+
+class TwoWords(Exception):
+    """Cannot be made again from its `args`."""
+
+    def __init__(self, x: int, y: int) -> None:
+        super().__init__(x)
+        self.y = y
+
+
+def awkward(x: int) -> Any:
+    """Results and errors that an interpreter would not hand over by itself."""
+    import threading
+
+    if x == 1:
+        raise TwoWords(x, 2)
+    return {2: lambda: x, 3: threading.Lock(), 4: Pair(x)}.get(x, x)
+
+
+def nested(x: int) -> int:
+    """A map inside an item."""
+    return sum(autoexec.map(abs, range(x)))
+
+
+@needs
+def test_each_result_is_sent_by_itself() -> None:
+    """One that cannot be, or an error that pickles one way only, leaves its neighbours alone."""
+    found = list(autoexec.map(awkward, range(6), backend="interpreters", max_workers=2, on_error="return"))
+    assert (found[0], found[5]) == (0, 5)
+    assert type(found[1]) is TwoWords and found[1].y == 2
+    assert found[2]() == 2 and type(found[4]) is Pair
+    assert type(found[3]) is TypeError and "a result cannot be sent back" in str(found[3])
+
+
+@needs
+def test_what_interpreters_take() -> None:
+    """Instances as items, lambdas of an executor, maps inside items."""
+    with autoexec.Executor(backend="interpreters", max_workers=2) as executor:
+        assert executor.submit(lambda pair: pair.x, Pair(3)).result() == 3
+    assert list(autoexec.map(nested, range(4), backend="interpreters")) == [0, 0, 1, 3]
+
+
 @pytest.mark.parametrize(
     ("func", "modules"),
     [

@@ -1,0 +1,94 @@
+"""Calls for the workers of somebody else's executor: what crosses is bytes of ours, item by item.
+
+What may live here: both ends of that way. An executor pickles a whole task, so that one result that cannot
+be sent would take its neighbours along, and by its own rules, which differ: some run the script again to find
+a class of it. So each item and each outcome is packed by itself, and what lives in `__main__` goes by value.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from .context import of_call, taken_up
+from .invoke import CallSpec, Error, run_items
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["load_outcomes", "pack_items", "run_packed"]
+
+
+def pack_items(items: Sequence[Any]) -> list[bytes]:
+    """Each item as bytes; one that cannot be sent is sent as the error that says so.
+
+    >>> [pickle.loads(item) for item in pack_items([1, "a"])]
+    [1, 'a']
+    """
+    return [_packed(item, "args", "an item cannot be sent to a worker") for item in items]
+
+
+def run_packed(
+    data: bytes, items: Sequence[bytes], values: bytes | None = None
+) -> tuple[list[bytes], float, float]:
+    """In a worker: load what is called (once per worker) and the items, run them, and pack what comes.
+
+    Args:
+        data: what is called.
+        items: the items; see `pack_items`.
+        values: of the context variables of a call of its own.
+
+    Returns:
+        The outcomes, each as bytes, and the seconds and CPU seconds that the items took.
+    """
+    spec = _loaded.get(data)
+    if spec is None:
+        spec = _loaded[data] = pickle.loads(data)
+    fresh = partial(of_call, taken_up(pickle.loads(values))) if values else None
+    outcomes: list[Any] = []
+    cpu, wall = time.thread_time(), time.perf_counter()
+    for item in _arrived(items):
+        if type(item) is Error:
+            outcomes.append(item)
+        else:
+            run_items(spec, (item,), outcomes, fresh)
+        if not spec.capture and type(outcomes[-1]) is Error:
+            break
+    wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
+    return [_packed(outcome, "result", "a result cannot be sent back") for outcome in outcomes], wall, cpu
+
+
+_loaded: dict[bytes, CallSpec] = {}
+
+
+def load_outcomes(outcomes: Sequence[bytes]) -> list[Any]:
+    """What came, on the caller's side; what cannot be made again here is an error in its place."""
+    return list(_arrived(outcomes))
+
+
+def _arrived(pieces: Sequence[bytes]) -> Iterator[Any]:
+    for piece in pieces:
+        try:
+            value = pickle.loads(piece)
+        except Exception as error:
+            value = Error(error)
+        yield value
+
+
+def _packed(value: object, name: str, problem: str) -> bytes:
+    from ..by_value import dumps
+    from ..introspect import ATOMS
+
+    if type(value) in ATOMS:
+        return pickle.dumps(value, protocol=5)
+    try:
+        return dumps(value)
+    except Exception as error:
+        from ..unpicklable import explain
+
+        refused = TypeError(f"{problem}: {explain(value, name)}")
+        refused.__cause__ = error
+        return pickle.dumps(Error(refused))
