@@ -59,8 +59,10 @@ class Unpicklable:
         return f"{self.path} ({self.type}) cannot be pickled: {self.error}; {instead}"
 
 
-def explain(obj: object, name: str, limit_s: float = LIMIT_S) -> str:
+def explain(obj: object, name: str, limit_s: float = LIMIT_S, *, error: BaseException | None = None) -> str:
     """One sentence for people: what in `obj`, which is called `name`, cannot be pickled. See `find`.
+
+    `error` is what came when it was tried, told where nothing can be found now.
 
     >>> import threading
     >>> print(explain({"lock": threading.Lock()}, "result"))  # doctest: +ELLIPSIS
@@ -69,7 +71,8 @@ def explain(obj: object, name: str, limit_s: float = LIMIT_S) -> str:
     found = find(obj, name, limit_s)
     if found is not None:
         return str(found)
-    return f"{name} ({title(obj)}) can be pickled here, but not sent and loaded again"
+    why = "" if error is None else f": {type(error).__name__}: {_text(error)}"
+    return f"{name} ({title(obj)}) can be pickled here, but not sent and loaded again{why}"
 
 
 def find(obj: object, name: str, limit_s: float = LIMIT_S) -> Unpicklable | None:

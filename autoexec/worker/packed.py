@@ -89,6 +89,6 @@ def _packed(value: object, name: str, problem: str) -> bytes:
     except Exception as error:
         from ..unpicklable import explain
 
-        refused = TypeError(f"{problem}: {explain(value, name)}")
+        refused = TypeError(f"{problem}: {explain(value, name, error=error)}")
         refused.__cause__ = error
         return pickle.dumps(Error(refused))

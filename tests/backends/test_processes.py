@@ -172,6 +172,27 @@ def test_items_that_cannot_be_pickled(fork: bool) -> None:
         assert found[1] == os.getpid() and {found[0], found[2]} == made.pids
 
 
+class Changing:
+    """Cannot be pickled the first times, as what another thread changes at that very moment."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.times -= 1
+        if self.times >= 0:
+            raise RuntimeError("dictionary changed size during iteration")
+        return Changing, (0,)
+
+
+def test_an_item_that_is_changed_meanwhile() -> None:
+    """It is tried once more; if that fails as well, the error says why although it can be pickled later."""
+    with opened(lambda x: os.getpid(), capture=True) as made:
+        assert made.run([Changing(1)], 1)[0] in made.pids
+        found = made.run([Changing(2)], 1)[0]
+    assert isinstance(found, TypeError) and "RuntimeError: dictionary changed size" in str(found)
+
+
 def test_items_that_cannot_be_loaded() -> None:
     """The one that raises over there is found, and fails alone; or runs here."""
     items = [1, Explosive(), 3]

@@ -155,7 +155,10 @@ class ProcessBackend:
             return pack((number, start, start + len(items)))
         values = carried(sent.task.context)  # of a call's own; that of a map goes with its function
         content = (number, start, items, values) if values else (number, start, items)
-        payload = self._packed_items(content, seat)
+        try:
+            payload = self._packed_items(content, seat)
+        except Exception:  # another thread may have changed something just then: it is tried once more
+            payload = self._packed_items(content, seat)
         self.each_bytes = payload.size / max(1, len(items))
         return payload
 
@@ -177,7 +180,7 @@ class ProcessBackend:
         if isinstance(error, WorkerDied):
             return error
         item = unpacked(sent.rest[0], sent.task.spec.star)
-        found = TypeError(explain(item, "args"))
+        found = TypeError(explain(item, "args", error=error))
         found.__cause__ = error
         return found
 

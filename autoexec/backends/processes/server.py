@@ -242,7 +242,9 @@ def _refused(value: object, error: Exception) -> TypeError:
     """Why a result cannot be sent."""
     from ...unpicklable import explain
 
-    found = TypeError(f"a result cannot be sent back from a worker process: {explain(value, 'result')}")
+    found = TypeError(
+        f"a result cannot be sent back from a worker process: {explain(value, 'result', error=error)}"
+    )
     found.__cause__ = error
     return found
 
