@@ -15,6 +15,7 @@ from autoexec.engine.source import Source
 from autoexec.engine.tracks import END, Chunks, End, Slot, Track, TrackState
 from autoexec.options import resolve
 from autoexec.records import Plan
+from autoexec.testing import FakeBackend
 from autoexec.testing import FakeClock as Clock
 from autoexec.worker.invoke import CallSpec, Error, Task, TaskResult
 
@@ -41,51 +42,33 @@ class Future:
         self.results.append(error)
 
 
-class FakeBackend:
-    """Takes notes.
+class Resting(FakeBackend):
+    """Only notes what it was rung for: the test looks, slot by slot.
 
     Attributes:
-        refuse: what `start` raises.
         dead: whether nobody is there to be rung for.
-        started: slots for which a worker was to be started.
         rung: slots that were rung for, and not looked at yet.
-        recalled: how often tasks were wanted back.
-        abandoned: slots and tasks that were given up.
+        given_up: slots and tasks that were given up.
     """
 
-    name = "fake"
-
     def __init__(self) -> None:
-        self.refuse: Exception | None = None
+        super().__init__()
         self.dead = False
-        self.started: list[Slot] = []
         self.rung: list[Slot] = []
-        self.recalled = 0
-        self.abandoned: list[tuple[Slot, Task]] = []
+        self.given_up: list[tuple[Slot, Task]] = []
 
     def start(self, slot: Slot) -> None:
-        if self.refuse is not None:
-            if slot in self.rung:  # nobody is there to look
-                self.rung.remove(slot)
-            raise self.refuse
-        self.started.append(slot)
+        if self.refuse is not None and slot in self.rung:  # nobody is there to look
+            self.rung.remove(slot)
+        super().start(slot)
 
     def ring(self, rung: deque[Slot]) -> None:
         if not self.dead:
             self.rung += rung
         rung.clear()
 
-    def recall(self) -> None:
-        self.recalled += 1
-
     def abandon(self, slot: Slot, task: Task) -> None:
-        self.abandoned.append((slot, task))
-
-    def close(self, *, wait: bool = True, kill: bool = False) -> None:
-        """Nothing runs here."""
-
-    def costs(self) -> dict[str, float]:
-        return {}
+        self.given_up.append((slot, task))
 
 
 class Stage:
@@ -140,7 +123,7 @@ class Stage:
         chunks = Chunks(Plan("threads", most), chunksize, single=False, window=None)
         queue = self.scheduler.queue if queue is None else queue
         track = Track(name, queue, most, chunks, **shape)
-        track.backend = FakeBackend()
+        track.backend = Resting()
         track.state = TrackState.OPENING
         self.scheduler.change(opens=[track])
         if opens:
@@ -330,9 +313,9 @@ class Stage:
         return group.limiter is None or group.limiter.in_flight < group.limiter.limit(now)
 
 
-def backend(track: Track) -> FakeBackend:
+def backend(track: Track) -> Resting:
     """The backend of a track."""
-    assert isinstance(track.backend, FakeBackend)
+    assert isinstance(track.backend, Resting)
     return track.backend
 
 

@@ -316,7 +316,7 @@ class Machine(RuleBasedStateMachine):
 
     def _see_abandoned(self) -> None:
         for track in self.tracks:
-            for slot, task in backend(track).abandoned:
+            for slot, task in backend(track).given_up:
                 if id(slot) not in self.told:
                     self.told.add(id(slot))
                     self._abandoned(slot, task)

@@ -108,7 +108,7 @@ def test_a_call_that_takes_too_long_is_given_up() -> None:
     task = stage.task(slot)
     stage.wait(5)
     (other,) = (each for each in backend(track).started if each is not slot)
-    assert backend(track).abandoned == [(slot, task)] and slot.left
+    assert backend(track).given_up == [(slot, task)] and slot.left
     stage.finish(slot, task, 99)
     assert stage.mail(slot) is END
     stage.take()
@@ -156,7 +156,7 @@ def test_backends_that_end_late_calls_themselves_are_left_alone() -> None:
     stage = Stage(range(1), item_timeout=5.0)
     track, (slot,) = stage.pool(1, ends_late=True)
     stage.wait(60)
-    assert backend(track).abandoned == [] and stage.scheduler.due == float("inf")
+    assert backend(track).given_up == [] and stage.scheduler.due == float("inf")
     stage.step(slot)
 
 
