@@ -77,8 +77,8 @@ class Setting:
         fork: whether workers may be forked, here and now.
         inherited: the whole input, if forked workers should read it instead of being sent it.
         eager: whether workers should start before the first task.
-        terms: what worker processes are started with.
-        conduct: how they treat tasks.
+        config: what worker processes are started with.
+        rules: how they treat tasks.
         loop: the caller's running event loop, or None for one of our own.
         blocked: told of calls of async functions that kept the loop from all others.
         clock: tells the time, as `time.monotonic` does; worker processes have the machine's.
@@ -91,8 +91,8 @@ class Setting:
     fork: bool = False
     inherited: Sequence[Any] | None = None
     eager: bool = False
-    terms: WorkerConfig = WorkerConfig()
-    conduct: TaskRules = TaskRules()
+    config: WorkerConfig = WorkerConfig()
+    rules: TaskRules = TaskRules()
     loop: Any = None
     blocked: Callable[[Any, float], None] = lambda task, seconds: None
     clock: Callable[[], float] = time.monotonic

@@ -334,8 +334,8 @@ class Planner:
             fork=forks,
             inherited=self._inherited(profile) if forks else None,
             eager=eager,
-            terms=self._terms(plan),
-            conduct=self._conduct(profile, scheduler.clock) if plan.backend == PROCESSES else TaskRules(),
+            config=self._config(plan),
+            rules=self._rules(profile, scheduler.clock) if plan.backend == PROCESSES else TaskRules(),
             loop=loop,
             blocked=blocked,
             clock=scheduler.clock,
@@ -349,10 +349,10 @@ class Planner:
         self._opened.append(backend)
         return backend
 
-    def _terms(self, plan: Plan) -> WorkerConfig:
+    def _config(self, plan: Plan) -> WorkerConfig:
         return WorkerConfig(plan.threads, plan.native_threads or 1, self._options.writable == "copy")
 
-    def _conduct(self, profile: Profile | None, clock: Callable[[], float]) -> TaskRules:
+    def _rules(self, profile: Profile | None, clock: Callable[[], float]) -> TaskRules:
         self.memory = Memory(profile.memory_bytes if profile is not None else 0, clock=clock)
         return TaskRules(
             item_timeout=self._options.item_timeout,

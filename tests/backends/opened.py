@@ -60,7 +60,7 @@ class Opened(Partner):
     """A backend and what it has delivered."""
 
     def __init__(self, workers: int, setting: Setting, call: Any, *, capture: bool) -> None:
-        plan = Plan("processes", workers, threads=setting.terms.threads)
+        plan = Plan("processes", workers, threads=setting.config.threads)
 
         def make(scheduler: Any, track: Track) -> ProcessBackend:
             return ProcessBackend(scheduler, workers, track.add, setting)
@@ -114,15 +114,15 @@ def opened(
     *,
     fork: bool = False,
     capture: bool = False,
-    terms: WorkerConfig = SETTING.terms,
+    config: WorkerConfig = SETTING.config,
     strict: bool = True,
     setting: Setting = SETTING,
-    **conduct: Any,
+    **rules: Any,
 ) -> Iterator[Opened]:
     """A backend of `workers` workers for `call`; what is left of it is ended afterwards."""
     spec = None if call is None else CallSpec(call, capture=capture)
-    conduct_ = TaskRules(strict=strict, **conduct)
-    setting = replace(setting, spec=spec, fork=fork, terms=terms, conduct=conduct_)
+    task_rules = TaskRules(strict=strict, **rules)
+    setting = replace(setting, spec=spec, fork=fork, config=config, rules=task_rules)
     made = Opened(workers, setting, call, capture=capture)
     try:
         yield made

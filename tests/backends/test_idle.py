@@ -67,14 +67,14 @@ def test_ten_maps_in_a_row_have_the_same_workers() -> None:
 def test_workers_are_kept_for_the_same_terms_only() -> None:
     """Seats, cores and private copies are decided when they start."""
     pids = []
-    for terms in (
+    for config in (
         WorkerConfig(),
         WorkerConfig(cores=2),
         WorkerConfig(writable=True),
         WorkerConfig(threads=2),
         WorkerConfig(),
     ):
-        with opened(os.getpid, fork=True, terms=terms, state=STATE) as pool:
+        with opened(os.getpid, fork=True, config=config, state=STATE) as pool:
             pids.append(pool.pids)
     assert pids[0] == pids[4] and len({min(found) for found in pids}) == 4
 
@@ -155,9 +155,9 @@ def test_no_worker_is_kept_where_that_is_not_wanted() -> None:
 
 def test_workers_with_seats_are_kept_whole() -> None:
     """All of their seats come back, also those that nobody used."""
-    with opened(_pid, terms=WorkerConfig(threads=3), state=STATE) as pool:
+    with opened(_pid, config=WorkerConfig(threads=3), state=STATE) as pool:
         (pid,) = pool.run([0], 1).values()
-    with opened(_pid, terms=WorkerConfig(threads=3), state=STATE) as pool:
+    with opened(_pid, config=WorkerConfig(threads=3), state=STATE) as pool:
         assert set(pool.run([0] * 6, 1).values()) == {pid}
 
 
@@ -363,14 +363,14 @@ def test_shutdown_ends_all_that_rest() -> None:
 def test_a_worker_ends_when_it_has_rested_for_long(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
     """A forked worker inherits the short patience of this test."""
     monkeypatch.setattr(server, "REST_S", 0.02)
-    with opened(_pid, fork=True, state=STATE, terms=WorkerConfig(threads=threads)) as pool:
+    with opened(_pid, fork=True, state=STATE, config=WorkerConfig(threads=threads)) as pool:
         pool.run([0], 1)
         (pid,) = pool.pids
     watched = os.pidfd_open(pid)
     assert select.select([watched], [], [], 20)[0]
     os.close(watched)
     monkeypatch.setattr(server, "REST_S", 30.0)
-    with opened(_pid, fork=True, state=STATE, terms=WorkerConfig(threads=threads)) as pool:
+    with opened(_pid, fork=True, state=STATE, config=WorkerConfig(threads=threads)) as pool:
         assert pool.run([0], 1)[0] != pid
 
 

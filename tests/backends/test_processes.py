@@ -266,7 +266,7 @@ def test_what_an_earlier_call_took_does_not_count() -> None:
 
 def test_seats_that_share_a_worker_do_not_weigh() -> None:
     """Nobody could tell whose it is."""
-    with opened(_fills, fork=True, terms=WorkerConfig(threads=2)) as made:
+    with opened(_fills, fork=True, config=WorkerConfig(threads=2)) as made:
         made.run([LARGE] * 4, 1)
         assert made.backend._most_bytes == 0
 

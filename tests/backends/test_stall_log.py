@@ -64,7 +64,7 @@ def test_a_hanging_item_is_named_with_its_stack(heard: Heard, fork: bool) -> Non
 
 def test_all_seats_are_told_of_and_each_worker_once(heard: Heard) -> None:
     """Three items in one process: three lines, one set of stacks."""
-    with opened(lambda x: threading.Event().wait(), fork=True, terms=WorkerConfig(threads=3)) as pool:
+    with opened(lambda x: threading.Event().wait(), fork=True, config=WorkerConfig(threads=3)) as pool:
         for start in range(3):
             pool.submit([start], start)
         while (

@@ -171,7 +171,7 @@ def test_workers_that_end_before_they_begin(monkeypatch: pytest.MonkeyPatch) -> 
     assert all("before they can begin (exit code 7)" in str(value) for value in found.values())
 
 
-def _start_dead(code: str, descriptors: Any, terms: Any, script: str = "exit 7") -> int:
+def _start_dead(code: str, descriptors: Any, config: Any, script: str = "exit 7") -> int:
     held = [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in descriptors]
     return os.posix_spawn("/bin/sh", ["sh", "-c", script], {}, file_actions=held)
 
@@ -180,11 +180,11 @@ def test_workers_that_somebody_kills_before_they_begin(monkeypatch: pytest.Monke
     """That says little about the work: more of them are replaced, and nothing is lost."""
     real, started = start._start, []
 
-    def begin(code: str, descriptors: Any, terms: Any) -> int:
+    def begin(code: str, descriptors: Any, config: Any) -> int:
         started.append(1)
         if len(started) <= 5:
-            return _start_dead(code, descriptors, terms, "kill -9 $$")
-        return real(code, descriptors, terms)
+            return _start_dead(code, descriptors, config, "kill -9 $$")
+        return real(code, descriptors, config)
 
     monkeypatch.setattr(start, "_start", begin)
     with opened(abs, capture=True) as pool:
@@ -262,7 +262,7 @@ def test_workers_with_three_seats(fork: bool, victims: set[int], journal: Any) -
             os._exit(1)
         return 10 * x
 
-    with opened(work, 2, fork=fork, capture=True, terms=WorkerConfig(threads=3)) as pool:
+    with opened(work, 2, fork=fork, capture=True, config=WorkerConfig(threads=3)) as pool:
         found = pool.run(range(24), 2)
         assert len(pool.backend._threads) == 6
     dead = {x for x, value in found.items() if isinstance(value, WorkerDied)}
@@ -285,7 +285,7 @@ def test_seats_of_one_worker_run_at_once(fork: bool) -> None:
         barrier.wait()
         return os.getpid()
 
-    with opened(work, 1, fork=fork, terms=WorkerConfig(threads=3)) as pool:
+    with opened(work, 1, fork=fork, config=WorkerConfig(threads=3)) as pool:
         made = list(pool.run(range(3), 1).values())
     assert len(set(made)) == 1 and made[0] != os.getpid()
 
@@ -293,7 +293,7 @@ def test_seats_of_one_worker_run_at_once(fork: bool) -> None:
 @pytest.mark.parametrize("tasks", [0, 1, 2])
 def test_seats_that_nobody_took_keep_no_worker(tasks: int) -> None:
     """With fewer tasks than seats the worker ends as it should."""
-    with opened(abs, 1, terms=WorkerConfig(threads=3)) as pool:
+    with opened(abs, 1, config=WorkerConfig(threads=3)) as pool:
         for _ in range(tasks):
             assert pool.run([-1], 1)[0] == 1
     # the fixture that looks for what is left behind tells the rest
@@ -302,7 +302,7 @@ def test_seats_that_nobody_took_keep_no_worker(tasks: int) -> None:
 def test_a_seat_whose_worker_died_unseen_is_let_go() -> None:
     """The supervisor that had it without a task finds out at the end, and leaves nothing open."""
     with opened(
-        lambda x: os._exit(1) if x else os.getpid(), 1, capture=True, terms=WorkerConfig(threads=2)
+        lambda x: os._exit(1) if x else os.getpid(), 1, capture=True, config=WorkerConfig(threads=2)
     ) as pool:
         pool.submit([0], 0)
         pool.submit([0], 1)

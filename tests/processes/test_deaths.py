@@ -221,14 +221,14 @@ def test_out_of_memory_is_told(start: str, monkeypatch: pytest.MonkeyPatch) -> N
     from autoexec.backends.opening import TaskRules
     from autoexec.engine import planning
 
-    real = planning.Planner._conduct
+    real = planning.Planner._rules
 
     def starved(self: Any, *args: Any) -> TaskRules:
         from autoexec.frozen import replace
 
         return replace(real(self, *args), starved=lambda running: True)
 
-    monkeypatch.setattr(planning.Planner, "_conduct", starved)
+    monkeypatch.setattr(planning.Planner, "_rules", starved)
     values = list(run(work.killed))
     assert "out of memory" in str(values[BAD]) and "max_workers" in str(values[BAD])
     assert "out of memory" not in str(list(run(work.exits))[BAD])

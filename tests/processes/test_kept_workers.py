@@ -92,7 +92,7 @@ def test_a_changed_function_of_the_same_name(start: str) -> None:
 
 
 def test_changed_options(start: str) -> None:
-    """Workers that were started on other terms are not taken."""
+    """Workers that were started on other config are not taken."""
     np = pytest.importorskip("numpy")
     table = np.zeros(200_000)
 

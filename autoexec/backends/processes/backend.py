@@ -72,8 +72,8 @@ class ProcessBackend:
 
     def __init__(self, tasks: Tasks, max_workers: int, add: Callable[[], Slot], setting: Setting) -> None:
         self.tasks, self._add, self.clock = tasks, add, setting.clock
-        self._conduct = setting.conduct
-        self.item_timeout, self.strict = self._conduct.item_timeout, self._conduct.strict
+        self._rules = setting.rules
+        self.item_timeout, self.strict = self._rules.item_timeout, self._rules.strict
         self.eager, self.killed = setting.eager, False
         self.scene = scene_now()
         self.functions = Functions(setting.packed)
@@ -81,7 +81,7 @@ class ProcessBackend:
         self._lock = threading.Lock()
         self.starting = True
         self._over = 0  # supervisors that have ended
-        self._longest, self._moved = self._conduct.expected_s, self.clock()
+        self._longest, self._moved = self._rules.expected_s, self.clock()
         self.each_bytes = 0.0
         self._most_bytes = 0  # that an item was seen to add to a worker
         self._supervisors: list[Supervisor] = []
@@ -95,7 +95,7 @@ class ProcessBackend:
     def _open(self, max_workers: int, setting: Setting) -> None:
         seats: list[Seat | None] = [*self._pool.prepare(max_workers)]
         self.starting = not self._pool.found
-        count = max_workers * setting.terms.threads
+        count = max_workers * setting.config.threads
         seats += [None] * (count - len(seats))
         self._supervisors = [Supervisor(self, self._add(), seat) for seat in seats]
         self._threads = [
@@ -142,7 +142,7 @@ class ProcessBackend:
             running = [supervisor.seat for supervisor in self._supervisors if supervisor.running is not None]
             return sum(_still(each, most) for each in (*running, seat))
 
-        return self._conduct.roomy(self._running(), self._most_bytes, still)
+        return self._rules.roomy(self._running(), self._most_bytes, still)
 
     def encode(self, sent: Sent, number: int, seat: Seat) -> Payload:
         """A task as bytes.
@@ -219,7 +219,7 @@ class ProcessBackend:
 
     def how(self, code: int) -> str:
         """How a worker ended."""
-        return exit_messages.how(code, code < 0 and self._conduct.starved(self._running()))
+        return exit_messages.how(code, code < 0 and self._rules.starved(self._running()))
 
     # Watching ---------------------------------------------------------------------------------------------
 

@@ -26,14 +26,14 @@ class Endpoints:
         lifeline: the end of a pipe that the worker hangs on.
     """
 
-    def __init__(self, terms: WorkerConfig) -> None:
+    def __init__(self, config: WorkerConfig) -> None:
         self.ours: list[tuple[Channel, StatusPage]] = []
         self.theirs: list[tuple[Channel, int]] = []
         self.lifeline, self._held = os.pipe()
         self._pages: list[int] = []
         try:
-            for _ in range(terms.threads):
-                ours, theirs = open_channels(mmap.ACCESS_COPY if terms.writable else mmap.ACCESS_READ)
+            for _ in range(config.threads):
+                ours, theirs = open_channels(mmap.ACCESS_COPY if config.writable else mmap.ACCESS_READ)
                 try:
                     status, page = open_status_page()
                 except BaseException:

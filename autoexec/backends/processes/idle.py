@@ -66,13 +66,13 @@ _kept = _Kept()
 
 
 def take(
-    count: int, terms: WorkerConfig, state: Any, *, travels: bool, many: bool
+    count: int, config: WorkerConfig, state: Any, *, travels: bool, many: bool
 ) -> tuple[list[Worker], int | None]:
     """Up to `count` resting workers for a call, and the number they know its function by.
 
     Args:
         count: workers wanted.
-        terms: what they must have been started with.
+        config: what they must have been started with.
         state: of the function, or None.
         travels: whether any worker will do, because the function is sent to it.
         many: whether forked workers would inherit the input: then nobody who rests will do.
@@ -80,7 +80,7 @@ def take(
     if many:
         return [], None
     _end(_kept.out([worker for worker in list(_kept.resting) if worker.over]))
-    fit = [worker for worker in list(_kept.resting) if worker.terms == terms]
+    fit = [worker for worker in list(_kept.resting) if worker.config == config]
     known = [worker for worker in fit if state is not None and state in worker.states]
     numbers = {worker.states[state] for worker in known}
     number = max(numbers) if numbers else None

@@ -96,7 +96,7 @@ def _threads() -> int:
 
 
 def fork_worker(
-    terms: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None
+    config: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None
 ) -> Worker:
     """Fork a worker that knows `functions` by number and, if given, the input.
 
@@ -111,7 +111,7 @@ def fork_worker(
     # Ctrl-C must not reach both, nor come before what is opened has an owner.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     try:
-        worker = _forked(terms, functions, inherited)
+        worker = _forked(config, functions, inherited)
     finally:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
@@ -124,24 +124,24 @@ def fork_worker(
     return worker
 
 
-def _forked(terms: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None) -> Worker:
-    ends = Endpoints(terms)
+def _forked(config: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None) -> Worker:
+    ends = Endpoints(config)
     try:
         with warnings.catch_warnings():
             # CPython 3.12+ warns of any thread, also of OpenBLAS's, which may_fork has looked at.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
             if pid == 0:
-                _child(ends, terms, functions, inherited)
+                _child(ends, config, functions, inherited)
     except BaseException:
         ends.give_up()
         raise
     ends.keep()
-    return Worker(pid, ends, terms, forked=True)
+    return Worker(pid, ends, config, forked=True)
 
 
 def _child(
-    ends: Endpoints, terms: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None
+    ends: Endpoints, config: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None
 ) -> None:
     status = 1
     try:
@@ -151,7 +151,7 @@ def _child(
 
         gc.freeze()  # a collection would write to what all share with the caller, and so copy it
         ends.move()
-        become_worker(ends.lifeline, terms.cores, terms.threads)
+        become_worker(ends.lifeline, config.cores, config.threads)
         if (random := loaded("numpy.random")) is not None:
             random.seed()  # as the random module does by itself after a fork
         state = WorkerState(functions, inherited, connections(ends.descriptors))
@@ -161,7 +161,7 @@ def _child(
         os._exit(status)
 
 
-def spawn_worker(terms: WorkerConfig) -> Worker:
+def spawn_worker(config: WorkerConfig) -> Worker:
     """Start a fresh interpreter as a worker; it does not import the caller's `__main__`.
 
     Raises:
@@ -172,28 +172,28 @@ def spawn_worker(terms: WorkerConfig) -> Worker:
         import cloudpickle
 
         cloudpickle.register_pickle_by_value(main)
-    ends = Endpoints(terms)
+    ends = Endpoints(config)
     seats = [(channel.fileno(), page) for channel, page in ends.theirs]
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; "
         "from autoexec.backends.processes.worker_main import serve_descriptors; "
-        f"serve_descriptors({seats}, {ends.lifeline}, {terms.writable}, {terms.cores}, {terms.threads})"
+        f"serve_descriptors({seats}, {ends.lifeline}, {config.writable}, {config.cores}, {config.threads})"
     )
     try:
-        pid = _start(code, ends.descriptors, terms)
+        pid = _start(code, ends.descriptors, config)
     except BaseException:
         ends.give_up()
         raise
     ends.keep()
-    return Worker(pid, ends, terms, forked=False)
+    return Worker(pid, ends, config, forked=False)
 
 
-def _start(code: str, descriptors: Sequence[int], terms: WorkerConfig) -> int:
+def _start(code: str, descriptors: Sequence[int], config: WorkerConfig) -> int:
     """Start an interpreter that inherits these descriptors; its process."""
     from ..core_budget import environment
 
     flags = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
-    variables = {**os.environ, **environment(terms.cores, terms.threads)}
+    variables = {**os.environ, **environment(config.cores, config.threads)}
     # `subprocess` would take 15 to 20 ms to import. A descriptor put onto itself is inherited.
     actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in descriptors]

@@ -74,15 +74,15 @@ class Worker:
     Attributes:
         pid: its process.
         seats: its seats.
-        terms: what it was started with.
+        config: what it was started with.
         watched: a descriptor that becomes readable when it ends, or None where there is no such thing.
         forked: whether it is a copy of the caller.
         states: numbers of the functions that it knows as the caller does, by their states (see `kept`).
         rested: whether it has served an earlier call.
     """
 
-    def __init__(self, pid: int, ends: Endpoints, terms: WorkerConfig, *, forked: bool) -> None:
-        self.pid, self.terms, self.forked = pid, terms, forked
+    def __init__(self, pid: int, ends: Endpoints, config: WorkerConfig, *, forked: bool) -> None:
+        self.pid, self.config, self.forked = pid, config, forked
         self.watched = _watch(pid)
         self.seats = [Seat(self, channel, status) for channel, status in ends.ours]
         scene = scene_now()

@@ -32,11 +32,11 @@ class WorkerPool:
     """
 
     def __init__(self, setting: Setting, functions: Functions) -> None:
-        self._terms, self._conduct = setting.terms, setting.conduct
+        self._config, self._rules = setting.config, setting.rules
         self._setting, self._functions = setting, functions
         self._lock = threading.Lock()
         # Of several threads that want a seat in a worker of several seats, one starts it.
-        self._starting = threading.Lock() if setting.terms.threads > 1 else contextlib.nullcontext()
+        self._starting = threading.Lock() if setting.config.threads > 1 else contextlib.nullcontext()
         self._seats: list[Seat] = []  # that nobody has taken yet
         self._workers: list[Worker] = []
         self._back: dict[Worker, int] = {}  # seats that were given back
@@ -52,9 +52,9 @@ class WorkerPool:
         inherited = self._setting.inherited if self._setting.fork else None
         found, number = idle.take(
             count,
-            self._terms,
-            self._conduct.state,
-            travels=self._conduct.travels and not self._setting.fork,
+            self._config,
+            self._rules.state,
+            travels=self._rules.travels and not self._setting.fork,
             many=inherited is not None,
         )
         for worker in found:
@@ -72,10 +72,10 @@ class WorkerPool:
         assert self._setting.spec is not None
         assert self._number is not None
         began = self._setting.clock()
-        self._limits.enter_context(limited(self._terms.cores))  # workers are born with the limit
+        self._limits.enter_context(limited(self._config.cores))  # workers are born with the limit
         for _ in range(count):
             try:
-                worker = fork_worker(self._terms, {self._number: self._setting.spec}, inherited)
+                worker = fork_worker(self._config, {self._number: self._setting.spec}, inherited)
             except OSError:
                 if not self._workers:
                     raise
@@ -105,7 +105,7 @@ class WorkerPool:
             with self._lock:
                 if self._seats:
                     return self._seats.pop(0)
-            worker = spawn_worker(self._terms)
+            worker = spawn_worker(self._config)
             with self._lock:
                 self._adopt(worker)
                 if self._killed:
@@ -127,7 +127,7 @@ class WorkerPool:
             whole = [each.worker for each in back if self._count_back(each)]
             self._workers = [worker for worker in self._workers if worker not in whole]
         for worker in whole:  # which from here on is not ours to kill
-            if self._killed or not self._conduct.keep or not self._rest(worker):
+            if self._killed or not self._rules.keep or not self._rest(worker):
                 for each in worker.seats:
                     each.leave()
 
@@ -138,7 +138,7 @@ class WorkerPool:
 
     def _rest(self, worker: Worker) -> bool:
         """Keep a worker for the next call, if it can be."""
-        state, known = self._conduct.state, worker.seats[0].known
+        state, known = self._rules.state, worker.seats[0].known
         numbers = {self._number} & known if self._number is not None and state is not None else set()
         worker.states = dict.fromkeys([state] if numbers else [], self._number or 0)
         return idle.put(worker, numbers)
