@@ -62,6 +62,17 @@ class _Error:
             del error  # its traceback leads to this frame
 
 
+def _told(error: BaseException) -> BaseException:
+    """An item's error as whoever takes results sees it: a StopIteration would end them (PEP 479)."""
+    if not isinstance(error, StopIteration):
+        return error
+    told = RuntimeError("an item raised StopIteration")
+    told.__cause__ = error
+    for note in getattr(error, "__notes__", ()):
+        told.add_note(note)
+    return told
+
+
 class _Blocks:
     """Hands out iterators over blocks of results, to several readers; the C loop of `chain` does the rest.
 
@@ -122,7 +133,7 @@ class _Blocks:
             raise StopIteration
         block = self.run.next_block()
         if isinstance(block, BaseException):
-            return _Error(block)
+            return _Error(_told(block))
         iterator = iter(block)
         given.append(iterator)
         return iterator

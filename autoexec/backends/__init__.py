@@ -6,8 +6,10 @@ base                       the two contracts: a backend, and what it sees of the
 opening                    what a backend is opened with
 guard                      a backend of somebody else's, whose faults are told from ours
 inline                     the caller's own thread
-threads, event_loop        threads of this process, tasks of an event loop
+threads, event_loop        threads of this process, tasks of an event loop; both close what each made
 processes/                 worker processes of our own
 executors, interpreters    somebody else's executor, joblib's workers, interpreters
-core_budget, native_pools  workers times the threads of their native libraries stay within the cores
+core_budget                workers times the threads of BLAS and OpenMP stay within the cores: the limits are
+                           set here
+native_pools               finds those libraries in this process, and sets one of them
 """

@@ -10,8 +10,8 @@ sizing                          workers bounded by cores, free memory, descripto
 planner                         from forecasts to the plan: what is refused, what is cheapest, and why
 drift, crowding                 does what happens contradict the plan?
 admission                       may one more task begin, now that memory is short?
-concurrency                     how many calls wait at once; its rules in slow_start, cohorts, latency_limit,
-                                throttling, gil_bound
+concurrency                     how many calls wait at once. Its rules: latency_limit (the number itself, up
+                                and down), slow_start, cohorts, throttling, gil_bound
 hosts, rates, retries, answers  whom a call concerns, how often it may begin, whether again, and what became
                                 of it (`Retry-After` is read in answers)
 """

@@ -2,7 +2,8 @@
 
 What may live here: who does what, and when. What is so stands in `measure`, what follows from it in `decide`.
 
-run                          one map, from the first item to the last; its states, and what may follow each
+run                          one map, from the first item to the last; its states, and what may follow each;
+                             what ends it, Ctrl-C included
 submit                       one executor: each function is learned from its first calls, and then has a route
 study                        a few items only to learn what they cost: `profile` and `explain`
 source, largest_first        where items come from
@@ -16,8 +17,9 @@ scheduler                    the tables' doors. Behind it, each doing one thing:
                              settling (what has ended), changes, handing_out, deadlines, executor_calls
 tracks                       a backend as one run has opened it, and the places of its workers
 queues                       tasks that wait, for their turn, their rate, their pause
-limits, host_limits          how many calls to whom, `Retry-After` obeyed, budgets of retries; counts by host
-                             in host_counts
+limits                       all calls to all hosts together: how many at once, whom an answer concerns
+host_limits                  one host's: its rate, its pause (`Retry-After` obeyed), its budget of retries
+host_counts                  what a run says of each host at its end
 verdict                      what a finished task says of the other side, and which items run again
 result_order                 results put back into order, or as they come
 sink, metrics                the last stretch: errors as the caller wishes, the bar, counts
