@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from . import options as _options
 from . import registry
 from .checks import is_async
+from .checks import machine as check_machine
 from .errors import OptionError, shown
 from .introspect import loaded, static_attribute
 from .options import Options
@@ -267,18 +268,12 @@ def explain(
     """
     from .engine.study import study
     from .frozen import replace
-    from .records import Machine
     from .report.text import explanation
 
     _check_measurable(func)
     facts = facts_here()
     if machine is not None:
-        if type(machine) is not Machine:
-            raise OptionError(
-                f"machine must be an autoexec.Machine, as made_up_machine() of autoexec.testing makes them, "
-                f"not {shown(machine)}"
-            )
-        facts = replace(facts, machine=machine)
+        facts = replace(facts, machine=check_machine("machine", machine))
     print(explanation(*study(func, check_items(iterables), resolved(options), facts)))
 
 

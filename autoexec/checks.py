@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .records import Machine
+
 __all__ = [
     "arguments",
     "at_least_one",
@@ -27,6 +29,7 @@ __all__ = [
     "function",
     "initializer",
     "is_async",
+    "machine",
     "one_of",
     "path",
     "per",
@@ -112,6 +115,25 @@ def share(name: str, value: object) -> float:
             f"{name} must not be negative, got {shown(value)}; 0 allows only the first few retries"
         )
     return share
+
+
+def machine(name: str, value: Any) -> Machine:
+    """A machine, found or made up."""
+    from .records import Machine
+
+    if type(value) is not Machine:
+        raise OptionError(
+            f"{name} must be an autoexec.Machine, as made_up_machine() of autoexec.testing makes them, not "
+            f"{shown(value)}"
+        )
+    for fact in ("usable", "physical", "logical", "affinity"):
+        at_least_one(f"{name}.{fact}", getattr(value, fact))
+    for fact in ("memory_available", "memory_limit", "descriptors"):
+        if (count := getattr(value, fact)) is not None or fact != "memory_limit":
+            _whole(f"{name}.{fact}", count, 0)
+    if value.quota is not None and _number(f"{name}.quota", value.quota, "a number of CPUs, or None") <= 0:
+        raise OptionError(f"{name}.quota must be more than 0 CPUs, or None, not {shown(value.quota)}")
+    return value
 
 
 def backend(_: str, value: object) -> object:

@@ -785,3 +785,20 @@ def test_a_machine_that_is_none(machine: Any) -> None:
     with pytest.raises(OptionError, match=r"machine must be an autoexec.Machine"):
         autoexec.explain(called.append, [1], machine=machine)
     assert called == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"usable": 0}, "machine.usable must be at least 1, not 0"),
+        ({"logical": "many"}, "machine.logical must be a whole number, not 'many'"),
+        ({"memory_available": float("nan")}, "machine.memory_available must be a whole number, not nan"),
+        ({"descriptors": -1}, "machine.descriptors must be at least 0, not -1"),
+        ({"quota": 0.0}, "machine.quota must be more than 0 CPUs"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_machine_that_cannot_be(facts: dict[str, Any], words: str) -> None:
+    """The fact that is wrong is named."""
+    with pytest.raises(OptionError, match=words):
+        autoexec.explain(abs, [1], machine=made_up_machine(4, **facts))
