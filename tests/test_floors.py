@@ -2,8 +2,8 @@
 
 A module may import what stands on a lower floor, and what shares its own room. The records are the
 ground, the options and the call itself (worker) stand on it; measure, decide, backends, report and journal
-are rooms of one floor that do not know one another; the engine joins them; its results, the verbs and the
-other doors stand on top, in this order.
+are rooms of one floor that do not know one another; safety looks at functions and objects with their help;
+the engine joins them all; its results, the verbs and the other doors stand on top, in this order.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ ROOMS = {
     "ground": 0,
     "options": 1,
     "measure": 2,
+    "safety": 3,
     "decide": 2,
     "worker": 1,
     "backends": 2,
     "report": 2,
     "journal": 2,
-    "engine": 3,
-    "results": 4,
-    "testing": 4,
-    "api": 5,
-    "doors": 6,
+    "engine": 4,
+    "results": 5,
+    "testing": 5,
+    "api": 6,
+    "doors": 7,
 }
 # Modules that share a room; every other one is a room of its own name.
 SHARED = {
@@ -240,6 +241,7 @@ ROOMS_WITH_A_MAP = (
     "engine",
     "decide",
     "measure",
+    "safety",
     "backends",
     "backends/processes",
     "introspect",

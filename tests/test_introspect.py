@@ -22,7 +22,7 @@ import autoexec
 from autoexec.checks import is_async
 from autoexec.introspect import bare, importable, isa, loaded, name_of, named, static_attribute
 from autoexec.introspect.methods import CHANGING_FUNCTIONS, CHANGING_METHODS
-from autoexec.measure.quick_check import harmless
+from autoexec.safety.quick_check import harmless
 
 LIMIT = 3
 
@@ -383,7 +383,7 @@ def test_a_rule_is_written_once(mark: str) -> None:
         data = [text for text in found if isinstance(text, str)]
         if any(mark in text and len(text) < 200 for text in data):
             homes.add(path.relative_to(HOUSE).as_posix())
-    assert homes - {"measure/opcodes.py"} == {HOMES[mark]}  # that one steps through all opcodes by name
+    assert homes - {"safety/opcodes.py"} == {HOMES[mark]}  # that one steps through all opcodes by name
 
 
 @pytest.mark.parametrize("name", sorted(CHANGING_METHODS | CHANGING_FUNCTIONS))

@@ -12,11 +12,11 @@ from ..decide.classify import profile_of
 from ..errors import unpacked
 from ..frozen import replace
 from ..introspect import loaded, name_of
-from ..measure import fingerprint, serialization
 from ..measure.facts import Facts
 from ..measure.sizes import weight
 from ..records import Forecast, Hazard, Plan, Profile, Sample, WorkKind
 from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, opened, ours, row, weighed
+from ..safety import fingerprint, serialization
 from .memory import Memory
 from .sampling import Sampler
 
@@ -40,7 +40,7 @@ HEAVY_BYTES = 8 << 20  # of input, which forked workers read where it is
 EXPLAIN_S = 0.1  # seconds to look for what cannot be pickled, while the work waits for a plan
 WANTED = (  # by the way to other processes, each after what is slow in it
     *("..backends.processes.backend", "typing", "inspect", "logging", "uuid", "cloudpickle"),
-    *("..measure.hazards", "..unpicklable"),
+    *("..safety.hazards", "..unpicklable"),
 )
 BARE = 150  # modules of a program that imports next to nothing
 MODULE_S = 0.0003  # seconds to import a module (measured: 0.2 to 0.4 ms, many at a time)
@@ -204,12 +204,12 @@ class Planner:
     def hazards(self) -> tuple[Hazard, ...]:
         """What in the function's code and belongings keeps it in this process."""
         if self._hazards is None:
-            from ..measure.quick_check import harmless
+            from ..safety.quick_check import harmless
 
             if harmless(self._call):
                 self._hazards = ()
             else:
-                from ..measure.hazards import find_hazards
+                from ..safety.hazards import find_hazards
 
                 self._hazards = find_hazards(self._call)
         return self._hazards
@@ -388,8 +388,8 @@ class Planner:
     def _equipped(self, spec: CallSpec, send: Callable[[Any, Any], Any]) -> Any:
         """A function for another process, with what it reads in modules that are imported anew there."""
         from ..backends.processes.module_globals import WithModuleGlobals
-        from ..measure.globals_read import module_globals
-        from ..measure.hazards import dump
+        from ..safety.globals_read import module_globals
+        from ..safety.hazards import dump
         from ..unpicklable import Unpicklable
         from ..worker.context import carried
 

@@ -131,11 +131,11 @@ class Sampler:
             return None  # nothing to look at that would be worth holding back the first item
         self._footprints += 1
         with self.own_imports():
-            from ..measure.quick_check import harmless
+            from ..safety.quick_check import harmless
 
             if _unchangeable(item[0]) and harmless(self._call):
                 return None
-            from ..measure.hazards import Footprint
+            from ..safety.hazards import Footprint
 
         footprint = Footprint(self._call)
         args = item[0] if source.star else item

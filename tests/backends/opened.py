@@ -13,8 +13,8 @@ from autoexec.backends.opening import Setting, TaskRules, WorkerConfig
 from autoexec.backends.processes.backend import ProcessBackend
 from autoexec.backends.processes.payload import Payload, pack
 from autoexec.engine.tracks import Track
-from autoexec.measure.hazards import dump
 from autoexec.records import Plan
+from autoexec.safety.hazards import dump
 from autoexec.unpicklable import Unpicklable
 from autoexec.worker.invoke import CallSpec, Error, Task, TaskResult
 from tests.backends.partner import Partner

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from autoexec.measure.globals_read import module_globals
+from autoexec.safety.globals_read import module_globals
 
 SETTINGS = """
 import autoexec

@@ -16,7 +16,7 @@ from ..introspect import ATOMS, importable, isa
 from ..introspect.code import imports_of, names_of, steps_of
 from ..introspect.layers import MISSING
 from ..introspect.libraries import of_library
-from .sizes import weight
+from ..measure.sizes import weight
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoexec.measure.serialization import Crossing, crossing, dumps
+from autoexec.safety.serialization import Crossing, crossing, dumps
 
 
 def test_bytes_and_seconds_of_a_value() -> None:

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoexec.measure.fingerprint import state_of, travels
+from autoexec.safety.fingerprint import state_of, travels
 
 
 def _made(text: str, **more: Any) -> Callable[..., Any]:

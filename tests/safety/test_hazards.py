@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autoexec.measure.hazards import Footprint, dump, find_hazards
 from autoexec.records import Hazard
+from autoexec.safety.hazards import Footprint, dump, find_hazards
 from autoexec.unpicklable import Unpicklable
 
 CACHE: dict[Any, Any] = {}

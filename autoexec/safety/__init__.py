@@ -1,0 +1,10 @@
+"""What must not leave the caller's process, or its thread: effects on objects, and what cannot be sent.
+
+What may live here: what looks at the user's function and objects, without running any of it.
+
+hazards                    what in a function forbids another process or thread. Behind it: quick_check (a
+                           glance), bytecode, bytecode_calls, opcodes and stack_values (a reading), captures
+                           (what it holds), mutation (before and after)
+fingerprint, globals_read  whether a worker still knows the function; module globals that go along with it
+serialization              what crosses, and what that costs
+"""
