@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .errors import (
         AutoexecError,
         BrokenWorker,
+        EffectLost,
         ItemTimeout,
         JournalError,
         MissingExtra,
@@ -47,6 +48,7 @@ __all__ = [
     "BackendInfo",
     "BrokenWorker",
     "Costs",
+    "EffectLost",
     "Executor",
     "Failures",
     "Forecast",
@@ -88,6 +90,7 @@ _HOME = {
     "errors": (
         "AutoexecError",
         "BrokenWorker",
+        "EffectLost",
         "ItemTimeout",
         "JournalError",
         "MissingExtra",

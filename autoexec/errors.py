@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "AutoexecError",
     "BrokenWorker",
+    "EffectLost",
     "ItemTimeout",
     "JournalError",
     "MissingExtra",
@@ -53,6 +54,14 @@ class Refused(AutoexecError):
 
 class BrokenWorker(AutoexecError, RuntimeError):
     """The `initializer` raised in a worker; its error is the `__cause__` (from a process: in words)."""
+
+
+class EffectLost(AutoexecError, RuntimeError):
+    """An item in a worker process changed something of your program that no item had changed before.
+
+    It was changed in that process only. Use `backend="threads"`, return what is to be kept, or give
+    `effects="ignore"` where nobody will look there.
+    """
 
 
 class JournalError(AutoexecError):

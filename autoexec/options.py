@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         codec: Literal["pickle", "json"]
         size: Callable[..., float] | None
         writable: Literal["copy"] | None
+        effects: Literal["look", "ignore", "strict"]
 else:
     from .frozen import dataclass
 
@@ -244,6 +245,15 @@ class Options:
         "A function that changes its arguments may run there, too; the caller's own are not "
         "changed. None hands these arrays out read-only.",
         theirs=False,
+    )
+
+    effects: str = _option(
+        "look",
+        checks.one_of(("look", "ignore", "strict")),
+        'or `"ignore"`: other processes may have the items whatever these change of your program; or '
+        '`"strict"`: only where nothing is left to be known',
+        "The first items run here, and are looked at: what they change, beside places that are filled once, "
+        "keeps the function where that state is.",
     )
 
     @property

@@ -133,6 +133,9 @@ class Calibration:
     source: str = "defaults"
 
 
+CHANGES_ARGUMENT = "changes its argument"  # the kind of a hazard; harmless where arguments may be copies
+
+
 @dataclass(frozen=True, slots=True)
 class Hazard:
     """Something in a function that must not cross a process border, or not even a thread's.

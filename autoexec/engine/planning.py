@@ -14,7 +14,7 @@ from ..frozen import replace
 from ..introspect import loaded, name_of
 from ..measure.facts import Facts
 from ..measure.sizes import weight
-from ..records import Forecast, Hazard, Plan, Profile, Sample, WorkKind
+from ..records import CHANGES_ARGUMENT, Forecast, Hazard, Plan, Profile, Sample, WorkKind
 from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, opened, ours, row, weighed
 from ..safety import fingerprint, serialization
 from .memory import Memory
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Planner"]
 
-CHANGES_ARGUMENT = "changes its argument"  # the hazard's kind; harmless where arguments may be copies
 HEAVY_BYTES = 8 << 20  # of input, which forked workers read where it is
 EXPLAIN_S = 0.1  # seconds to look for what cannot be pickled, while the work waits for a plan
 WANTED = (  # by the way to other processes, each after what is slow in it
@@ -148,7 +147,9 @@ class Planner:
 
     def _against(self, sampler: Sampler) -> tuple[Hazard, ...]:
         """What the sample and the code show against other processes, short of what the caller allows."""
-        found = dict.fromkeys(sampler.hazards + self.hazards())
+        if self._options.effects == "ignore":
+            return ()
+        found = sampler.against(self.hazards(), strict=self._options.effects == "strict")
         copies = self._options.writable == "copy"
         return tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
 
@@ -326,6 +327,10 @@ class Planner:
             RuntimeError: if threads cannot be started.
         """
         forks = fork and row(plan.backend).forks and self._may_fork()
+        if self._watched(plan) and self._spec is not None:
+            from ..safety.watch import Watch
+
+            self._spec.surround = Watch(self._call)
         setting = Setting(
             spec=self._spec,
             serialise=self._serialised,
@@ -348,6 +353,14 @@ class Planner:
             backend = Guard(backend, info.name)
         self._opened.append(backend)
         return backend
+
+    def _watched(self, plan: Plan) -> bool:
+        """Whether workers look at what items change: autoexec has chosen, and a glance was not enough."""
+        if not self._options.free or self._options.effects == "ignore" or self._source is None:
+            return False
+        from ..safety.quick_check import harmless
+
+        return not (row(plan.backend).in_process or harmless(self._call))
 
     def _config(self, plan: Plan) -> WorkerConfig:
         return WorkerConfig(plan.threads, plan.native_threads or 1, self._options.writable == "copy")

@@ -324,7 +324,8 @@ class Run:
             size = 1  # what is finished is kept before the next item begins
         sampling = self.state is State.SAMPLING
         self._refill(size)
-        footprint = self.sampler.footprint_for(self.source) if sampling and size == 1 else None
+        looks = sampling and size == 1 and self.options.effects != "ignore"
+        compare = self.sampler.look_around(self.source) if looks else None
         task = self.scheduler.take_here(self._here, self._slot, size)
         if task is None:
             return False
@@ -332,8 +333,8 @@ class Run:
         if self._inline.sampling and len(block.out) >= SOME:
             self._share_contexts()
         self.scheduler.completed_here(self._slot, task, result)
-        if footprint is not None:
-            self.sampler.hazards += footprint(block)
+        if compare is not None:
+            compare(block)
         self._look_back(block, result)
         return True
 
@@ -376,7 +377,9 @@ class Run:
                 return
             item = self.sampler.item_s
             self.profile = self.sampler.brief(rest)
-            self.plan = Plan(SERIAL, seconds=item * (rest or 0), reason=f"{words}: {spell(item)} per item")
+            seen = self.sampler.effects.hazards() if self.sampler.effects is not None else ()
+            said = "; ".join([f"{words}: {spell(item)} per item", *map(str, seen)])
+            self.plan = Plan(SERIAL, seconds=item * (rest or 0), reason=said, hazards=seen)
             self.go(State.INLINE)
         self._go_serial(rest)
 
@@ -405,9 +408,19 @@ class Run:
 
     def _unsure(self, plan: Plan, profile: Profile) -> bool:
         """Whether some more items should be watched before a verdict that is easily wrong."""
+        if self._unseen(plan):
+            self._size = 1  # each by itself: what they change is looked at
+            return self.remaining() != 0
         if profile.kind is WorkKind.PARALLEL and self.sampler.total_s < 4 * BUDGET_S:
             return True  # BLAS threads spin for a while even when nobody calls them
         return self.monitor.unproven(plan, profile)
+
+    def _unseen(self, plan: Plan) -> bool:
+        """Whether too few items were looked at to send the rest to other processes, or to refuse that."""
+        elsewhere = not row(plan.backend).in_process
+        if self.options.effects == "ignore" or not (elsewhere or (plan.backend == SERIAL and plan.hazards)):
+            return False
+        return not self.sampler.settled
 
     def _go_serial(self, rest: int | None) -> None:
         self._expected_s = self.sampler.item_s
@@ -447,7 +460,7 @@ class Run:
                 except OSError:  # the machine cannot even be asked now: between two items it is tried again
                     return False
             spinning = profile.kind is WorkKind.PARALLEL and seen.running_s < BUDGET_S
-            if plan.backend == SERIAL or spinning or self._better_forked(plan, seen):
+            if plan.backend == SERIAL or spinning or self._unseen(plan) or self._better_forked(plan, seen):
                 return False
             return self._take_over(plan, profile, seen)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from types import FunctionType
 
 from ..frozen import replace
 from ..introspect import ATOMS, name_of
@@ -17,12 +18,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..backends.inline import Block
+    from ..safety.effects import Effects
     from .monitor import Monitor, Seen
     from .source import Source
 
 __all__ = ["Sampler", "name_of"]
-
-FOOTPRINTS = 2  # items around which the function's surroundings are compared
 
 
 class Sampler:
@@ -34,7 +34,7 @@ class Sampler:
         memory: tells the bytes that this process has now, and the most that it ever had.
 
     Attributes:
-        hazards: what the watched items changed around them.
+        effects: what the watched items changed around them; None where a glance at the code was enough.
         last: one item that was run, as its arguments, and its result; None before the first.
         items: items run since the last restart.
         total_s: their seconds.
@@ -49,15 +49,15 @@ class Sampler:
     ) -> None:
         self._call, self._resident = call, memory
         self._arguments = arguments or (lambda item: item if isinstance(item, tuple) else (item,))
-        self.hazards: tuple[Hazard, ...] = ()
+        self.effects: Effects | None = None
+        self._glanced: bool | None = None  # whether a glance at the code is enough
         self.last: tuple[tuple[Any, ...], Any] | None = None
-        self._footprints = 0
         self._first_s = 0.0
         self._own = self._before = 0  # blocks of our own imports, and the modules before the outermost one
         self.restart()
 
     def restart(self) -> None:
-        """Forget the figures, not the hazards."""
+        """Forget the figures, not the effects."""
         self._walls: list[float] = []
         self._cpus: list[float] = []
         self._counts: list[int] = []
@@ -122,25 +122,53 @@ class Sampler:
         except Exception:  # its own `__sizeof__` raises
             return 8
 
-    def footprint_for(self, source: Source) -> Callable[[Block], tuple[Hazard, ...]] | None:
-        """Prepare the before/after check around the next item; None when enough were checked."""
-        if self._footprints >= FOOTPRINTS:
+    def look_around(self, source: Source) -> Callable[[Block], None] | None:
+        """Note what the next item may change; what is returned compares. None when enough was seen."""
+        if self.effects is not None and not self.effects.wanted:
             return None
         item = source.peek()
-        if item is None or (not self.items and _unchangeable(item[0])):
-            return None  # nothing to look at that would be worth holding back the first item
-        self._footprints += 1
+        if item is None:
+            return None
         with self.own_imports():
-            from ..safety.quick_check import harmless
-
-            if _unchangeable(item[0]) and harmless(self._call):
+            if self.effects is None and self.harmless and _unchangeable(item[0]):
                 return None
-            from ..safety.hazards import Footprint
+            if self.effects is None:
+                from ..safety.effects import Effects
 
-        footprint = Footprint(self._call)
+                self.effects = Effects(self._call)
+        effects = self.effects
         args = item[0] if source.star else item
-        footprint.before(args)
-        return lambda block: footprint.after(args)
+        effects.before(args)
+        return lambda block: effects.after(args)
+
+    @property
+    def harmless(self) -> bool:
+        """Whether a glance at the code shows that it changes nothing."""
+        if self._glanced is None:
+            self._glanced = _names_nothing(self._call) or self._glance()
+        return self._glanced
+
+    def _glance(self) -> bool:
+        from ..safety.quick_check import harmless
+
+        return harmless(self._call)
+
+    @property
+    def settled(self) -> bool:
+        """Whether enough was seen of what items change to let other processes have the rest."""
+        return self.harmless if self.effects is None else self.effects.settled
+
+    def against(self, read: Iterable[Hazard], *, strict: bool = False) -> tuple[Hazard, ...]:
+        """What keeps the function here: what was seen, and what its code shows unless that was explained.
+
+        Args:
+            read: what the code shows.
+            strict: whether nothing is explained away, and what was not looked at counts, too.
+        """
+        if self.effects is None:
+            return tuple(dict.fromkeys(read))
+        left = [hazard for hazard in read if strict or not self.effects.explains(hazard)]
+        return tuple(dict.fromkeys([*left, *self.effects.hazards(strict=strict)]))
 
     def sample(self, monitor: Monitor, remaining: int | None, running: Seen | None = None) -> Sample:
         """Everything measured, as a value."""
@@ -214,6 +242,19 @@ class Sampler:
         if mistaken:
             return found, True
         return replace(found, kind=profile.kind, evidence=profile.evidence), False
+
+
+def _names_nothing(call: Any) -> bool:
+    """Whether a function's code names nothing outside of it: then not even a glance need be imported."""
+    code = call.__code__ if type(call) is FunctionType else None
+    return code is not None and not (
+        code.co_names
+        or code.co_freevars
+        or call.__defaults__
+        or call.__kwdefaults__
+        or call.__dict__
+        or any(type(const) is type(code) for const in code.co_consts)
+    )
 
 
 def _unchangeable(item: object) -> bool:

@@ -47,20 +47,22 @@ def study(
         while not escaped:
             if not source.at_hand:
                 source.put_by(source.pull(size))
-            footprint = sampler.footprint_for(source) if size == 1 else None
+            looks = size == 1 and options.effects != "ignore"
+            compare = sampler.look_around(source) if looks else None
             place, items = source.take(size)
             if not len(items):
                 break
             block, _ = inline.run(Task(spec, place, items))
-            if footprint is not None:
-                sampler.hazards += footprint(block)
+            if compare is not None:
+                compare(block)
             _raise(block, source.star)
             sampler.add(block)
             if sampler.importing() and source.peek() is not None:
                 monitor.measure()  # a first call like that says nothing about the rest
                 sampler.restart()
                 continue
-            if _enough(sampler) and not (monitor.press() or monitor.pressing):
+            looked = size > 1 or sampler.settled or options.effects == "ignore"
+            if _enough(sampler) and looked and not (monitor.press() or monitor.pressing):
                 break
             if block.wall_s < 0.0005:
                 size = min(4 * size, max(1, int(0.0005 / max(sampler.item_s, 1e-9))))

@@ -1,7 +1,7 @@
 """Safety before speed: what in a user's function forbids another process, or even another thread.
 
-Facts only. `find_hazards` reads the code without running it, `Footprint` compares the world before and
-after a call, `serialise` tries the one thing that cannot be told by looking.
+Facts only. `find_hazards` reads the code without running it; `dump` tries the one thing that cannot be told
+by looking.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from autoexec import by_value
 from autoexec.records import Hazard
 
 from ..introspect import attributes, importable, isa
-from ..introspect.code import names_of, where
+from ..introspect.code import where
 from ..introspect.layers import MISSING, layers, peek
 from ..introspect.libraries import is_stdlib
 from .captures import dig, is_mutable
-from .mutation import Changes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from autoexec.unpicklable import Unpicklable
 
-__all__ = ["Footprint", "dump", "find_hazards"]
+__all__ = ["dump", "find_hazards"]
 
 _BY_ROOT = {
     "global": "changes a global object",
@@ -208,94 +207,6 @@ def _defaults(func: Any) -> list[tuple[str, Any]]:
     names = func.__code__.co_varnames[: func.__code__.co_argcount]
     late = zip(names[len(names) - len(values) :], values, strict=False)
     return [*late, *(func.__kwdefaults__ or {}).items()]
-
-
-class Footprint:
-    """Whether a call changed its arguments, or a mutable object the function can reach.
-
-    Call `before` and `after` around one call; between them nothing else should change those objects.
-    """
-
-    def __init__(self, func: Callable[..., object]) -> None:
-        self._func = func
-        self._changes = Changes(_reachable(func))
-        self._hazards: tuple[Hazard, ...] | None = None
-
-    def before(self, args: tuple[object, ...]) -> None:
-        """Remember the state of `args` and of what the function holds."""
-        self._changes.before(args)
-
-    def after(self, args: tuple[object, ...]) -> tuple[Hazard, ...]:
-        """What has changed since `before`."""
-        wrong, held = self._changes.after(args)
-        if not wrong and not held:
-            return ()
-        found = [Hazard("changes its argument", self._argument(i), _place(self._func), True) for i in wrong]
-        for name in held:
-            found += self._explained(name)
-        return tuple(dict.fromkeys(found))
-
-    def _argument(self, index: int) -> str:
-        core, front, _ = layers(self._func)
-        names = _parameters(core)
-        place = index + len(front)
-        return names[place] if place < len(names) else f"args[{index}]"
-
-    def _explained(self, name: str) -> list[Hazard]:
-        """The same hazards that the code shows, where it shows them: it knows whether threads are fine."""
-        if self._hazards is None:
-            self._hazards = find_hazards(self._func)
-        kinds = {kind for root, kind in _BY_ROOT.items() if root != "arg"}
-        seen = [h for h in self._hazards if h.kind in kinds and _related(h.name, name)]
-        return seen or [Hazard(_BY_ROOT["free"], name, _place(self._func), False)]
-
-
-def _related(one: str, other: str) -> bool:
-    return one == other or one.startswith(other + ".") or other.startswith(one + ".")
-
-
-def _reachable(func: Any) -> list[tuple[str, Any]]:
-    try:
-        return list(_reach(func))
-    except Exception:  # an object that resists being looked at is not watched
-        return []
-
-
-def _reach(func: Any) -> Iterator[tuple[str, Any]]:
-    """Every named object that the function, or a helper one level down, could change."""
-    helpers: list[FunctionType] = []
-    for core, front, keywords in _chain(func):
-        yield from keywords.items()
-        for name, obj in (*_titled(core, front), *_named(core)):
-            helpers += [obj] if isa(obj, FunctionType) else []
-            yield name, obj
-            yield from _members(core, name, obj)
-    if isa(func, BuiltinMethodType):
-        yield func.__qualname__, func.__self__
-    for helper in helpers[:100]:
-        if not is_stdlib(helper.__code__.co_filename):
-            yield from _named(helper)
-
-
-def _named(func: Any) -> list[tuple[str, Any]]:
-    if not isa(func, FunctionType) or is_stdlib(func.__code__.co_filename):
-        return []
-    found, names = [*_cells(func), *_defaults(func)], names_of(func.__code__)
-    for name in names:
-        obj = func.__globals__.get(name, MISSING)
-        found += [] if obj is MISSING else [(name, obj)]
-        if isa(obj, ModuleType) and not is_stdlib(vars(obj).get("__file__") or "<frozen>"):
-            members = ((attr, vars(obj).get(attr, MISSING)) for attr in names)
-            found += [(f"{name}.{attr}", value) for attr, value in members if value is not MISSING]
-    return found
-
-
-def _members(func: Any, name: str, obj: Any) -> Iterator[tuple[str, Any]]:
-    """The containers of an object (and of its class) that the function names."""
-    if not isa(func, FunctionType) or isa(obj, (ModuleType, FunctionType)) or is_mutable(obj):
-        return
-    found = ((f"{name}.{attr}", peek(obj, attr)[0]) for attr in names_of(func.__code__))
-    yield from ((path, value) for path, value in found if is_mutable(value))
 
 
 def dump(func: Any, pack: Callable[..., Any] | None = None) -> Any | Unpicklable:

@@ -1,8 +1,8 @@
 """A first glance at a function: most have nothing to hide, and a full reading costs 15 ms to import.
 
 `harmless` is sure when it says True: the function stores nowhere but in its own variables, names no method
-that changes things, and refers to modules, classes, constants and functions of the same kind only. Anything
-else is for `hazards` to read properly.
+that changes things, and refers to constants, to libraries without a state of the whole process, and to
+functions of the same kind only. Anything else is for `hazards` to read properly.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 
 from ..introspect import bare, isa
 from ..introspect.code import codes_of, names_of
-from ..introspect.libraries import is_library
+from ..introspect.libraries import is_library, is_library_type, of_library
 from ..introspect.methods import CHANGING_FUNCTIONS, CHANGING_METHODS
 
 TYPE_CHECKING = False
@@ -25,8 +25,17 @@ DEPTH = 3  # helper functions of helper functions that are followed
 
 _STORES = ("GLOBAL", "NAME", "ATTR", "SUBSCR", "SLICE", "DEREF")
 _FORBIDDEN = frozenset(opmap.get(f"{verb}_{what}", -1) for verb in ("STORE", "DELETE") for what in _STORES)
-_CHANGING = CHANGING_METHODS | CHANGING_FUNCTIONS
-_PLAIN = (ModuleType, type, BuiltinFunctionType, int, float, str, bytes, bool, type(None), complex)
+_FORBIDDEN_NAMES = (
+    CHANGING_METHODS
+    | CHANGING_FUNCTIONS
+    | {
+        *("exec", "eval", "print", "open", "input", "globals", "locals", "vars", "setattr", "delattr"),
+        *("random", "seed"),  # draws of a generator that may have been seeded
+    }
+)
+_ATOMS = (int, float, str, bytes, bool, type(None), complex)
+# Modules with a state of the whole process behind their functions.
+_STATEFUL = frozenset({"random", "os", "sys", "ctypes", "warnings", "locale", "decimal", "signal", "logging"})
 
 
 def harmless(func: Any, depth: int = DEPTH) -> bool:
@@ -54,10 +63,16 @@ def harmless(func: Any, depth: int = DEPTH) -> bool:
 
 def _stores_nothing(code: CodeType) -> bool:
     stores = any(_FORBIDDEN.intersection(part.co_code[::2]) for part in codes_of(code))
-    return not stores and _CHANGING.isdisjoint(names_of(code))
+    return not stores and _FORBIDDEN_NAMES.isdisjoint(names_of(code))
 
 
 def _plain(value: Any, depth: int) -> bool:
     if isa(value := bare(value), FunctionType):
-        return is_library(value.__code__.co_filename) or harmless(value, depth - 1)
-    return isa(value, _PLAIN)
+        if is_library(value.__code__.co_filename):
+            return not (value.__closure__ or hasattr(value, "__wrapped__"))
+        return harmless(value, depth - 1)
+    if isa(value, ModuleType):
+        return of_library(value) and value.__name__ not in _STATEFUL
+    if isa(value, type):
+        return value.__module__ == "builtins" or is_library_type(value)
+    return isa(value, BuiltinFunctionType) or type(value) in _ATOMS

@@ -21,6 +21,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
+    class Surround(Protocol):
+        """What stands around the tasks of a function in a worker process."""
+
+        def begin(self, args: tuple[Any, ...]) -> None:
+            """A task begins; its first item's arguments."""
+
+        def end(self) -> str:
+            """It has ended; what went wrong meanwhile, in words, or ""."""
+
+        def rest(self) -> None:
+            """The call that the worker served is over."""
+
     class Outcomes(Protocol):
         """Takes what becomes of each item, in order."""
 
@@ -134,11 +146,12 @@ class CallSpec:
             sample sets a variable; compared after the task, and unset by the first that does.
         sets: the name of a context variable that an item was seen to set, or "".
         values: in a fresh worker what its caller's context variables had, by module and name.
+        surround: what stands around each task in a worker process, or None; handed in by the engine.
     """
 
     __slots__ = (
-        "call", "capture", "context", "initargs", "initializer", "sets", "star", "together", "token",
-        "values",
+        "call", "capture", "context", "initargs", "initializer", "sets", "star", "surround", "together",
+        "token", "values",
     )  # fmt: skip
 
     def __init__(
@@ -157,10 +170,11 @@ class CallSpec:
         self.token = token or (_token() if initializer is not None else "")
         self.context, self.together, self.sets = context, False, ""
         self.values: dict[tuple[str, str], Any] = {}
+        self.surround: Surround | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         own = (self.call, self.star, self.capture, self.initializer, self.initargs, self.token, self.values)
-        return _arrived, own
+        return _arrived, (*own, self.surround)
 
     @property
     def importable(self) -> bool:
@@ -186,10 +200,11 @@ def _arrived(
     initargs: tuple[Any, ...],
     token: str,
     values: dict[tuple[str, str], Any],
+    surround: Surround | None = None,
 ) -> CallSpec:
     """A spec in another process."""
     spec = CallSpec(call, star=star, capture=capture, initializer=initializer, initargs=initargs, token=token)
-    spec.values = values
+    spec.values, spec.surround = values, surround
     if values:
         spec.context = taken_up(values)
     return spec

@@ -15,6 +15,7 @@ from autoexec.engine.source import Source
 from autoexec.measure.facts import Facts
 from autoexec.options import Options
 from autoexec.records import Hazard, Profile, WorkKind
+from autoexec.safety.effects import Effects
 from autoexec.worker.invoke import CallSpec, Task
 from tests.engine.fakes import made_up_machine
 
@@ -108,12 +109,50 @@ def test_a_function_that_cannot_be_sent() -> None:
 
 def test_copies_of_arguments_may_be_changed() -> None:
     """With `writable="copy"` that hazard says nothing against other processes; all others still do."""
-    sampler = Sampler(work)
     argument = Hazard("changes its argument", "x", "here.py:1", True)
     other = Hazard("changes a captured object", "seen", "here.py:1", False)
-    sampler.hazards = (argument, other)
+    sampler = Sampler(work)
+    sampler.effects = Seen((argument, other))
     assert planner()._against(sampler) == (argument, other)
     assert planner(writable="copy")._against(sampler) == (other,)
+
+
+class Seen(Effects):
+    """What was seen is made up."""
+
+    def __init__(self, found: tuple[Hazard, ...], explained: bool = False) -> None:
+        super().__init__(work)
+        self.found, self.explained = found, explained
+
+    def hazards(self, *, strict: bool = False) -> tuple[Hazard, ...]:
+        return self.found
+
+    def explains(self, hazard: Hazard) -> bool:
+        return self.explained
+
+
+LEVEL: Any = None
+
+
+def lazy(x: int) -> Any:
+    """Fills a place once."""
+    global LEVEL
+    if LEVEL is None:
+        LEVEL = {"a": 1}
+    return LEVEL["a"] + x
+
+
+def test_what_is_filled_once_is_explained() -> None:
+    """What the code shows does not count once items have shown that it happens once."""
+    sampler = Sampler(lazy)
+    sampler.effects = Seen((), explained=False)
+    (written,) = planner(lazy)._against(sampler)
+    assert written.kind == "writes a global"
+    sampler.effects = Seen((), explained=True)
+    assert planner(lazy)._against(sampler) == ()
+    assert planner(lazy, effects="strict")._against(sampler) == (written,)
+    sampler.effects = Seen((written,))
+    assert planner(lazy, effects="ignore")._against(sampler) == ()
 
 
 def test_a_rest_of_nothing_has_one_way() -> None:

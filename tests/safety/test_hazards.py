@@ -34,7 +34,8 @@ import numpy as np
 import pytest
 
 from autoexec.records import Hazard
-from autoexec.safety.hazards import Footprint, dump, find_hazards
+from autoexec.safety.effects import Effects
+from autoexec.safety.hazards import dump, find_hazards
 from autoexec.unpicklable import Unpicklable
 
 CACHE: dict[Any, Any] = {}
@@ -854,9 +855,10 @@ def test_never_raises_on_hostile_objects(wrap: Any) -> None:
 
 def _look_at(func: Any) -> None:
     assert isinstance(find_hazards(func), tuple)
-    footprint = Footprint(func)
-    footprint.before((1,))
-    assert footprint.after((1,)) == ()
+    effects = Effects(func)
+    effects.before((1,))
+    effects.after((1,))
+    assert effects.hazards() == ()
     assert isinstance(dump(func), (bytes, Unpicklable))
 
 
@@ -866,159 +868,6 @@ def test_never_raises_on_library_code(module: Any) -> None:
     for func in vars(module).values():
         if callable(func):
             find_hazards(func)
-
-
-def _around(func: Callable[..., Any], *args: Any) -> tuple[Hazard, ...]:
-    footprint = Footprint(func)
-    footprint.before(args)
-    func(*args)
-    return footprint.after(args)
-
-
-def _doubles(array: Any) -> Any:
-    array *= 2
-    return array
-
-
-CHANGING_CALLS: list[tuple[Any, tuple[Any, ...], str]] = [
-    (item_key, ({"a": 1},), "row"),
-    (item_append, ([1],), "row"),
-    (item_nested, ({"values": [2, 1], "more": [2, 1]},), "row"),
-    (item_attribute, (Counter(),), "obj"),
-    (_doubles, (np.ones(5),), "array"),
-    (_doubles, (np.ones((6, 6))[::2, 1:3],), "array"),
-    (operator.setitem, ([1, 2], 0, 5), "args[0]"),
-]
-
-
-@pytest.mark.parametrize(("func", "args", "name"), CHANGING_CALLS)
-def test_footprint_sees_changed_arguments(func: Any, args: Any, name: str) -> None:
-    """An argument that is not what it was is named, and threads are fine with it."""
-    assert [(h.kind, h.name, h.threads_ok) for h in _around(func, *args)] == [
-        ("changes its argument", name, True)
-    ]
-
-
-def _exec_append(x: int) -> None:
-    exec("RESULTS.append(1)", {"RESULTS": RESULTS})
-
-
-def _nested_change(x: int) -> None:
-    vars(SETTINGS).update(last=object())
-
-
-def _deep_list(x: int) -> None:
-    operator.iadd(ROWS[0], [x])
-
-
-def _same_length(x: int) -> None:
-    operator.setitem(TABLE, "a", TABLE["a"] + 1000)
-    operator.setitem(TABLE, "a", TABLE["a"] + 1000)
-
-
-def _array_change(x: int) -> None:
-    np.copyto(GRID, GRID + 1)
-
-
-def _in_helper(x: int) -> None:
-    _exec_append(x)
-
-
-class Lazy:
-    """State in a slot, in the class, in an empty object and in a cached property."""
-
-    shared: dict[int, int] = {}  # noqa: RUF012
-
-    @functools.cached_property
-    def table(self) -> list[int]:
-        return [1, 2]
-
-    def uses_table(self, x: int) -> int:
-        return self.table[0] + x
-
-    def sets(self, x: int) -> None:
-        vars(self)["x"] = x
-
-    def shares(self, x: int) -> None:
-        operator.setitem(self.shared, x, x)
-
-
-class Slotted:
-    """One slot and nothing else."""
-
-    __slots__ = ("x",)
-
-    def sets(self, x: int) -> None:
-        object.__setattr__(self, "x", x)
-
-
-def test_footprint_sees_into_objects() -> None:
-    """Slots, class attributes and first attributes are watched; a cached property is no change."""
-    assert _around(Lazy().uses_table, 1) == ()
-    assert [h.name for h in _around(Lazy().sets, 1)] == ["self"]
-    assert [h.name for h in _around(Lazy().shares, 1)] == ["self.shared"]
-    assert [h.name for h in _around(Slotted().sets, 1)] == ["self"]
-
-
-def test_large_containers_are_still_compared() -> None:
-    """A container too large to pickle is compared element by element."""
-    big: list[Any] = [str(i) for i in range(200_000)]
-    assert [h.name for h in _around(functools.partial(_exec_item, big), 7)] == ["target"]
-
-
-def _exec_item(target: list[Any], x: int) -> None:
-    exec("target[100] = x", {"target": target, "x": x})
-
-
-@pytest.mark.parametrize(
-    ("func", "name"),
-    [
-        (_exec_append, "RESULTS"),
-        (_nested_change, "SETTINGS"),
-        (_deep_list, "ROWS"),
-        (_same_length, "TABLE"),
-        (_array_change, "GRID"),
-        (_in_helper, "RESULTS"),
-        (adds_to_set, "SEEN"),
-        (rotates, "RECENT"),
-        (bumps_global_object, "COUNTER.n"),
-    ],
-)
-def test_footprint_sees_changed_globals(func: Any, name: str) -> None:
-    """What the code alone does not show is seen by comparing."""
-    SEEN.clear()
-    RECENT.extend([1, 2])
-    assert name in [h.name for h in _around(func, 7)]
-
-
-def test_footprint_sees_bound_objects_and_closures() -> None:
-    """Bound objects, closure cells, defaults and partial arguments are watched too."""
-    out: list[int] = []
-    assert _around(Counter().bump, 1)[0].name == "self.n"
-    assert _around(closure_list(), 1)[0].name == "found"
-    assert _around(with_default, 1)[0].name == "seen"
-    assert _around(functools.partial(_fill, out), 1)[0].name == "out"
-    assert _around(out.append, 1)[0].name == "list.append"
-
-
-def test_footprint_agrees_with_the_code_on_threads() -> None:
-    """Where the code shows the same write, the footprint says the same about threads."""
-    assert _around(appends, 1) == find_hazards(appends)
-
-
-@pytest.mark.parametrize("func", [reads_global, logs_and_prints, uses_cached, own_containers, uses_library])
-def test_footprint_of_harmless_functions_is_empty(func: Any) -> None:
-    """Reading leaves no mark."""
-    assert _around(func, "a" if func is reads_global else 3) == ()
-
-
-def test_footprint_leaves_alone_what_it_cannot_compare() -> None:
-    """Unpicklable arguments are neither compared nor an error, and generators are not consumed."""
-    items = _generator()
-    footprint = Footprint(lambda x: x)
-    footprint.before((items, LOCK, lambda: 1))
-    assert footprint.after((items, LOCK, lambda: 1)) == ()
-    assert list(items) == [1]
 
 
 def test_dump_by_name_and_by_value() -> None:

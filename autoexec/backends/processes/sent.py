@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from ...errors import BrokenWorker
+from ...errors import BrokenWorker, EffectLost, add_note
 from ...worker.invoke import Error, Task, TaskResult
 
 TYPE_CHECKING = False
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sent"]
 
+INSTEAD = "Return what is to be kept, use backend='threads', or give effects='ignore' if nobody looks there"
 _serials = itertools.count(1)  # a worker may serve several calls, one after the other
 
 
@@ -74,6 +75,17 @@ class Sent:
         """The item that is due next has failed in a way that is more than its own affair."""
         self.fail(error)
         self.stopped = True
+
+    def spoil(self, words: str) -> None:
+        """A worker has found that something was changed there: it is told as its last error."""
+        first, last = self.task.place, self.task.place + len(self.outcomes) - 1
+        items = f"item {last}" if first == last else f"items {first} to {last}"
+        words = f"{words}, in a worker process, while it ran {items}: that is lost"
+        if self.outcomes and type(self.outcomes[-1]) is Error:
+            add_note(self.outcomes[-1].error, f"autoexec: {words}")
+        elif self.outcomes:
+            del self.outcomes[-1]
+            self.add(Error(EffectLost(f"{words}. {INSTEAD}")))
 
     def index(self) -> int:
         """The index of the item that is due next."""

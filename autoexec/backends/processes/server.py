@@ -110,6 +110,9 @@ class Seat:
             set_scene(*frame.load())
         elif frame.kind == messages.REST:
             resources.close_here()
+            for spec in self._state.functions.values():
+                if type(spec) is CallSpec and spec.surround is not None:
+                    spec.surround.rest()
             self._state.rest(frame.load())
             self._first = 0
             self._status.weigh(0, 0)
@@ -156,13 +159,16 @@ class Seat:
         fresh = copy_context if spec.context is None else spec.in_worker
         if values is not None:  # of a call of its own
             fresh = partial(of_call, taken_up(values))
+        surround = spec.surround
+        if surround is not None and len(items):
+            surround.begin(items[0] if spec.star else (items[0],))
         run_items(spec, self._wanted(items), self, fresh)
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
         self._status.end()
         if self._first and wall > WEIGHED_S and (most := resident()[1]) > self._peak:
             self._status.weigh(self._first, most - self._first)
         flush()
-        self._done(None, wall, cpu)
+        self._done(None, wall, cpu, lost="" if surround is None else surround.end())
 
     def _wanted(self, items: Sequence[Any]) -> Iterator[Any]:
         """The items, as long as the caller does not want the rest of the task back."""
@@ -213,9 +219,11 @@ class Seat:
             self._channel.send(messages.LOG, Payload(log), self._serial, self._count)
             self._status.sent(self._count)
 
-    def _done(self, error: BaseException | None, wall_s: float, cpu_s: float, unfit: int = 0) -> None:
+    def _done(
+        self, error: BaseException | None, wall_s: float, cpu_s: float, unfit: int = 0, lost: str = ""
+    ) -> None:
         problem = portable(error) if error is not None else None
-        payload = _pack((problem, wall_s, cpu_s, unfit))
+        payload = _pack((problem, wall_s, cpu_s, unfit, lost))
         payload = Payload(payload.data, [*payload.buffers, self._status.written()])
         self._channel.send(messages.DONE, payload, self._serial, self._count)
         payload.close()

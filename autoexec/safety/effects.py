@@ -1,0 +1,233 @@
+"""What a function does to the caller's state, from what looking has seen around some of its items.
+
+What may live here: what a change means. Three questions are asked of each: did it happen once, into a place
+that was empty (a model that is loaded when it is first needed), does the code look there before it writes,
+and is what was put there plain data? Then every worker does the same for itself, and nothing is lost. Any
+other change is an effect: its items must run where the caller's state is.
+"""
+
+from __future__ import annotations
+
+import time
+from types import CodeType, FunctionType, ModuleType
+
+from ..introspect import isa, name_of
+from ..introspect.code import where
+from ..introspect.layers import MISSING, layers
+from ..records import CHANGES_ARGUMENT, Hazard
+from .captures import dig
+from .look import Change, Look, look
+from .mutation import Arguments
+from .reach import has_method, third_party
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+__all__ = ["Effects"]
+
+LOOKS = 2  # items that are looked at
+AGAIN = 3  # and where the last of them has filled something for the first time
+BUDGET_S = 0.01  # of CPU time for the notes before an item: others on the machine must not cut them short
+_STORES = ("STORE_GLOBAL", "STORE_NAME", "STORE_ATTR", "STORE_DEREF")
+# A constant: the name is asked for by `hasattr`, or is a key.
+_LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR", "LOAD_DEREF", "LOAD_CONST")
+_MAKERS = ("__init__", "__new__", "__post_init__", "__setstate__")  # what they fill is not there before
+_NOTHING = ("CACHE", "NOP", "EXTENDED_ARG")
+_NEAR = 3  # instructions between a value that is loaded and what is done with it
+# What a client, a connection or a writer can do: such a thing is not for two processes.
+VERBS = ("send", "execute", "request", "cursor", "recv", "connect", "urlopen", "write", "__next__")
+# Of the process: a worker's own. Its generators are seeded anew; filters change with what its threads import.
+_OWN = ("numpy.random", "the warning filters", "log handlers", "signal handlers")
+_FILLED = ("writes a global", "writes a nonlocal", "changes its own object", "changes a global object")
+
+
+class Effects:
+    """Looks around some items of one function.
+
+    Attributes:
+        looks: items that were compared.
+        whole: whether everything that the function can reach was noted each time.
+    """
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self._func = func
+        self.looks = 0
+        self.whole = True
+        self._look: Look | None = None
+        self._first: dict[tuple[int, Any], Change] = {}
+        self._when: dict[tuple[int, Any], list[int]] = {}
+        self._codes: list[CodeType] = []
+        self._used: list[tuple[str, str, bool]] = []
+        self._args: Arguments | None = None
+        self._changed: dict[int, None] = {}
+
+    def before(self, args: tuple[Any, ...]) -> None:
+        """Note what can be reached; an item is run next."""
+        self._args = Arguments(args)
+        self._look = look(self._func, args, time.thread_time() + BUDGET_S)
+
+    def after(self, args: tuple[Any, ...]) -> None:
+        """It has run."""
+        notes, self._look = self._look, None
+        tokens, self._args = self._args, None
+        if notes is None or tokens is None:
+            return
+        self._changed.update(dict.fromkeys(tokens.changed(args)))
+        self.looks += 1
+        self.whole = self.whole and notes.reached.whole
+        self._codes, self._used = notes.reached.codes, notes.reached.used
+        for change in notes.compare():
+            if not (_imported(change) or (change.name == "random" and not self._seeded())):
+                self._first.setdefault(change.place, change)
+                self._when.setdefault(change.place, []).append(self.looks)
+
+    def lost(self, notes: Look) -> list[Hazard]:
+        """What differs from notes that were taken in a worker, but for places that are filled once."""
+        self._codes = notes.reached.codes
+        found = []
+        for change in notes.compare():
+            filled = _empty(change.old) and bool(change.name) and _guarded(change.name, self._codes)
+            drawn = change.name == "random" and not self._seeded()
+            if not (filled or _imported(change) or drawn or (not change.place[0] and change.name in _OWN)):
+                found.append(self._hazard(change))
+        return found
+
+    @property
+    def wanted(self) -> bool:
+        """Whether one more look would tell something."""
+        if self.looks < LOOKS:
+            return True
+        return self.looks < AGAIN and any(
+            when == [self.looks] and _empty(self._first[place].old) for place, when in self._when.items()
+        )
+
+    def hazards(self, *, strict: bool = False) -> tuple[Hazard, ...]:
+        """What keeps the function with the caller's state; when `strict`, also what was not seen whole."""
+        found = [
+            self._hazard(self._first[place]) for place in self._when if strict or not self._set_once(place)
+        ]
+        if strict and not self.whole:
+            found.append(Hazard("reaches more than was looked at", name_of(self._func), self._at(), True))
+        found += [Hazard(kind, name, self._at(), ok) for name, kind, ok in self._used]
+        found += [Hazard(CHANGES_ARGUMENT, self._argument(i), self._at(), True) for i in self._changed]
+        return tuple(dict.fromkeys(found))
+
+    def explains(self, hazard: Hazard) -> bool:
+        """Whether what the code shows is a place that is filled once, when it is first needed."""
+        if hazard.kind not in _FILLED or self.looks < LOOKS:
+            return False
+        name = hazard.name.rpartition(".")[2]
+        if hazard.kind.startswith("changes") and name == hazard.name:
+            return False  # what is in the place is changed, not the place
+        touched = [place for place in self._when if self._first[place].name == name]
+        if touched:
+            return all(map(self._set_once, touched))
+        return False
+
+    def _set_once(self, place: tuple[int, Any]) -> bool:
+        change, when = self._first[place], self._when[place]
+        if len(when) > 1 or when[0] == self.looks or not _empty(change.old):
+            return False
+        return bool(change.name) and not _shared(change.new) and _guarded(change.name, self._codes)
+
+    def _at(self) -> str:
+        core, _, _ = layers(self._func)
+        return where(core.__code__) if isa(core, FunctionType) else f"<{type(core).__name__}>"
+
+    def _argument(self, index: int) -> str:
+        core, front, _ = layers(self._func)
+        code = core.__code__ if isa(core, FunctionType) else None
+        names = code.co_varnames[: code.co_argcount] if code is not None else ()
+        place = index + len(front)
+        return names[place] if place < len(names) else f"args[{index}]"
+
+    @property
+    def settled(self) -> bool:
+        """Whether other processes may have the rest: one item was seen, two if something changed."""
+        return self.looks >= (LOOKS if self._when else 1) and not (self._when and self.wanted)
+
+    def _seeded(self) -> bool:
+        """Whether the program seeds `random`, which does not tell."""
+        return any("seed(" in _source(code.co_filename) for code in self._codes[:1])
+
+    def _hazard(self, change: Change) -> Hazard:
+        at = self._at()
+        if change.place[0] == 0:
+            return Hazard("changes the process", change.path, at, False)
+        theirs = change.owner is not None and third_party(type(change.owner))
+        counts = type(change.new) in (int, float) and (
+            change.old is MISSING or type(change.old) in (int, float)
+        )
+        return Hazard("changes what outlives it", change.path or "an object", at, theirs or not counts)
+
+
+def _source(filename: str) -> str:
+    try:
+        with open(filename, encoding="utf-8", errors="replace") as file:
+            return file.read(1 << 20)
+    except OSError:
+        return ""
+
+
+def _imported(change: Change) -> bool:
+    """A module that was imported when it was first needed."""
+    late = change.old is MISSING or type(change.old).__name__ == "lazy_import"
+    return late and isa(change.new, ModuleType)
+
+
+def _empty(old: Any) -> bool:
+    if type(old) in (dict, list, set, str, tuple):
+        return not old
+    return old is MISSING or old is None or old is False
+
+
+def _shared(value: Any) -> bool:
+    """Whether this is something that two processes must not share: a connection, a client, a writer."""
+    return any(has_method(type(value), verb) for verb in VERBS) or bool(
+        [hit for hit in dig(value, "", 2) if hit[1] not in ("captured lock", "captured random generator")]
+    )
+
+
+def _guarded(name: str, codes: list[CodeType]) -> bool:
+    """Whether all code that fills a place looks there first, and neither orders nor adds up what it finds."""
+    from dis import get_instructions
+
+    filled = False
+    for code in codes:
+        if not _names(code, name):
+            continue
+        steps = [step for step in get_instructions(code) if step.opname not in _NOTHING]
+        asks = [at for at, step in enumerate(steps) if step.opname in _LOADS and _about(step.argval) == name]
+        stores = [at for at, step in enumerate(steps) if step.opname in _STORES and step.argval == name]
+        stores += [at + 1 for at in asks if steps[at + 1].opname == "STORE_SUBSCR"]
+        if not stores:
+            continue
+        looks = min(asks, default=len(steps)) + 1 < min(stores)
+        if not looks and code.co_name in _MAKERS:
+            continue
+        filled = True
+        if not looks or any(_computes(steps, at) for at in asks if at + 1 < max(stores)):
+            return False
+    return filled
+
+
+def _names(code: CodeType, name: str) -> bool:
+    return any(name in names for names in (code.co_names, code.co_freevars, code.co_cellvars, code.co_consts))
+
+
+def _computes(steps: list[Any], at: int) -> bool:
+    """Whether a value that is loaded is ordered, or added to."""
+    near = steps[at + 1 : at + 1 + _NEAR]
+    return any(
+        step.opname == "BINARY_OP" or (step.opname == "COMPARE_OP" and _orders(step.argval)) for step in near
+    )
+
+
+def _about(argval: Any) -> Any:
+    return argval[-1] if isinstance(argval, tuple) else argval
+
+
+def _orders(argval: Any) -> bool:
+    return any(sign in str(argval) for sign in ("<", ">"))

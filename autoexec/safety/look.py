@@ -1,0 +1,209 @@
+"""Looking: what a call has changed of what its function can reach, entry by entry.
+
+What may live here: notes before a call and what differs after it. What that means is for `effects` to say.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import sys
+import time
+from collections.abc import Callable
+from io import StringIO
+
+from ..introspect import ATOMS, isa, loaded
+from ..introspect.layers import MISSING
+from .reach import IGNORED, Place, Reached, hidden_names, reach
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+    from typing import Any
+else:
+    from ..frozen import dataclass
+
+__all__ = ["Change", "Look", "look"]
+
+
+READ_S = 0.01  # of CPU time for reading what was found
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry that is not what it was.
+
+    Attributes:
+        place: the container's identity and the key; the same in every look.
+        path: what the source calls it.
+        name: the key, where it is a name.
+        old: what was there, or MISSING.
+        new: what is there, or MISSING.
+        keyed: whether the container has keys; else it is another one as a whole.
+        owner: the object whose attribute it is, or None.
+    """
+
+    place: tuple[int, Any]
+    path: str
+    name: str
+    old: Any
+    new: Any
+    keyed: bool
+    owner: Any
+
+
+class Look:
+    """Notes taken before a call.
+
+    Attributes:
+        reached: what can be reached.
+    """
+
+    __slots__ = ("_modules", "_notes", "_process", "reached")
+
+    def __init__(self, reached: Reached, until: float) -> None:
+        self.reached = reached
+        self._notes: list[tuple[Place, Any]] = []
+        for place in reached.places:
+            if time.thread_time() > until:
+                reached.whole = False
+                break
+            self._notes.append((place, _read(place)))
+        self._process, self._modules = process_state(), len(sys.modules)
+
+    def compare(self) -> list[Change]:
+        """What is not what it was, the nearest first."""
+        found: list[Change] = []
+        for place, old in self._notes:
+            if old is not None and not _same(old, new := _read(place)):
+                found += _differences(place, old, new)
+        now = process_state()
+        if len(sys.modules) != self._modules:  # what is imported may add some
+            now["the warning filters"] = self._process["the warning filters"]
+        for name, old in self._process.items():
+            if not (old is None or _equal(old, new := now[name])):
+                found.append(Change((0, name), name, name, old, new, True, None))
+        return found
+
+
+def look(func: Callable[..., Any], args: tuple[Any, ...], until: float) -> Look:
+    """Note what a function can reach, before it is called.
+
+    Args:
+        func: the function.
+        args: its arguments.
+        until: when to stop, by `time.thread_time`.
+    """
+    return Look(reach(func, args, until=until), until + READ_S)
+
+
+def _read(place: Place) -> Any:
+    """The entries of a place: keys and values, or a list; None where they cannot be had just now."""
+    try:
+        found = place.read()
+    except Exception:
+        return None
+    if isa(found, dict):
+        return [*found.keys()], [*found.values()]
+    return found
+
+
+def _same(old: Any, new: Any) -> bool:
+    if new is None:
+        return True
+    if type(old) is tuple:
+        return _identical(old[1], new[1]) and _identical(old[0], new[0])
+    return _identical(old, new)
+
+
+def _identical(old: list[Any], new: list[Any]) -> bool:
+    return len(old) == len(new) and all(map(operator.is_, old, new))
+
+
+def _equal(old: Any, new: Any) -> bool:
+    """Whether an entry that was set again holds what it held: atoms only, others are asked nothing."""
+    kind = type(old)
+    if kind is not type(new):
+        return False
+    if kind is tuple or kind is list:
+        return len(old) == len(new) and all(map(_equal, old, new))
+    return old is new or (kind in ATOMS and bool(old == new))
+
+
+def _differences(place: Place, old: Any, new: Any) -> list[Change]:
+    if type(old) is not tuple:
+        if len(old) == len(new) and all(map(_equal, old, new)):
+            return []
+        return [Change((id(place.obj), None), place.path, "", old, new, False, place.owner)]
+    before = dict(zip(map(_key, old[0]), old[1], strict=True))
+    after = dict(zip(map(_key, new[0]), new[1], strict=True))
+    hidden = hidden_names(type(place.owner)) if place.owner is not None and not isa(place.owner, type) else ()
+    found = []
+    for key in {**before, **after}:
+        was, now = before.get(key, MISSING), after.get(key, MISSING)
+        if was is now or _equal(was, now) or key in IGNORED or key in hidden:
+            continue
+        name = key if type(key) is str else ""
+        path = f"{place.path}.{name}" if place.path and name else place.path or name
+        found.append(Change((id(place.obj), key), path, name, was, now, True, place.owner))
+    if not found and before.keys() == after.keys() and [*before] != [*after]:
+        found.append(Change((id(place.obj), None), place.path, "", old, new, False, place.owner))  # its order
+    return found
+
+
+def _key(key: Any) -> Any:
+    """Keys are compared by identity, but for those that are nothing but their value."""
+    return key if type(key) in ATOMS else ("by identity", id(key))
+
+
+def process_state() -> dict[str, Any]:
+    """What a call may set for the whole process, by name; None where nobody has asked for it yet."""
+    state = {name: ask() for name, ask in _PLAIN.items()}
+    for name, (module, ask) in _ASKED.items():
+        there = loaded(module)
+        try:
+            state[name] = None if there is None else ask(there)
+        except Exception:
+            state[name] = None
+    return state
+
+
+_PLAIN: dict[str, Callable[[], Any]] = {
+    "os.environ": lambda: [*os.environ.items()],
+    "sys.path": lambda: [*sys.path],
+    "sys.argv": lambda: [*sys.argv],
+    "sys.stdout": lambda: sys.stdout,
+    "sys.stderr": lambda: sys.stderr,
+    "what is printed": lambda: sys.stdout.tell() if type(sys.stdout) is StringIO else None,
+    "sys.excepthook": lambda: sys.excepthook,
+    "the recursion limit": sys.getrecursionlimit,
+}
+
+
+def _numpy_draws(random: Any) -> Any:
+    """The state of numpy's own generator, if it was seeded: else nobody expects certain numbers."""
+    generator = random.mtrand._rand._bit_generator
+    if generator.seed_seq is not None and generator.seed_seq.entropy is not None:
+        return None
+    return repr(generator.state)
+
+
+_ASKED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "the working directory": ("os", lambda os: os.getcwd()),
+    "the decimal context": ("decimal", lambda decimal: repr(decimal.getcontext()).partition("flags")[0]),
+    "the warning filters": ("warnings", lambda warnings: [*warnings.filters]),
+    "the socket timeout": ("socket", lambda socket: [socket.getdefaulttimeout()]),
+    "the csv field size": ("csv", lambda csv: csv.field_size_limit()),
+    "the locale": ("locale", lambda locale: locale.setlocale(locale.LC_ALL)),
+    "signal handlers": ("signal", lambda signal: [*map(signal.getsignal, _signals(signal))]),
+    "random": ("random", lambda random: random.getstate()),
+    "numpy.random": ("numpy.random", _numpy_draws),
+    "numpy's error state": ("numpy", lambda numpy: [*numpy.geterr().items()]),
+    "the log level": ("logging", lambda logging: [logging.root.level, logging.root.manager.disable]),
+    "log handlers": ("logging", lambda logging: [*logging.root.handlers]),
+}
+
+
+def _signals(signal: Any) -> list[int]:
+    names = ("SIGINT", "SIGTERM", "SIGALRM", "SIGHUP")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]

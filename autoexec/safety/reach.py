@@ -1,0 +1,600 @@
+"""All of the user's that a function can reach, as places whose contents can be noted and compared.
+
+What may live here: the walk. It asks objects nothing that runs code of the user's, and stops at libraries:
+what those keep for themselves is their own affair.
+
+A place is a container (a dict, a list, the attributes of an object, a cell, the names that code uses in a
+module) whose entries are compared by identity: the notes keep them alive, so that none can be replaced by
+another one at the same address.
+"""
+
+from __future__ import annotations
+
+import builtins
+import gc
+import sys
+import time
+from collections import OrderedDict, deque
+from functools import partial, partialmethod
+from itertools import islice
+from types import (
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    FrameType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+)
+
+from ..introspect import ATOMS, attributes, bare, isa, loaded
+from ..introspect.code import codes_of, names_of
+from ..introspect.layers import MISSING
+from ..introspect.libraries import is_library, is_library_type, is_stdlib, of_library, top_package
+from .captures import foreign
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+__all__ = ["IGNORED", "Place", "Reached", "has_method", "hidden_names", "reach", "third_party"]
+
+MOST = 20_000  # places
+HUGE = 50_000  # entries beyond which a container is compared by a sample
+LENGTH = "its length"
+LARGE = 2_000  # entries of a container; of a larger one only a sample is gone into
+SAMPLE = 64
+# Modules whose objects count, cache and connect for themselves.
+PRIVATE = ("logging", "threading", "concurrent.", "asyncio.", "warnings", "weakref", "re.")
+LIBRARY_DEPTH = 3  # levels of a library's objects that are gone into
+# Code that can reach every name of its module.
+REFLECTING = frozenset({"globals", "exec", "eval", "_getframe", "locals", "vars", "modules", "stack"})
+# What classes, functions and modules keep for the interpreter.
+IGNORED = frozenset(
+    {
+        "__slotnames__",
+        "__annotations_cache__",
+        "__annotate_func__",
+        "__annotations__",
+        "__warningregistry__",
+        "__abstractmethods__",
+        "_abc_impl",
+        "__doc__",
+        "__builtins__",
+        "__static_attributes__",
+        "__firstlineno__",
+        "__conditional_annotations__",
+        "__weakref__",
+        "__dict__",
+        "_value2member_map_",
+        "_member_map_",
+        "_unhashable_values_",
+        "_hashable_values_",
+    }
+)
+# Methods of C objects whose state nobody sees, that change it.
+WRITTEN = ("compress", "decompress", "feed", "update", "decode")
+# What `captures` calls those whose use leaves traces elsewhere.
+USED = frozenset(
+    f"captured {what}"
+    for what in (
+        "iterator",
+        "generator",
+        "open file",
+        "socket",
+        "database connection",
+        "event loop",
+        "window",
+    )
+)
+_LEAVES = (
+    ModuleType,
+    CodeType,
+    FrameType,
+    BuiltinMethodType,
+    MethodWrapperType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+)
+
+
+class Place:
+    """A container, and how its contents are read.
+
+    Attributes:
+        obj: the container.
+        path: what the source calls it.
+        read: its entries, by key; a list for what has none.
+        owner: the object whose attributes these are, or None.
+    """
+
+    __slots__ = ("obj", "owner", "path", "read")
+
+    def __init__(self, obj: Any, path: str, read: Callable[[], Any], owner: Any = None) -> None:
+        self.obj, self.path, self.read, self.owner = obj, path, read, owner
+
+
+def reach(func: Any, args: tuple[Any, ...] = (), *, until: float = float("inf")) -> Reached:
+    """The places that a function can reach, the nearest first.
+
+    Args:
+        func: the function.
+        args: what it is called with; of these only the classes are gone into.
+        until: when to stop, by `time.thread_time`.
+    """
+    walk = _Walk()
+    walk.meet(func, "")
+    for arg in args:
+        if not isa(arg, type) and type(arg) not in ATOMS and not is_library_type(type(arg)):
+            walk.meet(type(arg), type(arg).__name__)
+    for hook in _hooks():
+        walk.meet(hook, getattr(hook, "__name__", "a hook"))
+    whole = walk.go(until)
+    return Reached(walk.places, walk.codes, walk.used, whole)
+
+
+class Reached:
+    """What a walk has found.
+
+    Attributes:
+        places: what can be changed.
+        codes: the user's own code that may change it.
+        used: name, kind and whether threads may share it, of what is used up, or connected to somewhere.
+        whole: whether that is all.
+    """
+
+    __slots__ = ("codes", "places", "used", "whole")
+
+    def __init__(
+        self, places: list[Place], codes: list[CodeType], used: list[tuple[str, str, bool]], whole: bool
+    ) -> None:
+        self.places, self.codes, self.used, self.whole = places, codes, used, whole
+
+
+class _Walk:
+    """Breadth first: what lies near is likelier to be changed."""
+
+    def __init__(self) -> None:
+        self.places: list[Place] = []
+        self.codes: list[CodeType] = []
+        self.used: list[tuple[str, str, bool]] = []
+        self._seen: dict[int, Any] = {}
+        self._ahead: deque[tuple[Any, str, int]] = deque()
+
+    def meet(self, obj: Any, path: str, depth: int = 0) -> None:
+        """Something that is to be looked at, so many levels inside a library's object."""
+        if type(obj) in ATOMS or id(obj) in self._seen or isa(obj, (*_LEAVES, *_paths())):
+            if isa(obj, (BuiltinMethodType, MethodWrapperType)):
+                self._owner(obj.__self__, path, depth)
+            return
+        self._seen[id(obj)] = obj
+        self._ahead.append((obj, path, depth))
+
+    def _owner(self, owner: Any, path: str, depth: int) -> None:
+        """What a method of C code works on, such as `results.append` or the `__next__` of an iterator."""
+        if isa(owner, (ModuleType, type(None))):
+            return
+        unfit = foreign(owner)
+        if unfit is not None:
+            self._foreign(owner, path, unfit, 0)
+        else:
+            self.meet(owner, path, depth)
+
+    def go(self, until: float) -> bool:
+        """Look at everything; False where there was more of it than is looked at."""
+        count = 0
+        while self._ahead:
+            count += 1
+            if len(self.places) >= MOST or (not count % 64 and time.thread_time() > until):
+                return False
+            obj, path, depth = self._ahead.popleft()
+            try:
+                self._look(obj, path, depth)
+            except Exception:  # an object that resists being looked at, or is changed just now
+                continue
+        return True
+
+    def _look(self, obj: Any, path: str, depth: int) -> None:
+        if isa(obj, FunctionType):
+            self._function(obj, path)
+        elif isa(obj, type):
+            self._class(obj, path)
+        elif isa(obj, MethodType):
+            self.meet(obj.__func__, path)
+            self.meet(obj.__self__, path or "self")
+        elif isa(obj, (partial, partialmethod)):
+            for part in (obj.func, *obj.args, *obj.keywords.values()):
+                self.meet(part, path)
+        elif isa(obj, (staticmethod, classmethod)):
+            self.meet(obj.__func__, path)
+        elif isa(obj, property):
+            for part in (obj.fget, obj.fset, obj.fdel):
+                self.meet(part, path)
+        elif isa(obj, CellType):
+            self._add(obj, path, partial(_cell, obj))
+            self._children(_cell(obj), path, 0)
+        else:
+            self._object(obj, path, depth)
+
+    def _add(self, obj: Any, path: str, read: Callable[[], Any], owner: Any = None) -> None:
+        self.places.append(Place(obj, path, read, owner))
+
+    # Functions and classes --------------------------------------------------------------------------------
+
+    def _function(self, func: FunctionType, path: str) -> None:
+        if (inner := bare(func)) is not func:
+            self.meet(inner, path)
+            return
+        code = func.__code__
+        theirs = is_library(code.co_filename)
+        for name, cell in zip(code.co_freevars, func.__closure__ or (), strict=False):
+            if theirs:  # of a library's wrapper only what is the user's: the functions inside
+                for value in _functions(_cell(cell).get("", None)):
+                    self.meet(value, name)
+            else:
+                self.meet(cell, name)
+        if theirs:
+            self.meet(attributes(func).get("__wrapped__"), path)
+            return
+        parts = [*codes_of(code)]
+        self.codes += parts
+        self._names(func.__globals__, parts)
+        defaults = [*(func.__defaults__ or ()), *(func.__kwdefaults__ or {}).values()]
+        for value in defaults:
+            self.meet(value, f"{func.__name__}()")
+        if func.__dict__:
+            self._dict(func.__dict__, func.__name__, func)
+
+    def _names(self, namespace: dict[str, Any], codes: list[CodeType]) -> None:
+        """The names that code uses in its module, bound or not."""
+        names = dict.fromkeys(name for code in codes for name in names_of(code))
+        texts = [text for code in codes for text in code.co_consts if type(text) is str]
+        names.update(dict.fromkeys(text for text in texts if text in namespace))
+        if "getLogger" in names:
+            self._loggers_named(texts)
+        whole = not REFLECTING.isdisjoint(names)
+        read = partial(_all_names, namespace) if whole else partial(_some_names, namespace, tuple(names))
+        self._add(namespace, "", read)
+        for name, value in read().items():
+            if isa(value, ModuleType):
+                self._module(value, tuple(names))
+            elif value is not MISSING:
+                self.meet(value, name)
+
+    def _loggers_named(self, texts: list[str]) -> None:
+        """Loggers that are asked for by their names when the function runs."""
+        for logger_type in _loggers():
+            for text in texts:
+                self.meet(logger_type.manager.loggerDict.get(text), text)  # type: ignore[attr-defined]
+
+    def _module(self, module: ModuleType, names: tuple[str, ...]) -> None:
+        """What code names in a module of the user's."""
+        if of_library(module) or id(module) in self._seen:
+            return
+        self._seen[id(module)] = module
+        self.meet(vars(module).get("__getattr__"), module.__name__)
+        read = partial(_some_names, vars(module), names)
+        self._add(module, module.__name__, read)
+        for name, value in read().items():
+            if isa(value, ModuleType):
+                self._module(value, names)
+            elif value is not MISSING:
+                self.meet(value, f"{module.__name__}.{name}")
+
+    def _class(self, kind: type, path: str) -> None:
+        if is_library_type(kind) or kind.__module__ == "builtins":
+            return
+        name = kind.__qualname__
+        self._add(kind, name, partial(_members, kind), kind)
+        for key, value in list(vars(kind).items()):
+            if key in IGNORED:
+                continue
+            if not isa(value, _LEAVES):
+                self.meet(value, name)
+                self.meet(attributes(value).get("func"), name)  # a cached property
+        for base in (*kind.__bases__, type(kind)):
+            self.meet(base, base.__name__)
+
+    # Objects ----------------------------------------------------------------------------------------------
+
+    def _object(self, obj: Any, path: str, depth: int) -> None:
+        kind = type(obj)
+        if (unfit := foreign(obj)) is not None:
+            self._foreign(obj, path, unfit, depth)
+        elif isa(obj, _loggers()):
+            self._logger(obj)
+        elif (read := _bytes_of(obj)) is not None:
+            self._add(obj, path, read)
+        elif not is_library_type(kind) or kind.__module__ == "builtins" or top_package(kind) == "collections":
+            self._own(obj, path, depth)
+        elif depth < LIBRARY_DEPTH and not _private(obj):
+            self._own(obj, path, depth + 1)
+            if depth == 0 and third_party(kind) and _opaque(obj):
+                self._add(obj, path, partial(_pickle_sum, obj))
+
+    def _own(self, obj: Any, path: str, depth: int) -> None:
+        """What an object holds: entries, attributes, slots; of C code what the collector knows of it."""
+        self.meet(type(obj), type(obj).__name__)
+        entries = self._entries(obj, path, depth)
+        own = attributes(obj)
+        if own or type(obj).__dictoffset__:  # an empty one may get its first attribute
+            self._dict(own, path, obj, depth)
+        if not is_library_type(type(obj)):
+            self._slots(obj, path, depth)
+        elif not own and not entries:
+            seen = gc.is_tracked(obj) and self._referents(obj, path, depth)
+            if not seen and depth <= 1 and any(has_method(type(obj), verb) for verb in WRITTEN):
+                self.used.append(
+                    (path or type(obj).__name__, "captured object with a state of its own", False)
+                )
+
+    def _foreign(self, obj: Any, path: str, unfit: tuple[str, bool], depth: int) -> None:
+        """Iterators, files, connections are held to be used, whatever they show."""
+        if type(obj).__module__ == "_io" and type(obj).__name__ in ("StringIO", "BytesIO"):
+            self._add(obj, path, lambda: [obj.tell()])
+        elif unfit[0] in USED and not depth:
+            self.used.append((path or type(obj).__name__, *unfit))
+
+    def _logger(self, logger: Any) -> None:
+        """What a record reaches: the handlers, up the chain."""
+        while logger is not None:
+            self._dict(attributes(logger), logger.name, logger, LIBRARY_DEPTH)
+            for handler in logger.handlers:
+                self.meet(handler, type(handler).__name__)
+                self._handler(handler)
+            for kept in logger.filters:
+                self.meet(kept, type(kept).__name__)
+            logger = logger.parent if logger.propagate else None
+
+    def _handler(self, handler: Any) -> None:
+        """What a handler of the library's keeps: records, a stream that is no file, another handler."""
+        own = attributes(handler)
+        for name in ("buffer", "stream", "queue", "target"):
+            self.meet(own.get(name), f"{type(handler).__name__}.{name}", 1)
+        for kept in own.get("filters", ()):
+            self.meet(kept, type(kept).__name__)
+
+    def _entries(self, obj: Any, path: str, depth: int) -> bool:
+        """What a container holds; whether it is one."""
+        if isa(obj, (dict, MappingProxyType)):
+            self._dict(obj, path, None, depth)
+        elif isa(obj, (list, deque, set)):
+            self._add(obj, path, partial(_elements_of, obj))
+            self._children(_elements_of(obj), path, depth)
+        elif isa(obj, (tuple, frozenset)):
+            self._children(obj, path, depth)
+        else:
+            return False
+        return True
+
+    def _dict(self, mapping: Any, path: str, owner: Any = None, depth: int = 0) -> None:
+        self._add(mapping, path, partial(_entries_of, mapping), owner)
+        hidden = hidden_names(type(owner)) if owner is not None else ()
+        for key, value in _sampled(list(_entries_of(mapping).items())):
+            if type(value) not in ATOMS and key not in hidden and not (depth and "cache" in str(key)):
+                self.meet(value, _joined(path, key, owner), depth)
+            if type(key) not in ATOMS:
+                self.meet(key, path, depth)
+
+    def _slots(self, obj: Any, path: str, depth: int) -> None:
+        slots = [
+            (name, member)
+            for base in type(obj).__mro__
+            for name, member in vars(base).items()
+            if isa(member, MemberDescriptorType) and not name.startswith("__")
+        ]
+        if slots:
+            read = partial(_slot_values, obj, tuple(slots))
+            self._add(obj, path, read, obj)
+            for name, value in read().items():
+                if value is not MISSING:
+                    self.meet(value, f"{path}.{name}", depth)
+
+    def _referents(self, obj: Any, path: str, depth: int) -> bool:
+        """What an object of C code holds, such as the children of an element; whether it shows anything."""
+        found = [one for one in gc.get_referents(obj) if not isa(one, (type, ModuleType, FunctionType))]
+        if found:
+            self._add(obj, path, partial(gc.get_referents, obj))
+            self._children(found, path, depth)
+        return bool(found)
+
+    def _children(self, items: Any, path: str, depth: int) -> None:
+        values: Iterable[Any] = items.values() if isa(items, dict) else items
+        for value in _sampled(list(values)):
+            if type(value) not in ATOMS:
+                self.meet(value, f"{path}[...]" if not isa(items, dict) else path, depth)
+
+
+def _sampled(items: list[Any]) -> list[Any]:
+    """All of a few, some of many, spread."""
+    if len(items) <= LARGE:
+        return items
+    return items[:: max(1, len(items) // SAMPLE)]
+
+
+def _joined(path: str, key: Any, owner: Any) -> str:
+    if owner is not None:
+        return f"{path}.{key}" if path else str(key)
+    return f"{path}[{key!r:.40}]" if type(key) in ATOMS else f"{path}[...]"
+
+
+def _hooks() -> list[Any]:
+    """Functions and objects of the user's that the interpreter calls for everybody."""
+    warnings = loaded("warnings")
+    shown = vars(warnings).get("showwarning") if warnings else None
+    hooks = [sys.stdout, sys.stderr, sys.excepthook, shown]
+    functions = [hook for hook in hooks if isa(hook, FunctionType) and not of_library(hook)]
+    return functions + [hook for hook in hooks if not is_library_type(type(hook))]
+
+
+def _paths() -> tuple[type, ...]:
+    """Paths keep parts of themselves at hand, and never change."""
+    pathlib = loaded("pathlib")
+    return () if pathlib is None else (pathlib.PurePath,)
+
+
+def _loggers() -> tuple[type, ...]:
+    """The class of loggers, if anybody has imported it."""
+    logging = loaded("logging")
+    return () if logging is None else (logging.Logger,)
+
+
+def _functions(value: Any) -> list[Any]:
+    """The functions that a library's wrapper holds, one by one or in a registry."""
+    if isa(value, (FunctionType, MethodType, partial)):
+        return [value]
+    if isa(value, (dict, MappingProxyType)):
+        value = [*value.values()]
+    if isa(value, (list, tuple)):
+        return [one for one in _sampled([*value]) if isa(one, (FunctionType, MethodType, partial))]
+    return []
+
+
+def _private(obj: Any) -> bool:
+    """Objects of libraries that count, cache and connect for themselves."""
+    return type(obj).__module__.startswith(PRIVATE)
+
+
+def has_method(kind: type, name: str) -> bool:
+    """Whether a class has a method of that name, without asking it or its metaclass."""
+    return any(name in vars(base) for base in kind.__mro__)
+
+
+def hidden_names(kind: type) -> set[str]:
+    """Names in an object's attributes that its class fills in: cached properties and their kin."""
+    found = set()
+    for base in kind.__mro__:
+        for name, member in vars(base).items():
+            descriptor = has_method(type(member), "__get__") and not has_method(type(member), "__set__")
+            if descriptor and not isa(member, (FunctionType, staticmethod, classmethod, BuiltinMethodType)):
+                found.add(name)
+    return found
+
+
+# Contents ---------------------------------------------------------------------------------------------------
+
+
+def _entries_of(mapping: Any) -> dict[Any, Any]:
+    """The entries of a dict; of a huge one its length, and those at both ends, where new ones come.
+
+    As C code sees it: a class of the user's may have ways of its own.
+    """
+    if not isa(mapping, dict):
+        return dict(mapping)
+    if isa(mapping, OrderedDict):  # whose order is not that of the dict inside
+        return {key: dict.get(mapping, key) for key in islice(OrderedDict.__iter__(mapping), HUGE)}
+    count = dict.__len__(mapping)
+    items = dict.items(mapping)
+    if count <= HUGE:
+        return dict(items)
+    return {**dict(islice(items, SAMPLE)), **dict(islice(reversed(items), SAMPLE)), LENGTH: count}
+
+
+def _elements_of(items: Any) -> list[Any]:
+    """The elements of a list, deque or set; of a huge one its length and a sample."""
+    kind: Any = next(base for base in (list, deque, set) if isa(items, base))
+    count, each = kind.__len__(items), kind.__iter__(items)
+    if count <= HUGE:
+        return [*each]
+    some = list.__getitem__(items, slice(None, None, count // LARGE)) if kind is list else islice(each, LARGE)
+    return [count, *some]
+
+
+def _cell(cell: CellType) -> dict[str, Any]:
+    try:
+        return {"": cell.cell_contents}
+    except ValueError:
+        return {"": MISSING}
+
+
+def _some_names(namespace: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: namespace.get(name, MISSING) for name in names}
+
+
+def _all_names(namespace: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in list(namespace.items()) if name not in IGNORED}
+
+
+def _members(kind: type) -> dict[str, Any]:
+    return {name: value for name, value in list(vars(kind).items()) if name not in IGNORED}
+
+
+def _slot_values(obj: Any, slots: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    found = {}
+    for name, member in slots:
+        try:
+            found[name] = member.__get__(obj)
+        except AttributeError:
+            found[name] = MISSING
+    return found
+
+
+BYTES_MOST = 32 << 20  # of an array that are summed up; 80 MB take some 30 ms
+
+
+def _bytes_of(obj: Any) -> Callable[[], Any] | None:
+    """How the contents of an array or buffer are read, if it is one that can be written to."""
+    kind = type(obj)
+    if isa(obj, bytearray) or (kind.__module__ == "array" and kind.__name__ == "array"):
+        return partial(_sum, obj)
+    array = any(base.__name__ == "ndarray" and base.__module__ == "numpy" for base in kind.__mro__)
+    if not array or obj.nbytes > BYTES_MOST or not obj.flags.writeable:
+        return None
+    return partial(list, obj.flat) if obj.dtype.hasobject else partial(_array_sum, obj)
+
+
+BLOCK = 512  # words of 8 bytes: a block of an array, whose sum is compared
+EXACT = 1 << 20  # bytes up to which every byte counts; 32 MB of blocks take 4 ms
+
+
+def _sum(obj: Any) -> list[int]:
+    from zlib import crc32
+
+    with memoryview(obj) as view:
+        return [view.nbytes, crc32(view)]
+
+
+def _array_sum(obj: Any) -> list[int]:
+    from zlib import crc32
+
+    flat = obj if obj.flags.c_contiguous else obj.copy(order="C")
+    if not obj.size:
+        return [*obj.shape]
+    data = flat.reshape(-1).view("u1")
+    if len(data) > EXACT:
+        whole = len(data) // (8 * BLOCK) * 8 * BLOCK
+        sums = data[:whole].view("u8").reshape(-1, BLOCK).sum(axis=1)
+        return [*obj.shape, crc32(sums.view("u1")), crc32(data[whole:])]
+    return [*obj.shape, crc32(data)]
+
+
+PICKLE_MOST = 256 << 10  # about a millisecond
+
+
+def _opaque(obj: Any) -> bool:
+    """Whether an object keeps its state where only C code sees it."""
+    held = [*attributes(obj).values()]
+    return not held or any(not _plain_type(type(one)) and not gc.is_tracked(one) for one in held)
+
+
+def _plain_type(kind: type) -> bool:
+    """Whether it is one of the built-in types; C types without a module claim to be."""
+    return getattr(builtins, kind.__name__, None) is kind or kind is type(None)
+
+
+def third_party(kind: type) -> bool:
+    """Whether a class was installed, and is not of the standard library."""
+    path = attributes(loaded(kind.__module__)).get("__file__")
+    return path is not None and is_library(path) and not is_stdlib(path)
+
+
+def _pickle_sum(obj: Any) -> list[Any]:
+    """What tells of an object of a library's C code: the sum of its pickle."""
+    from .mutation import pickled
+
+    return [pickled(obj, PICKLE_MOST)]

@@ -1,0 +1,232 @@
+"""Looking around items: what changes what outlives it is seen, what only seems to is let go."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import operator
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autoexec.records import CHANGES_ARGUMENT, Hazard
+from autoexec.safety.effects import Effects
+from autoexec.safety.hazards import find_hazards
+from autoexec.safety.look import look
+from autoexec.safety.quick_check import harmless
+from autoexec.safety.reach import reach
+from tests.safety.corpus import EFFECTS, HARMLESS
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Runs a program as a module of the user's; returns its names."""
+    made: list[str] = []
+    argv, path, where = list(sys.argv), list(sys.path), Path.cwd()
+
+    def run(text: str) -> dict[str, Any]:
+        name = f"corpus_{len(made)}_{time.monotonic_ns()}"
+        file = tmp_path / f"{name}.py"
+        file.write_text(text, encoding="utf-8")
+        module = types.ModuleType(name)
+        module.__file__ = str(file)
+        sys.modules[name] = module
+        made.append(name)
+        exec(compile(text, str(file), "exec"), vars(module))
+        return vars(module)
+
+    yield run
+    import os
+
+    os.chdir(where)
+    os.environ.pop("CORPUS_LAST", None)
+    sys.argv[:], sys.path[:] = argv, path
+    for name in made:
+        del sys.modules[name]
+
+
+def verdict(work: Any, items: Any) -> tuple[bool, Effects]:
+    """Whether a function is held, as the engine asks: a glance, looks around items, what its code shows."""
+    items = list(itertools.islice(iter(items), 3))
+    effects = Effects(work)
+    if harmless(work) and all(type(item) is int for item in items):
+        return False, effects
+    for item in items:
+        if not effects.wanted:
+            break
+        effects.before((item,))
+        work(item)
+        effects.after((item,))
+    read = [hazard for hazard in find_hazards(work) if not effects.explains(hazard)]
+    return bool(read or effects.hazards()), effects
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_effects_are_held(name: str, program: Callable[[str], dict[str, Any]]) -> None:
+    """Whatever way the change takes."""
+    import decimal
+    import random
+    import warnings
+
+    with decimal.localcontext(), warnings.catch_warnings():
+        names, state = program(EFFECTS[name]), random.getstate()
+        held, _ = verdict(names["work"], names.get("ITEMS", range(1, 4)))
+        random.setstate(state)
+    np.random.seed(None)
+    assert held
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_only_seems_to_change_something_is_let_go(
+    name: str, program: Callable[[str], dict[str, Any]]
+) -> None:
+    """Lazy parts, caches, readers, what is made and dropped."""
+    held, effects = verdict(program(HARMLESS[name])["work"], range(1, 4))
+    assert not held, effects.hazards()
+    assert effects.settled or not effects.looks
+
+
+# What is said -----------------------------------------------------------------------------------------------
+
+
+def around(func: Callable[..., Any], *args: Any) -> list[Hazard]:
+    """One item, looked at."""
+    effects = Effects(func)
+    effects.before(args)
+    func(*args)
+    effects.after(args)
+    return list(effects.hazards())
+
+
+def doubles(array: Any) -> Any:
+    """In place."""
+    array *= 2
+    return array
+
+
+def marks(row: dict[str, int]) -> None:
+    """A row of the input."""
+    row["seen"] = 1
+
+
+@pytest.mark.parametrize(
+    ("func", "args", "name"),
+    [
+        (marks, ({"a": 1},), "row"),
+        (doubles, (np.ones(5),), "array"),
+        (doubles, (np.ones((6, 6))[::2, 1:3],), "array"),
+        (operator.setitem, ([1, 2], 0, 5), "args[0]"),
+        (functools.partial(operator.setitem, [1, 2]), (0, 5), None),
+    ],
+)
+def test_arguments_that_are_changed(func: Any, args: Any, name: str | None) -> None:
+    """They are named, and threads are fine with it; what is bound is no argument."""
+    wanted = [] if name is None else [(CHANGES_ARGUMENT, name, True)]
+    assert [
+        (h.kind, h.name, h.threads_ok) for h in around(func, *args) if h.kind == CHANGES_ARGUMENT
+    ] == wanted
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.n, self.seen = 0, list[int]()
+
+    def bump(self, x: int) -> None:
+        self.n += 1
+
+    def note(self, x: int) -> None:
+        self.seen.append(x)
+
+
+def test_what_changed_is_named() -> None:
+    """By its way from the function; numbers that count are not for threads."""
+    (found,) = around(Counter().bump, 1)
+    assert (found.name, found.threads_ok) == ("self.n", False) and "test_effects.py" in found.where
+    (found,) = around(Counter().note, 1)
+    assert (found.name, found.threads_ok) == ("self.seen", True)
+
+
+# Looks ------------------------------------------------------------------------------------------------------
+
+
+def test_two_looks_tell_once_from_again() -> None:
+    """After the first nobody knows; a place that is filled again is an effect."""
+    held: dict[str, Any] = {}
+
+    def once(x: int) -> None:
+        if "table" not in held:
+            held["table"] = (1, 2)
+
+    effects = Effects(once)
+    for expected in (False, True):
+        effects.before((1,))
+        once(1)
+        effects.after((1,))
+        assert effects.settled is expected
+
+
+def test_large_containers_are_compared() -> None:
+    """Entry by entry, without going into each."""
+    big: list[Any] = [str(i) for i in range(200_000)]
+
+    def work(x: int) -> None:
+        operator.setitem(big, 100_000, x)
+
+    assert around(work, 7)
+
+
+def test_a_look_ends_in_time() -> None:
+    """Much may be reached; the nearest is noted first, and what is left out is known."""
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep, {}]
+
+    def work(x: int) -> Any:
+        return deep
+
+    began = time.perf_counter()
+    found = reach(work, (1,), until=time.thread_time() + 0.05)
+    assert not found.whole and found.places
+    assert time.perf_counter() - began < 5.0
+
+
+def test_nothing_is_asked_of_the_objects() -> None:
+    """Neither attributes nor equality nor truth: they may be traps."""
+
+    class Trap:
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(name)
+
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError("==")
+
+        def __bool__(self) -> bool:
+            raise AssertionError("bool")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    trap = [Trap(), {1: Trap()}]
+
+    def work(x: int) -> int:
+        return len(trap)
+
+    notes = look(work, (Trap(),), time.thread_time() + 5.0)
+    work(1)
+    assert notes.compare() == []
+
+
+def test_equal_values_that_are_set_again_are_no_change() -> None:
+    """A number or a text that is computed anew is another object with the same value."""
+    cell = {"name": "ab", "n": 1000}
+
+    def work(x: int) -> None:
+        cell["name"], cell["n"] = str(b"ab", "ascii"), int("1000")
+
+    assert around(work, 1) == []

@@ -1,0 +1,229 @@
+"""Each rule of looking, by itself: what is seen without reading any code, and what is made of it."""
+
+from __future__ import annotations
+
+import sys
+import time
+import types
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autoexec.records import Hazard
+from autoexec.safety.effects import Effects
+from autoexec.safety.look import Look
+from autoexec.safety.quick_check import harmless
+from autoexec.safety.reach import HUGE, reach
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Makes a module of the user's, or one that looks installed."""
+    made: list[str] = []
+
+    def make(text: str, name: str = "", *, installed: bool = False) -> Any:
+        name = name or f"rules_{len(made)}"
+        folder = tmp_path / "site-packages" if installed else tmp_path
+        folder.mkdir(exist_ok=True)
+        file = folder / f"{name}.py"
+        file.write_text(text, encoding="utf-8")
+        found = types.ModuleType(name)
+        found.__file__ = str(file)
+        sys.modules[name] = found
+        made.append(name)
+        exec(compile(text, str(file), "exec"), vars(found))
+        return found
+
+    yield make
+    for name in made:
+        file = getattr(sys.modules.pop(name), "F", None)
+        if file is not None:
+            file.close()
+
+
+def seen(work: Callable[..., Any], *items: Any) -> tuple[Hazard, ...]:
+    """What looking alone says, around these items."""
+    effects = Effects(work)
+    for item in items:
+        effects.before((item,))
+        work(item)
+        effects.after((item,))
+    return effects.hazards()
+
+
+# Filled once ------------------------------------------------------------------------------------------------
+
+ONCE = """
+PLACE = {old}
+def work(x):
+    global PLACE
+    {code}
+    return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "code", "held"),
+    [
+        ("None", "if PLACE is None: PLACE = (1, 2)", False),
+        ("{}", "if not PLACE: PLACE = {'a': 1}", False),
+        ("'a'", "if PLACE == 'a': PLACE = 'b'", True),  # it was not empty
+        ("None", "\n    if x == 5: PLACE = x", True),  # it does not look there first
+        ("None", "if PLACE is None or x > PLACE: PLACE = x", True),  # the best so far
+        ("None", "PLACE = x", True),  # again with the next one
+    ],
+)
+def test_filled_once(module: Callable[..., Any], old: str, code: str, held: bool) -> None:
+    """Empty before, one item, a look at it first, nothing but that."""
+    assert bool(seen(module(ONCE.format(old=old, code=code)).work, 5, 3)) is held
+
+
+def test_a_key_that_is_filled_once(module: Callable[..., Any]) -> None:
+    """By name, after it was asked for."""
+    made = module(
+        'KEPT = {}\ndef work(x):\n    if "table" not in KEPT: KEPT["table"] = (1, 2)\n    return x\n'
+    )
+    assert seen(made.work, 1, 2) == ()
+
+
+def test_a_client_is_not_for_two_processes(module: Callable[..., Any]) -> None:
+    """What sends or executes is an effect, though it was made once."""
+    text = """
+class Client:
+    def send(self, x): return x
+CLIENT = None
+def work(x):
+    global CLIENT
+    if CLIENT is None: CLIENT = Client()
+    return CLIENT.send(x)
+"""
+    assert seen(module(text).work, 1, 2)
+
+
+def test_a_module_imported_when_needed(module: Callable[..., Any]) -> None:
+    """With or without asking first."""
+    assert (
+        seen(module("def work(x):\n    global late\n    import colorsys as late\n    return x\n").work, 1, 2)
+        == ()
+    )
+
+
+# What is reached --------------------------------------------------------------------------------------------
+
+REACHED = {
+    "the order of a dict": (
+        "from collections import OrderedDict\nD = OrderedDict(a=1, b=2)\ndef work(x): D.move_to_end('a')\n"
+    ),
+    "a generator": "G = (n for n in range(9))\ndef work(x): return next(G)\n",
+    "an array": "import numpy as np\nA = np.zeros(4)\ndef work(x): A[x % 4] += x\n",
+    "a large array": "import numpy as np\nA = np.zeros(1 << 18)\ndef work(x): A[-x] += x\n",
+    "an array of objects": "import numpy as np\nA = np.array([None] * 4)\ndef work(x): A[0] = [x]\n",
+    "a slot": "class P:\n    __slots__ = ('x',)\nS = P()\ndef work(x): S.x = x\n",
+    "a first attribute": "class P: pass\nS = P()\ndef work(x): S.x = x\n",
+    "an attribute of a function": "def work(x): work.last = x\nwork.last = 0\n",
+    "a default": "def work(x, seen=[]): seen.append(x)\n",
+    "a property": (
+        "N = []\nclass P:\n    @property\n    def x(self): N.append(1)\nS = P()\ndef work(x): return S.x\n"
+    ),
+    "an open file": "F = open(__file__)\ndef work(x): return F.read(1)\n",
+    "a module of the user's": "import rules_other\ndef work(x): rules_other.ROWS.append(x)\n",
+    "a name of a module": "import rules_other\ndef work(x): rules_other.last = x\n",
+    "a third party's C object": (
+        "from numpy.random import PCG64\nB = PCG64(1)\ndef work(x): return B.random_raw()\n"
+    ),
+    "an environment variable": "import os\ndef work(x): os.environ['RULES'] = str(x)\n",
+}
+
+
+@pytest.mark.parametrize("name", REACHED)
+def test_looking_alone_finds(name: str, module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a reading of the code."""
+    monkeypatch.setenv("RULES", "")
+    module("ROWS = []\nlast = 0\n", "rules_other")
+    assert seen(module(REACHED[name]).work, 1, 2)
+
+
+def test_unseeded_draws_are_nobodys(module: Callable[..., Any]) -> None:
+    """Where the program does not seed, nobody expects certain numbers."""
+    assert seen(module("import random\ndef work(x): return random.random()\n").work, 1, 2) == ()
+    text = "import random\nrandom.seed(3)\ndef work(x): return random.random()\n"
+    assert seen(module(text).work, 1, 2)
+
+
+THIRD = """
+class Session:
+    def __init__(self): self.calls, self._cache = 0, {}
+    def get(self, x): self.calls += 1; return x
+    def cached(self, x): self._cache[x] = x; return x
+"""
+
+
+def test_objects_of_third_parties(module: Callable[..., Any]) -> None:
+    """Their counters are no danger to threads; their caches are their own affair."""
+    module(THIRD, "rules_third", installed=True)
+    program = module("import rules_third\nS = rules_third.Session()\ndef work(x): return S.get(x)\n")
+    assert {hazard.threads_ok for hazard in seen(program.work, 1, 2)} == {True}
+    caches = module("import rules_third\nS = rules_third.Session()\ndef work(x): return S.cached(x)\n")
+    assert seen(caches.work, 1, 2) == ()
+    mine = module("class Mine:\n    calls = 0\nS = Mine()\ndef work(x): S.calls += 1\n")
+    assert {hazard.threads_ok for hazard in seen(mine.work, 1, 2)} == {False}
+
+
+def test_a_glance_does_not_trust_a_state_of_the_process() -> None:
+    """Neither modules with one, nor names that reach far, nor classes of the user's."""
+    import math
+    import os
+
+    class Own:
+        pass
+
+    assert harmless(lambda x: math.sqrt(x))
+    for work in (lambda x: os.getcwd(), lambda x: print(x), lambda x: Own(), lambda x: exec("x")):
+        assert not harmless(work)
+
+
+# Bounds -----------------------------------------------------------------------------------------------------
+
+
+def test_huge_containers_cost_little() -> None:
+    """A sample of them is noted, and their length."""
+    table = dict.fromkeys(range(HUGE + 10))
+    rows = list(range(HUGE + 10))
+
+    def work(x: int) -> None:
+        table[-x] = rows.append(x)
+
+    for place in reach(work).places:
+        assert len(place.read()) < HUGE // 2
+    assert {hazard.name for hazard in seen(work, 1)} >= {"rows"}
+
+
+def test_reading_ends_in_time() -> None:
+    """What there was no time for is not compared, and that is known."""
+    many = [[n] for n in range(5000)]
+    found = reach(lambda x: many, (1,))
+    assert found.whole
+    notes = Look(found, time.thread_time() - 1.0)
+    many[0].append(1)
+    assert not found.whole and notes.compare() == []
+
+
+def test_nothing_is_kept_alive() -> None:
+    """Notes go with the look."""
+    import gc
+    import weakref
+
+    held = OrderedDict(a=np.zeros(3))
+    ref = weakref.ref(held["a"])
+
+    def work(x: int) -> int:
+        return len(held)
+
+    seen(work, 1, 2)
+    held.clear()
+    gc.collect()
+    assert ref() is None
