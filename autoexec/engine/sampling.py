@@ -137,7 +137,9 @@ class Sampler:
 
                 self.effects = Effects(self._call)
         effects = self.effects
-        args = item[0] if source.star else item
+        args: Any = item
+        if source.star:  # what is no sequence may be used up by looking at it
+            args = item[0] if type(item[0]) in (tuple, list) else ()
         effects.before(args)
         return lambda block: effects.after(args)
 
@@ -151,7 +153,10 @@ class Sampler:
     def _glance(self) -> bool:
         from ..safety.quick_check import harmless
 
-        return harmless(self._call)
+        try:
+            return harmless(self._call)
+        except Exception:  # it resists being looked at
+            return False
 
     @property
     def settled(self) -> bool:

@@ -8,6 +8,7 @@ other change is an effect: its items must run where the caller's state is.
 
 from __future__ import annotations
 
+import os
 import time
 from types import CodeType, FunctionType, ModuleType
 
@@ -56,7 +57,7 @@ class Effects:
         self.looks = 0
         self.whole = True
         self._look: Look | None = None
-        self._first: dict[tuple[int, Any], Change] = {}
+        self._first: dict[tuple[int, Any], _Found] = {}
         self._when: dict[tuple[int, Any], list[int]] = {}
         self._codes: list[CodeType] = []
         self._used: list[tuple[str, str, bool]] = []
@@ -64,23 +65,36 @@ class Effects:
         self._changed: dict[int, None] = {}
 
     def before(self, args: tuple[Any, ...]) -> None:
-        """Note what can be reached; an item is run next."""
-        self._args = Arguments(args)
-        self._look = look(self._func, args, time.thread_time() + BUDGET_S)
+        """Note what can be reached; an item is run next. Never raises: what resists is not known."""
+        try:
+            self._args = Arguments(args)
+            self._look = look(self._func, args, time.thread_time() + BUDGET_S)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self.whole = False
 
     def after(self, args: tuple[Any, ...]) -> None:
-        """It has run."""
+        """It has run. Never raises."""
         notes, self._look = self._look, None
         tokens, self._args = self._args, None
-        if notes is None or tokens is None:
-            return
-        self._changed.update(dict.fromkeys(tokens.changed(args)))
         self.looks += 1
+        try:
+            if tokens is not None:
+                self._changed.update(dict.fromkeys(tokens.changed(args)))
+            if notes is not None:
+                self._compare(notes)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            self.whole = False
+
+    def _compare(self, notes: Look) -> None:
         self.whole = self.whole and notes.reached.whole
         self._codes, self._used = notes.reached.codes, notes.reached.used
         for change in notes.compare():
             if not (_imported(change) or (change.name == "random" and not self._seeded())):
-                self._first.setdefault(change.place, change)
+                self._first.setdefault(change.place, _Found(change))
                 self._when.setdefault(change.place, []).append(self.looks)
 
     def lost(self, notes: Look) -> list[Hazard]:
@@ -91,7 +105,7 @@ class Effects:
             filled = _empty(change.old) and bool(change.name) and _guarded(change.name, self._codes)
             drawn = change.name == "random" and not self._seeded()
             if not (filled or _imported(change) or drawn or (not change.place[0] and change.name in _OWN)):
-                found.append(self._hazard(change))
+                found.append(self._hazard(_Found(change)))
         return found
 
     @property
@@ -100,13 +114,13 @@ class Effects:
         if self.looks < LOOKS:
             return True
         return self.looks < AGAIN and any(
-            when == [self.looks] and _empty(self._first[place].old) for place, when in self._when.items()
+            when == [self.looks] and self._first[place].empty for place, when in [*self._when.items()]
         )
 
     def hazards(self, *, strict: bool = False) -> tuple[Hazard, ...]:
         """What keeps the function with the caller's state; when `strict`, also what was not seen whole."""
         found = [
-            self._hazard(self._first[place]) for place in self._when if strict or not self._set_once(place)
+            self._hazard(self._first[place]) for place in [*self._when] if strict or not self._set_once(place)
         ]
         if strict and not self.whole:
             found.append(Hazard("reaches more than was looked at", name_of(self._func), self._at(), True))
@@ -121,16 +135,16 @@ class Effects:
         name = hazard.name.rpartition(".")[2]
         if hazard.kind.startswith("changes") and name == hazard.name:
             return False  # what is in the place is changed, not the place
-        touched = [place for place in self._when if self._first[place].name == name]
+        touched = [place for place in [*self._when] if self._first[place].name == name]
         if touched:
             return all(map(self._set_once, touched))
         return False
 
     def _set_once(self, place: tuple[int, Any]) -> bool:
-        change, when = self._first[place], self._when[place]
-        if len(when) > 1 or when[0] == self.looks or not _empty(change.old):
+        found, when = self._first[place], self._when[place]
+        if len(when) > 1 or when[0] == self.looks or not found.empty:
             return False
-        return bool(change.name) and not _shared(change.new) and _guarded(change.name, self._codes)
+        return bool(found.name) and not found.shared and _guarded(found.name, self._codes)
 
     def _at(self) -> str:
         core, _, _ = layers(self._func)
@@ -152,22 +166,35 @@ class Effects:
         """Whether the program seeds `random`, which does not tell."""
         return any("seed(" in _source(code.co_filename) for code in self._codes[:1])
 
-    def _hazard(self, change: Change) -> Hazard:
-        at = self._at()
-        if change.place[0] == 0:
-            return Hazard("changes the process", change.path, at, False)
+    def _hazard(self, found: _Found) -> Hazard:
+        kind = "changes the process" if found.process else "changes what outlives it"
+        return Hazard(kind, found.path or "an object", self._at(), found.threads_ok)
+
+
+class _Found:
+    """What is kept of a change: nothing of the user's."""
+
+    __slots__ = ("empty", "name", "path", "process", "shared", "threads_ok")
+
+    def __init__(self, change: Change) -> None:
+        self.name, self.path, self.process = change.name, change.path, change.place[0] == 0
+        self.empty = _empty(change.old)
+        self.shared = self.empty and _shared(change.new)
+        # What belongs to a library sees to its own threads.
         theirs = change.owner is not None and third_party(type(change.owner))
         counts = type(change.new) in (int, float) and (
             change.old is MISSING or type(change.old) in (int, float)
         )
-        return Hazard("changes what outlives it", change.path or "an object", at, theirs or not counts)
+        self.threads_ok = not self.process and (theirs or not counts)
 
 
 def _source(filename: str) -> str:
     try:
+        if not os.path.isfile(filename):  # a pipe would wait for ever
+            return ""
         with open(filename, encoding="utf-8", errors="replace") as file:
             return file.read(1 << 20)
-    except OSError:
+    except (OSError, ValueError):
         return ""
 
 
@@ -226,7 +253,7 @@ def _computes(steps: list[Any], at: int) -> bool:
 
 
 def _about(argval: Any) -> Any:
-    return argval[-1] if isinstance(argval, tuple) else argval
+    return argval[-1] if isinstance(argval, tuple) and argval else argval
 
 
 def _orders(argval: Any) -> bool:

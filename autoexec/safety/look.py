@@ -26,6 +26,8 @@ else:
 __all__ = ["Change", "Look", "look"]
 
 
+DEEP = 4  # levels of tuples and lists that are compared by what they hold
+MANY = 50  # changes of one container that are told
 READ_S = 0.01  # of CPU time for reading what was found
 
 
@@ -81,7 +83,8 @@ class Look:
         if len(sys.modules) != self._modules:  # what is imported may add some
             now["the warning filters"] = self._process["the warning filters"]
         for name, old in self._process.items():
-            if not (old is None or _equal(old, new := now[name])):
+            new = now[name]
+            if not (old is None or new is None or _equal(old, new)):
                 found.append(Change((0, name), name, name, old, new, True, None))
         return found
 
@@ -120,13 +123,15 @@ def _identical(old: list[Any], new: list[Any]) -> bool:
     return len(old) == len(new) and all(map(operator.is_, old, new))
 
 
-def _equal(old: Any, new: Any) -> bool:
+def _equal(old: Any, new: Any, depth: int = DEEP) -> bool:
     """Whether an entry that was set again holds what it held: atoms only, others are asked nothing."""
     kind = type(old)
     if kind is not type(new):
         return False
     if kind is tuple or kind is list:
-        return len(old) == len(new) and all(map(_equal, old, new))
+        if old is new or depth == 0 or len(old) != len(new):
+            return old is new
+        return all(_equal(one, other, depth - 1) for one, other in zip(old, new, strict=True))
     return old is new or (kind in ATOMS and bool(old == new))
 
 
@@ -138,11 +143,13 @@ def _differences(place: Place, old: Any, new: Any) -> list[Change]:
     before = dict(zip(map(_key, old[0]), old[1], strict=True))
     after = dict(zip(map(_key, new[0]), new[1], strict=True))
     hidden = hidden_names(type(place.owner)) if place.owner is not None and not isa(place.owner, type) else ()
-    found = []
+    found: list[Change] = []
     for key in {**before, **after}:
         was, now = before.get(key, MISSING), after.get(key, MISSING)
         if was is now or _equal(was, now) or key in IGNORED or key in hidden:
             continue
+        if len(found) >= MANY:
+            break
         name = key if type(key) is str else ""
         path = f"{place.path}.{name}" if place.path and name else place.path or name
         found.append(Change((id(place.obj), key), path, name, was, now, True, place.owner))
@@ -158,7 +165,12 @@ def _key(key: Any) -> Any:
 
 def process_state() -> dict[str, Any]:
     """What a call may set for the whole process, by name; None where nobody has asked for it yet."""
-    state = {name: ask() for name, ask in _PLAIN.items()}
+    state: dict[str, Any] = {}
+    for name, plain in _PLAIN.items():
+        try:
+            state[name] = plain()
+        except Exception:  # closed, or changed by another thread just now
+            state[name] = None
     for name, (module, ask) in _ASKED.items():
         there = loaded(module)
         try:

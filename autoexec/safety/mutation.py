@@ -37,11 +37,11 @@ class _Sink:
         return int(length)
 
 
-def _simple(obj: object) -> bool:
+def _simple(obj: object, depth: int = 8) -> bool:
     """Whether nothing can change `obj`."""
     if type(obj) in _SIMPLE or _is_path(obj):
         return True
-    return type(obj) is tuple and all(map(_simple, obj))
+    return type(obj) is tuple and depth > 0 and all(_simple(one, depth - 1) for one in obj)
 
 
 def _is_path(obj: object) -> bool:

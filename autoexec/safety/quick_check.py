@@ -56,9 +56,17 @@ def harmless(func: Any, depth: int = DEPTH) -> bool:
     return (
         _stores_nothing(code)
         and not (func.__defaults__ or func.__kwdefaults__ or hasattr(func, "__wrapped__"))
-        and all(_plain(cell.cell_contents, depth) for cell in func.__closure__ or ())
+        and all(_filled(cell) and _plain(cell.cell_contents, depth) for cell in func.__closure__ or ())
         and all(_plain(func.__globals__[name], depth) for name in names_of(code) if name in func.__globals__)
     )
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:  # the variable has no value yet
+        return False
+    return True
 
 
 def _stores_nothing(code: CodeType) -> bool:

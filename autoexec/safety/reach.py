@@ -10,7 +10,6 @@ another one at the same address.
 
 from __future__ import annotations
 
-import builtins
 import gc
 import sys
 import time
@@ -51,6 +50,7 @@ LARGE = 2_000  # entries of a container; of a larger one only a sample is gone i
 SAMPLE = 64
 # Modules whose objects count, cache and connect for themselves.
 PRIVATE = ("logging", "threading", "concurrent.", "asyncio.", "warnings", "weakref", "re.")
+CHAIN = 32  # loggers, one above the other
 LIBRARY_DEPTH = 3  # levels of a library's objects that are gone into
 # Code that can reach every name of its module.
 REFLECTING = frozenset({"globals", "exec", "eval", "_getframe", "locals", "vars", "modules", "stack"})
@@ -163,6 +163,7 @@ class _Walk:
         self.places: list[Place] = []
         self.codes: list[CodeType] = []
         self.used: list[tuple[str, str, bool]] = []
+        self._all = True
         self._seen: dict[int, Any] = {}
         self._ahead: deque[tuple[Any, str, int]] = deque()
 
@@ -195,9 +196,11 @@ class _Walk:
             obj, path, depth = self._ahead.popleft()
             try:
                 self._look(obj, path, depth)
-            except Exception:  # an object that resists being looked at, or is changed just now
-                continue
-        return True
+            except KeyboardInterrupt:
+                raise
+            except BaseException:  # an object that resists being looked at, or is changed just now
+                self._all = False
+        return self._all
 
     def _look(self, obj: Any, path: str, depth: int) -> None:
         if isa(obj, FunctionType):
@@ -308,14 +311,15 @@ class _Walk:
             self._foreign(obj, path, unfit, depth)
         elif isa(obj, _loggers()):
             self._logger(obj)
-        elif (read := _bytes_of(obj)) is not None:
-            self._add(obj, path, read)
+        elif _is_data(obj):
+            if (read := _bytes_of(obj)) is not None:
+                self._add(obj, path, read)
+            else:
+                self._all = False
         elif not is_library_type(kind) or kind.__module__ == "builtins" or top_package(kind) == "collections":
             self._own(obj, path, depth)
         elif depth < LIBRARY_DEPTH and not _private(obj):
             self._own(obj, path, depth + 1)
-            if depth == 0 and third_party(kind) and _opaque(obj):
-                self._add(obj, path, partial(_pickle_sum, obj))
 
     def _own(self, obj: Any, path: str, depth: int) -> None:
         """What an object holds: entries, attributes, slots; of C code what the collector knows of it."""
@@ -342,8 +346,10 @@ class _Walk:
 
     def _logger(self, logger: Any) -> None:
         """What a record reaches: the handlers, up the chain."""
-        while logger is not None:
-            self._dict(attributes(logger), logger.name, logger, LIBRARY_DEPTH)
+        for _ in range(CHAIN):
+            if not isa(logger, _loggers()):
+                return
+            self._dict(attributes(logger), str(logger.name), logger, LIBRARY_DEPTH)
             for handler in logger.handlers:
                 self.meet(handler, type(handler).__name__)
                 self._handler(handler)
@@ -366,8 +372,11 @@ class _Walk:
         elif isa(obj, (list, deque, set)):
             self._add(obj, path, partial(_elements_of, obj))
             self._children(_elements_of(obj), path, depth)
-        elif isa(obj, (tuple, frozenset)):
-            self._children(obj, path, depth)
+        elif isa(obj, tuple):
+            step = max(1, tuple.__len__(obj) // LARGE)
+            self._children(tuple.__getitem__(obj, slice(None, None, step)), path, depth)
+        elif isa(obj, frozenset):
+            self._children([*islice(frozenset.__iter__(obj), LARGE)], path, depth)
         else:
             return False
         return True
@@ -485,7 +494,7 @@ def _entries_of(mapping: Any) -> dict[Any, Any]:
     As C code sees it: a class of the user's may have ways of its own.
     """
     if not isa(mapping, dict):
-        return dict(mapping)
+        return dict(mapping) if len(mapping) <= HUGE else {LENGTH: len(mapping)}
     if isa(mapping, OrderedDict):  # whose order is not that of the dict inside
         return {key: dict.get(mapping, key) for key in islice(OrderedDict.__iter__(mapping), HUGE)}
     count = dict.__len__(mapping)
@@ -517,10 +526,14 @@ def _some_names(namespace: dict[str, Any], names: tuple[str, ...]) -> dict[str, 
 
 
 def _all_names(namespace: dict[str, Any]) -> dict[str, Any]:
+    if len(namespace) > HUGE:
+        return {LENGTH: len(namespace)}
     return {name: value for name, value in list(namespace.items()) if name not in IGNORED}
 
 
 def _members(kind: type) -> dict[str, Any]:
+    if len(vars(kind)) > HUGE:
+        return {LENGTH: len(vars(kind))}
     return {name: value for name, value in list(vars(kind).items()) if name not in IGNORED}
 
 
@@ -537,26 +550,37 @@ def _slot_values(obj: Any, slots: tuple[tuple[str, Any], ...]) -> dict[str, Any]
 BYTES_MOST = 32 << 20  # of an array that are summed up; 80 MB take some 30 ms
 
 
+def _is_data(obj: Any) -> bool:
+    """Whether it is an array or a buffer of numbers."""
+    if isa(obj, bytearray) or (type(obj).__module__ == "array" and type(obj).__name__ == "array"):
+        return True
+    return any(base.__name__ == "ndarray" and base.__module__ == "numpy" for base in type(obj).__mro__)
+
+
 def _bytes_of(obj: Any) -> Callable[[], Any] | None:
-    """How the contents of an array or buffer are read, if it is one that can be written to."""
-    kind = type(obj)
-    if isa(obj, bytearray) or (kind.__module__ == "array" and kind.__name__ == "array"):
+    """How the contents of an array or buffer are read; None where that would take too long."""
+    if isa(obj, bytearray) or type(obj).__module__ == "array":
         return partial(_sum, obj)
-    array = any(base.__name__ == "ndarray" and base.__module__ == "numpy" for base in kind.__mro__)
-    if not array or obj.nbytes > BYTES_MOST or not obj.flags.writeable:
+    if obj.nbytes > BYTES_MOST:
         return None
-    return partial(list, obj.flat) if obj.dtype.hasobject else partial(_array_sum, obj)
+    if obj.dtype.hasobject:
+        return partial(list, obj.flat) if obj.size <= HUGE else None
+    small = obj.flags.c_contiguous or obj.nbytes <= EXACT
+    return partial(_array_sum, obj) if small else None
 
 
 BLOCK = 512  # words of 8 bytes: a block of an array, whose sum is compared
 EXACT = 1 << 20  # bytes up to which every byte counts; 32 MB of blocks take 4 ms
 
 
-def _sum(obj: Any) -> list[int]:
+def _sum(obj: Any) -> list[Any]:
+    """Of copies of its ends where it is long: a view would keep another thread from changing its length."""
     from zlib import crc32
 
-    with memoryview(obj) as view:
-        return [view.nbytes, crc32(view)]
+    count = len(obj)
+    if count <= EXACT:
+        return [count, crc32(obj[:])]
+    return [count, crc32(obj[:BLOCK]), crc32(obj[-BLOCK:])]
 
 
 def _array_sum(obj: Any) -> list[int]:
@@ -573,28 +597,7 @@ def _array_sum(obj: Any) -> list[int]:
     return [*obj.shape, crc32(data)]
 
 
-PICKLE_MOST = 256 << 10  # about a millisecond
-
-
-def _opaque(obj: Any) -> bool:
-    """Whether an object keeps its state where only C code sees it."""
-    held = [*attributes(obj).values()]
-    return not held or any(not _plain_type(type(one)) and not gc.is_tracked(one) for one in held)
-
-
-def _plain_type(kind: type) -> bool:
-    """Whether it is one of the built-in types; C types without a module claim to be."""
-    return getattr(builtins, kind.__name__, None) is kind or kind is type(None)
-
-
 def third_party(kind: type) -> bool:
     """Whether a class was installed, and is not of the standard library."""
     path = attributes(loaded(kind.__module__)).get("__file__")
     return path is not None and is_library(path) and not is_stdlib(path)
-
-
-def _pickle_sum(obj: Any) -> list[Any]:
-    """What tells of an object of a library's C code: the sum of its pickle."""
-    from .mutation import pickled
-
-    return [pickled(obj, PICKLE_MOST)]

@@ -42,14 +42,20 @@ class Watch:
         if self._look is None:
             from .look import look
 
-            self._look = look(self._func, args, time.thread_time() + BUDGET_S)
+            try:
+                self._look = look(self._func, args, time.thread_time() + BUDGET_S)
+            except Exception:  # it resists being looked at
+                self._look = None
 
     def end(self) -> str:
         """It has ended; what it changed, in words, or ""."""
         notes = self._look
         if notes is None:
             return ""
-        lost = Effects(self._func).lost(notes)
+        try:
+            lost = Effects(self._func).lost(notes)
+        except Exception:
+            lost = []
         if lost:
             self._look = None
             return f"{name_of(self._func)} {lost[0].kind}: {lost[0].name!r}"

@@ -161,7 +161,8 @@ class Seat:
             fresh = partial(of_call, taken_up(values))
         surround = spec.surround
         if surround is not None and len(items):
-            surround.begin(items[0] if spec.star else (items[0],))
+            first = items[0] if spec.star else (items[0],)
+            surround.begin(first if type(first) is tuple else ())
         run_items(spec, self._wanted(items), self, fresh)
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
         self._status.end()
