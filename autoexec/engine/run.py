@@ -324,7 +324,7 @@ class Run:
             size = 1  # what is finished is kept before the next item begins
         sampling = self.state is State.SAMPLING
         self._refill(size)
-        looks = sampling and size == 1 and self.options.effects != "ignore"
+        looks = sampling and size == 1 and self.options.free and self.options.effects != "ignore"
         compare = self.sampler.look_around(self.source) if looks else None
         task = self.scheduler.take_here(self._here, self._slot, size)
         if task is None:
@@ -418,7 +418,8 @@ class Run:
     def _unseen(self, plan: Plan) -> bool:
         """Whether too few items were looked at to send the rest to other processes, or to refuse that."""
         elsewhere = not row(plan.backend).in_process
-        if self.options.effects == "ignore" or not (elsewhere or (plan.backend == SERIAL and plan.hazards)):
+        refused = plan.backend == SERIAL and plan.hazards
+        if self.options.effects == "ignore" or not (self.options.free and (elsewhere or refused)):
             return False
         return not self.sampler.settled
 

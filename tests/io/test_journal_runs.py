@@ -51,11 +51,12 @@ def square(number):
 @pytest.mark.parametrize("options", [{"backend": "threads"}, {"backend": "serial"}, {}])
 def test_results_that_an_item_closes(path, options):
     """What runs then, that item first of all, is kept: it has been run."""
-    held = []
+    held, at = [], []
 
     def work(number):
-        if number == 3:
-            held.pop().close()
+        if number >= 3 and held and not at:  # the first ones may run before there are results to close
+            at.append(number)
+            held[0].close()
         return number
 
     def run():
@@ -65,8 +66,8 @@ def test_results_that_an_item_closes(path, options):
 
     with run() as results:
         got = list(results)
-    assert got == list(range(len(got))) and len(got) <= 5
-    assert rows(path) >= 4
+    assert got == list(range(len(got))) and len(got) <= at[0] + 2
+    assert rows(path) >= at[0] + 1
 
 
 @pytest.mark.parametrize("where", ["the caller's thread", "a thread"])
