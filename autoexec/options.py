@@ -267,6 +267,11 @@ class Options:
         return self.backend == AUTO
 
     @property
+    def looks(self) -> bool:
+        """Whether effects are looked for: autoexec chooses, and was not told to ignore them."""
+        return self.free and self.effects != "ignore"
+
+    @property
     def named(self) -> BackendInfo | None:
         """The row of the backend that the caller has named, if it is one of ours."""
         return row(self.backend) if isinstance(self.backend, str) and not self.free else None

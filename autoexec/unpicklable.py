@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:
     from .frozen import dataclass
 
-__all__ = ["Unpicklable", "explain", "find"]
+__all__ = ["Unpicklable", "explain", "find", "refused"]
 
 LIMIT_S = 0.5  # arbitrary: long enough for some 100,000 objects, short beside the run that failed
 LOOK_EVERY = 256  # objects between two looks at the clock
@@ -73,6 +73,14 @@ def explain(obj: object, name: str, limit_s: float = LIMIT_S, *, error: BaseExce
         return str(found)
     why = "" if error is None else f": {type(error).__name__}: {_text(error)}"
     return f"{name} ({title(obj)}) can be pickled here, but not sent and loaded again{why}"
+
+
+def refused(obj: object, name: str, error: BaseException, problem: str = "") -> TypeError:
+    """The error of something that cannot be sent: `problem` and what is the matter, caused by `error`."""
+    words = explain(obj, name, error=error)
+    found = TypeError(f"{problem}: {words}" if problem else words)
+    found.__cause__ = error
+    return found
 
 
 def find(obj: object, name: str, limit_s: float = LIMIT_S) -> Unpicklable | None:

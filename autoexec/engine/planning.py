@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cached_property
 
 from ..backends.opening import Opening, Setting, TaskRules, WorkerConfig
 from ..decide import admission as memory
@@ -202,12 +203,17 @@ class Planner:
 
             import_module(self._wanted.pop(0), __package__)
 
+    @cached_property
+    def _harmless(self) -> bool:
+        """Whether a glance at the code is enough."""
+        from ..safety.quick_check import harmless
+
+        return harmless(self._call)
+
     def hazards(self) -> tuple[Hazard, ...]:
         """What in the function's code and belongings keeps it in this process."""
         if self._hazards is None:
-            from ..safety.quick_check import harmless
-
-            if harmless(self._call):
+            if self._harmless:
                 self._hazards = ()
             else:
                 from ..safety.hazards import find_hazards
@@ -356,11 +362,8 @@ class Planner:
 
     def _watched(self, plan: Plan) -> bool:
         """Whether workers look at what items change: autoexec has chosen, and a glance was not enough."""
-        if not self._options.free or self._options.effects == "ignore" or self._source is None:
-            return False
-        from ..safety.quick_check import harmless
-
-        return not (row(plan.backend).in_process or harmless(self._call))
+        looks = self._options.looks and self._source is not None
+        return looks and not (row(plan.backend).in_process or self._harmless)
 
     def _config(self, plan: Plan) -> WorkerConfig:
         return WorkerConfig(plan.threads, plan.native_threads or 1, self._options.writable == "copy")

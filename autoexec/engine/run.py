@@ -324,7 +324,7 @@ class Run:
             size = 1  # what is finished is kept before the next item begins
         sampling = self.state is State.SAMPLING
         self._refill(size)
-        looks = sampling and size == 1 and self.options.free and self.options.effects != "ignore"
+        looks = sampling and size == 1 and self.options.looks
         compare = self.sampler.look_around(self.source) if looks else None
         task = self.scheduler.take_here(self._here, self._slot, size)
         if task is None:
@@ -418,10 +418,8 @@ class Run:
     def _unseen(self, plan: Plan) -> bool:
         """Whether too few items were looked at to send the rest to other processes, or to refuse that."""
         elsewhere = not row(plan.backend).in_process
-        refused = plan.backend == SERIAL and plan.hazards
-        if self.options.effects == "ignore" or not (self.options.free and (elsewhere or refused)):
-            return False
-        return not self.sampler.settled
+        refused = plan.backend == SERIAL and bool(plan.hazards)
+        return self.options.looks and (elsewhere or refused) and not self.sampler.settled
 
     def _go_serial(self, rest: int | None) -> None:
         self._expected_s = self.sampler.item_s

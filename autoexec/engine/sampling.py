@@ -147,16 +147,12 @@ class Sampler:
     def harmless(self) -> bool:
         """Whether a glance at the code shows that it changes nothing."""
         if self._glanced is None:
-            self._glanced = _names_nothing(self._call) or self._glance()
+            self._glanced = _names_nothing(self._call)
+            if not self._glanced:
+                from ..safety.quick_check import harmless
+
+                self._glanced = harmless(self._call)
         return self._glanced
-
-    def _glance(self) -> bool:
-        from ..safety.quick_check import harmless
-
-        try:
-            return harmless(self._call)
-        except Exception:  # it resists being looked at
-            return False
 
     @property
     def settled(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from types import CodeType, FunctionType, ModuleType
+from types import BuiltinMethodType, CodeType, FunctionType, ModuleType
 
 from . import MAIN, isa, static_attribute
 from .layers import layers
@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["codes_of", "imports_of", "modules_of", "names_of", "steps_of", "where"]
+__all__ = ["codes_of", "imports_of", "modules_of", "names_of", "parameters", "place_of", "steps_of", "where"]
 
 
 def codes_of(code: CodeType) -> Iterator[CodeType]:
@@ -35,6 +35,24 @@ def names_of(code: CodeType) -> tuple[str, ...]:
 def where(code: CodeType) -> str:
     """`file.py:LINE` of a function."""
     return f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}"
+
+
+def place_of(func: Any) -> str:
+    """Where the function inside a callable stands, in words.
+
+    >>> place_of(len)
+    '<built-in len>'
+    """
+    core, _, _ = layers(func)
+    if isa(core, FunctionType):
+        return where(core.__code__)
+    named = isa(core, (type, BuiltinMethodType))
+    return f"<built-in {core.__name__ if named else type(core).__name__}>"
+
+
+def parameters(func: Any) -> tuple[str, ...]:
+    """The names of a plain function's positional parameters; none of anything else."""
+    return func.__code__.co_varnames[: func.__code__.co_argcount] if isa(func, FunctionType) else ()
 
 
 def imports_of(code: CodeType) -> set[str]:

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import os
 import time
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, ModuleType
 
 from ..introspect import isa, name_of
-from ..introspect.code import where
+from ..introspect.code import parameters, place_of
 from ..introspect.layers import MISSING, layers
 from ..records import CHANGES_ARGUMENT, Hazard
 from .captures import dig
 from .look import Change, Look, look
 from .mutation import Arguments
-from .reach import has_method, third_party
+from .reach import third_party
+from .readings import has_method
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ class Effects:
         self.looks = 0
         self.whole = True
         self._look: Look | None = None
-        self._first: dict[tuple[int, Any], _Found] = {}
-        self._when: dict[tuple[int, Any], list[int]] = {}
+        self._found: dict[tuple[int, Any], _Found] = {}
         self._codes: list[CodeType] = []
         self._used: list[tuple[str, str, bool]] = []
         self._args: Arguments | None = None
@@ -93,9 +93,16 @@ class Effects:
         self.whole = self.whole and notes.reached.whole
         self._codes, self._used = notes.reached.codes, notes.reached.used
         for change in notes.compare():
-            if not (_imported(change) or (change.name == "random" and not self._seeded())):
-                self._first.setdefault(change.place, _Found(change))
-                self._when.setdefault(change.place, []).append(self.looks)
+            if self._tells(change):
+                known = self._found.get(change.place)
+                if known is None:
+                    self._found[change.place] = _Found(change, self.looks)
+                else:
+                    known.when.append(self.looks)
+
+    def _tells(self, change: Change) -> bool:
+        """Whether a change says something of the function: not an import, nor a draw that nobody seeded."""
+        return not (_imported(change) or (change.name == "random" and not self._seeded()))
 
     def lost(self, notes: Look) -> list[Hazard]:
         """What differs from notes that were taken in a worker, but for places that are filled once."""
@@ -103,9 +110,9 @@ class Effects:
         found = []
         for change in notes.compare():
             filled = _empty(change.old) and bool(change.name) and _guarded(change.name, self._codes)
-            drawn = change.name == "random" and not self._seeded()
-            if not (filled or _imported(change) or drawn or (not change.place[0] and change.name in _OWN)):
-                found.append(self._hazard(_Found(change)))
+            own = not change.place[0] and change.name in _OWN
+            if self._tells(change) and not (filled or own):
+                found.append(_Found(change, 1).hazard(place_of(self._func)))
         return found
 
     @property
@@ -113,19 +120,18 @@ class Effects:
         """Whether one more look would tell something."""
         if self.looks < LOOKS:
             return True
-        return self.looks < AGAIN and any(
-            when == [self.looks] and self._first[place].empty for place, when in [*self._when.items()]
-        )
+        changed = [*self._found.values()]
+        return self.looks < AGAIN and any(one.when == [self.looks] and one.empty for one in changed)
 
     def hazards(self, *, strict: bool = False) -> tuple[Hazard, ...]:
         """What keeps the function with the caller's state; when `strict`, also what was not seen whole."""
-        found = [
-            self._hazard(self._first[place]) for place in [*self._when] if strict or not self._set_once(place)
-        ]
+        at = place_of(self._func)
+        changed = [*self._found.values()]  # another thread may compare meanwhile
+        found = [one.hazard(at) for one in changed if strict or not self._set_once(one)]
         if strict and not self.whole:
-            found.append(Hazard("reaches more than was looked at", name_of(self._func), self._at(), True))
-        found += [Hazard(kind, name, self._at(), ok) for name, kind, ok in self._used]
-        found += [Hazard(CHANGES_ARGUMENT, self._argument(i), self._at(), True) for i in self._changed]
+            found.append(Hazard("reaches more than was looked at", name_of(self._func), at, True))
+        found += [Hazard(kind, name, at, ok) for name, kind, ok in self._used]
+        found += [Hazard(CHANGES_ARGUMENT, self._argument(i), at, True) for i in self._changed]
         return tuple(dict.fromkeys(found))
 
     def explains(self, hazard: Hazard) -> bool:
@@ -135,48 +141,36 @@ class Effects:
         name = hazard.name.rpartition(".")[2]
         if hazard.kind.startswith("changes") and name == hazard.name:
             return False  # what is in the place is changed, not the place
-        touched = [place for place in [*self._when] if self._first[place].name == name]
-        if touched:
-            return all(map(self._set_once, touched))
-        return False
+        touched = [one for one in [*self._found.values()] if one.name == name]
+        return bool(touched) and all(map(self._set_once, touched))
 
-    def _set_once(self, place: tuple[int, Any]) -> bool:
-        found, when = self._first[place], self._when[place]
-        if len(when) > 1 or when[0] == self.looks or not found.empty:
+    def _set_once(self, found: _Found) -> bool:
+        if len(found.when) > 1 or found.when[0] == self.looks or not found.empty:
             return False
         return bool(found.name) and not found.shared and _guarded(found.name, self._codes)
 
-    def _at(self) -> str:
-        core, _, _ = layers(self._func)
-        return where(core.__code__) if isa(core, FunctionType) else f"<{type(core).__name__}>"
-
     def _argument(self, index: int) -> str:
         core, front, _ = layers(self._func)
-        code = core.__code__ if isa(core, FunctionType) else None
-        names = code.co_varnames[: code.co_argcount] if code is not None else ()
-        place = index + len(front)
+        names, place = parameters(core), index + len(front)
         return names[place] if place < len(names) else f"args[{index}]"
 
     @property
     def settled(self) -> bool:
         """Whether other processes may have the rest: one item was seen, two if something changed."""
-        return self.looks >= (LOOKS if self._when else 1) and not (self._when and self.wanted)
+        return self.looks >= (LOOKS if self._found else 1) and not (self._found and self.wanted)
 
     def _seeded(self) -> bool:
         """Whether the program seeds `random`, which does not tell."""
         return any("seed(" in _source(code.co_filename) for code in self._codes[:1])
 
-    def _hazard(self, found: _Found) -> Hazard:
-        kind = "changes the process" if found.process else "changes what outlives it"
-        return Hazard(kind, found.path or "an object", self._at(), found.threads_ok)
-
 
 class _Found:
-    """What is kept of a change: nothing of the user's."""
+    """What is kept of a change, and in which looks it was seen: nothing of the user's."""
 
-    __slots__ = ("empty", "name", "path", "process", "shared", "threads_ok")
+    __slots__ = ("empty", "name", "path", "process", "shared", "threads_ok", "when")
 
-    def __init__(self, change: Change) -> None:
+    def __init__(self, change: Change, look: int) -> None:
+        self.when = [look]
         self.name, self.path, self.process = change.name, change.path, change.place[0] == 0
         self.empty = _empty(change.old)
         self.shared = self.empty and _shared(change.new)
@@ -186,6 +180,11 @@ class _Found:
             change.old is MISSING or type(change.old) in (int, float)
         )
         self.threads_ok = not self.process and (theirs or not counts)
+
+    def hazard(self, at: str) -> Hazard:
+        """The same for a plan, with where the function stands."""
+        kind = "changes the process" if self.process else "changes what outlives it"
+        return Hazard(kind, self.path or "an object", at, self.threads_ok)
 
 
 def _source(filename: str) -> str:

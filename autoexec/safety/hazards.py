@@ -14,7 +14,7 @@ from autoexec import by_value
 from autoexec.records import Hazard
 
 from ..introspect import attributes, importable, isa
-from ..introspect.code import where
+from ..introspect.code import parameters, place_of
 from ..introspect.layers import MISSING, layers, peek
 from ..introspect.libraries import is_stdlib
 from .captures import dig, is_mutable
@@ -65,14 +65,6 @@ def _settled(found: dict[Hazard, None]) -> tuple[Hazard, ...]:
     return tuple(merged.values())
 
 
-def _place(func: Any) -> str:
-    core, _, _ = layers(func)
-    if isa(core, FunctionType):
-        return where(core.__code__)
-    named = isa(core, (type, BuiltinMethodType))
-    return f"<built-in {core.__name__ if named else type(core).__name__}>"
-
-
 def _chain(func: Any) -> Iterator[tuple[Any, list[tuple[Any, ...]], dict[str, Any]]]:
     """The callable and what it wraps, each peeled to a plain function."""
     front: list[tuple[Any, ...]] = []
@@ -88,12 +80,8 @@ def _chain(func: Any) -> Iterator[tuple[Any, list[tuple[Any, ...]], dict[str, An
 
 def _titled(core: Any, front: list[tuple[Any, ...]]) -> list[tuple[str, Any]]:
     """Bound values under the names of the parameters that they fill."""
-    names = _parameters(core)
+    names = parameters(core)
     return [(names[i] if i < len(names) else name, obj) for i, (name, obj) in enumerate(front)]
-
-
-def _parameters(core: Any) -> tuple[str, ...]:
-    return core.__code__.co_varnames[: core.__code__.co_argcount] if isa(core, FunctionType) else ()
 
 
 def _from_code(func: Any) -> list[Hazard]:
@@ -161,7 +149,7 @@ def _from_holdings(func: Any) -> list[Hazard]:
     """What travels with the function: closure, defaults, its object and bound arguments."""
     found: dict[Hazard, None] = {}
     for core, front, keywords in _chain(func):
-        at = _place(core)
+        at = place_of(core)
         parts = [(name, obj, 2) for name, obj in [*_titled(core, front), *keywords.items()]]
         parts += [(name, obj, 1) for name, obj in (*_cells(core), *_defaults(core))]
         hits = (hit for name, obj, depth in parts for hit in dig(obj, name, depth))
@@ -174,11 +162,11 @@ def _from_builtin(func: Any) -> list[Hazard]:
     owner = func.__self__ if isa(func, BuiltinMethodType) else None
     if owner is None or isa(owner, ModuleType):
         return []
-    hits = [Hazard(kind, name, _place(func), ok) for name, kind, ok in dig(owner, "__self__", 0)]
+    hits = [Hazard(kind, name, place_of(func), ok) for name, kind, ok in dig(owner, "__self__", 0)]
     from ..introspect.methods import ATOMIC, CHANGING_METHODS
 
     if is_mutable(owner) and func.__name__ in CHANGING_METHODS:
-        hits.append(Hazard(_BY_ROOT["free"], func.__qualname__, _place(func), func.__name__ in ATOMIC))
+        hits.append(Hazard(_BY_ROOT["free"], func.__qualname__, place_of(func), func.__name__ in ATOMIC))
     return hits
 
 

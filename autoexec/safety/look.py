@@ -6,7 +6,6 @@ What may live here: notes before a call and what differs after it. What that mea
 from __future__ import annotations
 
 import operator
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +13,8 @@ from io import StringIO
 
 from ..introspect import ATOMS, isa, loaded
 from ..introspect.layers import MISSING
-from .reach import IGNORED, Place, Reached, hidden_names, reach
+from .reach import Place, Reached, reach
+from .readings import IGNORED, hidden_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ else:
     from ..frozen import dataclass
 
 __all__ = ["Change", "Look", "look"]
-
 
 DEEP = 4  # levels of tuples and lists that are compared by what they hold
 MANY = 50  # changes of one container that are told
@@ -41,7 +40,6 @@ class Change:
         name: the key, where it is a name.
         old: what was there, or MISSING.
         new: what is there, or MISSING.
-        keyed: whether the container has keys; else it is another one as a whole.
         owner: the object whose attribute it is, or None.
     """
 
@@ -50,7 +48,6 @@ class Change:
     name: str
     old: Any
     new: Any
-    keyed: bool
     owner: Any
 
 
@@ -71,7 +68,7 @@ class Look:
                 reached.whole = False
                 break
             self._notes.append((place, _read(place)))
-        self._process, self._modules = process_state(), len(sys.modules)
+        self._process, self._modules = _process_state(), len(sys.modules)
 
     def compare(self) -> list[Change]:
         """What is not what it was, the nearest first."""
@@ -79,13 +76,13 @@ class Look:
         for place, old in self._notes:
             if old is not None and not _same(old, new := _read(place)):
                 found += _differences(place, old, new)
-        now = process_state()
+        now = _process_state()
         if len(sys.modules) != self._modules:  # what is imported may add some
             now["the warning filters"] = self._process["the warning filters"]
         for name, old in self._process.items():
             new = now[name]
             if not (old is None or new is None or _equal(old, new)):
-                found.append(Change((0, name), name, name, old, new, True, None))
+                found.append(Change((0, name), name, name, old, new, None))
         return found
 
 
@@ -139,7 +136,7 @@ def _differences(place: Place, old: Any, new: Any) -> list[Change]:
     if type(old) is not tuple:
         if len(old) == len(new) and all(map(_equal, old, new)):
             return []
-        return [Change((id(place.obj), None), place.path, "", old, new, False, place.owner)]
+        return [Change((id(place.obj), None), place.path, "", old, new, place.owner)]
     before = dict(zip(map(_key, old[0]), old[1], strict=True))
     after = dict(zip(map(_key, new[0]), new[1], strict=True))
     hidden = hidden_names(type(place.owner)) if place.owner is not None and not isa(place.owner, type) else ()
@@ -152,9 +149,9 @@ def _differences(place: Place, old: Any, new: Any) -> list[Change]:
             break
         name = key if type(key) is str else ""
         path = f"{place.path}.{name}" if place.path and name else place.path or name
-        found.append(Change((id(place.obj), key), path, name, was, now, True, place.owner))
+        found.append(Change((id(place.obj), key), path, name, was, now, place.owner))
     if not found and before.keys() == after.keys() and [*before] != [*after]:
-        found.append(Change((id(place.obj), None), place.path, "", old, new, False, place.owner))  # its order
+        found.append(Change((id(place.obj), None), place.path, "", old, new, place.owner))  # its order
     return found
 
 
@@ -163,33 +160,16 @@ def _key(key: Any) -> Any:
     return key if type(key) in ATOMS else ("by identity", id(key))
 
 
-def process_state() -> dict[str, Any]:
+def _process_state() -> dict[str, Any]:
     """What a call may set for the whole process, by name; None where nobody has asked for it yet."""
     state: dict[str, Any] = {}
-    for name, plain in _PLAIN.items():
-        try:
-            state[name] = plain()
-        except Exception:  # closed, or changed by another thread just now
-            state[name] = None
     for name, (module, ask) in _ASKED.items():
         there = loaded(module)
         try:
             state[name] = None if there is None else ask(there)
-        except Exception:
+        except Exception:  # closed, or changed by another thread just now
             state[name] = None
     return state
-
-
-_PLAIN: dict[str, Callable[[], Any]] = {
-    "os.environ": lambda: [*os.environ.items()],
-    "sys.path": lambda: [*sys.path],
-    "sys.argv": lambda: [*sys.argv],
-    "sys.stdout": lambda: sys.stdout,
-    "sys.stderr": lambda: sys.stderr,
-    "what is printed": lambda: sys.stdout.tell() if type(sys.stdout) is StringIO else None,
-    "sys.excepthook": lambda: sys.excepthook,
-    "the recursion limit": sys.getrecursionlimit,
-}
 
 
 def _numpy_draws(random: Any) -> Any:
@@ -201,6 +181,14 @@ def _numpy_draws(random: Any) -> Any:
 
 
 _ASKED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "os.environ": ("os", lambda os: [*os.environ.items()]),
+    "sys.path": ("sys", lambda sys: [*sys.path]),
+    "sys.argv": ("sys", lambda sys: [*sys.argv]),
+    "sys.stdout": ("sys", lambda sys: sys.stdout),
+    "sys.stderr": ("sys", lambda sys: sys.stderr),
+    "what is printed": ("sys", lambda sys: sys.stdout.tell() if type(sys.stdout) is StringIO else None),
+    "sys.excepthook": ("sys", lambda sys: sys.excepthook),
+    "the recursion limit": ("sys", lambda sys: sys.getrecursionlimit()),
     "the working directory": ("os", lambda os: os.getcwd()),
     "the decimal context": ("decimal", lambda decimal: repr(decimal.getcontext()).partition("flags")[0]),
     "the warning filters": ("warnings", lambda warnings: [*warnings.filters]),

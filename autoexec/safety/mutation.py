@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import zlib
 
-from ..introspect import isa, loaded
 from ..introspect.layers import MISSING
+from .readings import is_array, is_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
-__all__ = ["Arguments", "pickled"]
+__all__ = ["Arguments"]
 
 _LIMIT: Final = 32 << 20  # bytes
 
@@ -39,36 +39,21 @@ class _Sink:
 
 def _simple(obj: object, depth: int = 8) -> bool:
     """Whether nothing can change `obj`."""
-    if type(obj) in _SIMPLE or _is_path(obj):
+    if type(obj) in _SIMPLE or is_path(obj):
         return True
     return type(obj) is tuple and depth > 0 and all(_simple(one, depth - 1) for one in obj)
-
-
-def _is_path(obj: object) -> bool:
-    """Paths do not change; asking by name spares those who use none the import of pathlib."""
-    pathlib = loaded("pathlib")
-    return pathlib is not None and isa(obj, pathlib.PurePath)
-
-
-def _is_array(obj: object) -> bool:
-    return any(base.__name__ == "ndarray" and base.__module__ == "numpy" for base in type(obj).__mro__)
 
 
 def _array(obj: Any, limit: int) -> object:
     if obj.nbytes > limit:
         raise _TooMuch
     if obj.dtype.hasobject:
-        return pickled(obj, limit)
+        return _pickled(obj, limit)
     flat = obj if obj.flags.c_contiguous else obj.copy(order="C")
     return obj.shape, str(obj.dtype), zlib.crc32(flat.reshape(-1).view("u1")) if obj.size else 0
 
 
-def pickled(obj: object, limit: int) -> object:
-    """Length and sums of the pickle of an object.
-
-    Raises:
-        Exception: it is longer than the limit, or cannot be pickled.
-    """
+def _pickled(obj: object, limit: int) -> object:
     import pickle
 
     sink = _Sink(limit)
@@ -79,9 +64,9 @@ def pickled(obj: object, limit: int) -> object:
 def _deep(obj: object) -> object:
     """A value that differs once `obj` has changed, or MISSING where that would cost too much."""
     try:
-        if _is_array(obj):
+        if is_array(obj):
             return _array(obj, _LIMIT)
-        return pickled(obj, _LIMIT)
+        return _pickled(obj, _LIMIT)
     except Exception:  # what cannot be pickled cannot be compared (and never crosses to a process)
         return MISSING
 

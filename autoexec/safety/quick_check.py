@@ -47,6 +47,13 @@ def harmless(func: Any, depth: int = DEPTH) -> bool:
     >>> harmless(lambda x: seen.append(x))
     False
     """
+    try:
+        return _harmless(func, depth)
+    except Exception:  # it resists being looked at, or a captured variable has no value yet
+        return False
+
+
+def _harmless(func: Any, depth: int) -> bool:
     func = bare(func)
     if isa(func, BuiltinFunctionType):
         return isa(func.__self__, (ModuleType, type(None)))
@@ -56,17 +63,9 @@ def harmless(func: Any, depth: int = DEPTH) -> bool:
     return (
         _stores_nothing(code)
         and not (func.__defaults__ or func.__kwdefaults__ or hasattr(func, "__wrapped__"))
-        and all(_filled(cell) and _plain(cell.cell_contents, depth) for cell in func.__closure__ or ())
+        and all(_plain(cell.cell_contents, depth) for cell in func.__closure__ or ())
         and all(_plain(func.__globals__[name], depth) for name in names_of(code) if name in func.__globals__)
     )
-
-
-def _filled(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018
-    except ValueError:  # the variable has no value yet
-        return False
-    return True
 
 
 def _stores_nothing(code: CodeType) -> bool:
@@ -78,7 +77,7 @@ def _plain(value: Any, depth: int) -> bool:
     if isa(value := bare(value), FunctionType):
         if is_library(value.__code__.co_filename):
             return not (value.__closure__ or hasattr(value, "__wrapped__"))
-        return harmless(value, depth - 1)
+        return _harmless(value, depth - 1)
     if isa(value, ModuleType):
         return of_library(value) and value.__name__ not in _STATEFUL
     if isa(value, type):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from functools import partial, partialmethod
 from itertools import islice
 from types import (
@@ -31,52 +31,41 @@ from types import (
 )
 
 from ..introspect import ATOMS, attributes, bare, isa, loaded
-from ..introspect.code import codes_of, names_of
+from ..introspect.code import codes_of
 from ..introspect.layers import MISSING
 from ..introspect.libraries import is_library, is_library_type, is_stdlib, of_library, top_package
 from .captures import foreign
+from .readings import (
+    IGNORED,
+    LARGE,
+    SAMPLE,
+    all_names,
+    cell_content,
+    data_reader,
+    elements_of,
+    entries_of,
+    has_method,
+    hidden_names,
+    is_data,
+    is_path,
+    slot_values,
+    some_names,
+)  # fmt: skip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-__all__ = ["IGNORED", "Place", "Reached", "has_method", "hidden_names", "reach", "third_party"]
+__all__ = ["Place", "Reached", "reach", "third_party"]
 
 MOST = 20_000  # places
-HUGE = 50_000  # entries beyond which a container is compared by a sample
-LENGTH = "its length"
-LARGE = 2_000  # entries of a container; of a larger one only a sample is gone into
-SAMPLE = 64
 # Modules whose objects count, cache and connect for themselves.
 PRIVATE = ("logging", "threading", "concurrent.", "asyncio.", "warnings", "weakref", "re.")
 CHAIN = 32  # loggers, one above the other
 LIBRARY_DEPTH = 3  # levels of a library's objects that are gone into
 # Code that can reach every name of its module.
 REFLECTING = frozenset({"globals", "exec", "eval", "_getframe", "locals", "vars", "modules", "stack"})
-# What classes, functions and modules keep for the interpreter.
-IGNORED = frozenset(
-    {
-        "__slotnames__",
-        "__annotations_cache__",
-        "__annotate_func__",
-        "__annotations__",
-        "__warningregistry__",
-        "__abstractmethods__",
-        "_abc_impl",
-        "__doc__",
-        "__builtins__",
-        "__static_attributes__",
-        "__firstlineno__",
-        "__conditional_annotations__",
-        "__weakref__",
-        "__dict__",
-        "_value2member_map_",
-        "_member_map_",
-        "_unhashable_values_",
-        "_hashable_values_",
-    }
-)
 # Methods of C objects whose state nobody sees, that change it.
 WRITTEN = ("compress", "decompress", "feed", "update", "decode")
 # What `captures` calls those whose use leaves traces elsewhere.
@@ -169,7 +158,7 @@ class _Walk:
 
     def meet(self, obj: Any, path: str, depth: int = 0) -> None:
         """Something that is to be looked at, so many levels inside a library's object."""
-        if type(obj) in ATOMS or id(obj) in self._seen or isa(obj, (*_LEAVES, *_paths())):
+        if type(obj) in ATOMS or id(obj) in self._seen or isa(obj, _LEAVES) or is_path(obj):
             if isa(obj, (BuiltinMethodType, MethodWrapperType)):
                 self._owner(obj.__self__, path, depth)
             return
@@ -219,8 +208,8 @@ class _Walk:
             for part in (obj.fget, obj.fset, obj.fdel):
                 self.meet(part, path)
         elif isa(obj, CellType):
-            self._add(obj, path, partial(_cell, obj))
-            self._children(_cell(obj), path, 0)
+            self._add(obj, path, partial(cell_content, obj))
+            self._children(cell_content(obj), path, 0)
         else:
             self._object(obj, path, depth)
 
@@ -237,7 +226,7 @@ class _Walk:
         theirs = is_library(code.co_filename)
         for name, cell in zip(code.co_freevars, func.__closure__ or (), strict=False):
             if theirs:  # of a library's wrapper only what is the user's: the functions inside
-                for value in _functions(_cell(cell).get("", None)):
+                for value in _functions(cell_content(cell).get("", None)):
                     self.meet(value, name)
             else:
                 self.meet(cell, name)
@@ -255,13 +244,13 @@ class _Walk:
 
     def _names(self, namespace: dict[str, Any], codes: list[CodeType]) -> None:
         """The names that code uses in its module, bound or not."""
-        names = dict.fromkeys(name for code in codes for name in names_of(code))
+        names = dict.fromkeys(name for code in codes for name in code.co_names)
         texts = [text for code in codes for text in code.co_consts if type(text) is str]
         names.update(dict.fromkeys(text for text in texts if text in namespace))
         if "getLogger" in names:
             self._loggers_named(texts)
         whole = not REFLECTING.isdisjoint(names)
-        read = partial(_all_names, namespace) if whole else partial(_some_names, namespace, tuple(names))
+        read = partial(all_names, namespace) if whole else partial(some_names, namespace, tuple(names))
         self._add(namespace, "", read)
         for name, value in read().items():
             if isa(value, ModuleType):
@@ -281,7 +270,7 @@ class _Walk:
             return
         self._seen[id(module)] = module
         self.meet(vars(module).get("__getattr__"), module.__name__)
-        read = partial(_some_names, vars(module), names)
+        read = partial(some_names, vars(module), names)
         self._add(module, module.__name__, read)
         for name, value in read().items():
             if isa(value, ModuleType):
@@ -293,7 +282,7 @@ class _Walk:
         if is_library_type(kind) or kind.__module__ == "builtins":
             return
         name = kind.__qualname__
-        self._add(kind, name, partial(_members, kind), kind)
+        self._add(kind, name, partial(all_names, vars(kind)), kind)
         for key, value in list(vars(kind).items()):
             if key in IGNORED:
                 continue
@@ -311,8 +300,8 @@ class _Walk:
             self._foreign(obj, path, unfit, depth)
         elif isa(obj, _loggers()):
             self._logger(obj)
-        elif _is_data(obj):
-            if (read := _bytes_of(obj)) is not None:
+        elif is_data(obj):
+            if (read := data_reader(obj)) is not None:
                 self._add(obj, path, read)
             else:
                 self._all = False
@@ -370,8 +359,8 @@ class _Walk:
         if isa(obj, (dict, MappingProxyType)):
             self._dict(obj, path, None, depth)
         elif isa(obj, (list, deque, set)):
-            self._add(obj, path, partial(_elements_of, obj))
-            self._children(_elements_of(obj), path, depth)
+            self._add(obj, path, partial(elements_of, obj))
+            self._children(elements_of(obj), path, depth)
         elif isa(obj, tuple):
             step = max(1, tuple.__len__(obj) // LARGE)
             self._children(tuple.__getitem__(obj, slice(None, None, step)), path, depth)
@@ -382,9 +371,9 @@ class _Walk:
         return True
 
     def _dict(self, mapping: Any, path: str, owner: Any = None, depth: int = 0) -> None:
-        self._add(mapping, path, partial(_entries_of, mapping), owner)
+        self._add(mapping, path, partial(entries_of, mapping), owner)
         hidden = hidden_names(type(owner)) if owner is not None else ()
-        for key, value in _sampled(list(_entries_of(mapping).items())):
+        for key, value in _sampled(list(entries_of(mapping).items())):
             if type(value) not in ATOMS and key not in hidden and not (depth and "cache" in str(key)):
                 self.meet(value, _joined(path, key, owner), depth)
             if type(key) not in ATOMS:
@@ -398,7 +387,7 @@ class _Walk:
             if isa(member, MemberDescriptorType) and not name.startswith("__")
         ]
         if slots:
-            read = partial(_slot_values, obj, tuple(slots))
+            read = partial(slot_values, obj, tuple(slots))
             self._add(obj, path, read, obj)
             for name, value in read().items():
                 if value is not MISSING:
@@ -441,12 +430,6 @@ def _hooks() -> list[Any]:
     return functions + [hook for hook in hooks if not is_library_type(type(hook))]
 
 
-def _paths() -> tuple[type, ...]:
-    """Paths keep parts of themselves at hand, and never change."""
-    pathlib = loaded("pathlib")
-    return () if pathlib is None else (pathlib.PurePath,)
-
-
 def _loggers() -> tuple[type, ...]:
     """The class of loggers, if anybody has imported it."""
     logging = loaded("logging")
@@ -467,134 +450,6 @@ def _functions(value: Any) -> list[Any]:
 def _private(obj: Any) -> bool:
     """Objects of libraries that count, cache and connect for themselves."""
     return type(obj).__module__.startswith(PRIVATE)
-
-
-def has_method(kind: type, name: str) -> bool:
-    """Whether a class has a method of that name, without asking it or its metaclass."""
-    return any(name in vars(base) for base in kind.__mro__)
-
-
-def hidden_names(kind: type) -> set[str]:
-    """Names in an object's attributes that its class fills in: cached properties and their kin."""
-    found = set()
-    for base in kind.__mro__:
-        for name, member in vars(base).items():
-            descriptor = has_method(type(member), "__get__") and not has_method(type(member), "__set__")
-            if descriptor and not isa(member, (FunctionType, staticmethod, classmethod, BuiltinMethodType)):
-                found.add(name)
-    return found
-
-
-# Contents ---------------------------------------------------------------------------------------------------
-
-
-def _entries_of(mapping: Any) -> dict[Any, Any]:
-    """The entries of a dict; of a huge one its length, and those at both ends, where new ones come.
-
-    As C code sees it: a class of the user's may have ways of its own.
-    """
-    if not isa(mapping, dict):
-        return dict(mapping) if len(mapping) <= HUGE else {LENGTH: len(mapping)}
-    if isa(mapping, OrderedDict):  # whose order is not that of the dict inside
-        return {key: dict.get(mapping, key) for key in islice(OrderedDict.__iter__(mapping), HUGE)}
-    count = dict.__len__(mapping)
-    items = dict.items(mapping)
-    if count <= HUGE:
-        return dict(items)
-    return {**dict(islice(items, SAMPLE)), **dict(islice(reversed(items), SAMPLE)), LENGTH: count}
-
-
-def _elements_of(items: Any) -> list[Any]:
-    """The elements of a list, deque or set; of a huge one its length and a sample."""
-    kind: Any = next(base for base in (list, deque, set) if isa(items, base))
-    count, each = kind.__len__(items), kind.__iter__(items)
-    if count <= HUGE:
-        return [*each]
-    some = list.__getitem__(items, slice(None, None, count // LARGE)) if kind is list else islice(each, LARGE)
-    return [count, *some]
-
-
-def _cell(cell: CellType) -> dict[str, Any]:
-    try:
-        return {"": cell.cell_contents}
-    except ValueError:
-        return {"": MISSING}
-
-
-def _some_names(namespace: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: namespace.get(name, MISSING) for name in names}
-
-
-def _all_names(namespace: dict[str, Any]) -> dict[str, Any]:
-    if len(namespace) > HUGE:
-        return {LENGTH: len(namespace)}
-    return {name: value for name, value in list(namespace.items()) if name not in IGNORED}
-
-
-def _members(kind: type) -> dict[str, Any]:
-    if len(vars(kind)) > HUGE:
-        return {LENGTH: len(vars(kind))}
-    return {name: value for name, value in list(vars(kind).items()) if name not in IGNORED}
-
-
-def _slot_values(obj: Any, slots: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    found = {}
-    for name, member in slots:
-        try:
-            found[name] = member.__get__(obj)
-        except AttributeError:
-            found[name] = MISSING
-    return found
-
-
-BYTES_MOST = 32 << 20  # of an array that are summed up; 80 MB take some 30 ms
-
-
-def _is_data(obj: Any) -> bool:
-    """Whether it is an array or a buffer of numbers."""
-    if isa(obj, bytearray) or (type(obj).__module__ == "array" and type(obj).__name__ == "array"):
-        return True
-    return any(base.__name__ == "ndarray" and base.__module__ == "numpy" for base in type(obj).__mro__)
-
-
-def _bytes_of(obj: Any) -> Callable[[], Any] | None:
-    """How the contents of an array or buffer are read; None where that would take too long."""
-    if isa(obj, bytearray) or type(obj).__module__ == "array":
-        return partial(_sum, obj)
-    if obj.nbytes > BYTES_MOST:
-        return None
-    if obj.dtype.hasobject:
-        return partial(list, obj.flat) if obj.size <= HUGE else None
-    small = obj.flags.c_contiguous or obj.nbytes <= EXACT
-    return partial(_array_sum, obj) if small else None
-
-
-BLOCK = 512  # words of 8 bytes: a block of an array, whose sum is compared
-EXACT = 1 << 20  # bytes up to which every byte counts; 32 MB of blocks take 4 ms
-
-
-def _sum(obj: Any) -> list[Any]:
-    """Of copies of its ends where it is long: a view would keep another thread from changing its length."""
-    from zlib import crc32
-
-    count = len(obj)
-    if count <= EXACT:
-        return [count, crc32(obj[:])]
-    return [count, crc32(obj[:BLOCK]), crc32(obj[-BLOCK:])]
-
-
-def _array_sum(obj: Any) -> list[int]:
-    from zlib import crc32
-
-    flat = obj if obj.flags.c_contiguous else obj.copy(order="C")
-    if not obj.size:
-        return [*obj.shape]
-    data = flat.reshape(-1).view("u1")
-    if len(data) > EXACT:
-        whole = len(data) // (8 * BLOCK) * 8 * BLOCK
-        sums = data[:whole].view("u8").reshape(-1, BLOCK).sum(axis=1)
-        return [*obj.shape, crc32(sums.view("u1")), crc32(data[whole:])]
-    return [*obj.shape, crc32(data)]
 
 
 def third_party(kind: type) -> bool:

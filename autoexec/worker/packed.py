@@ -87,8 +87,6 @@ def _packed(value: object, name: str, problem: str) -> bytes:
     try:
         return dumps(value)
     except Exception as error:
-        from ..unpicklable import explain
+        from ..unpicklable import refused
 
-        refused = TypeError(f"{problem}: {explain(value, name, error=error)}")
-        refused.__cause__ = error
-        return pickle.dumps(Error(refused))
+        return pickle.dumps(Error(refused(value, name, error, problem)))

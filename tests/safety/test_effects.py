@@ -7,7 +7,6 @@ import itertools
 import operator
 import sys
 import time
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,30 +24,15 @@ from tests.safety.corpus import EFFECTS, HARMLESS
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[Callable[[str], dict[str, Any]]]:
-    """Runs a program as a module of the user's; returns its names."""
-    made: list[str] = []
-    argv, path, where = list(sys.argv), list(sys.path), Path.cwd()
-
-    def run(text: str) -> dict[str, Any]:
-        name = f"corpus_{len(made)}_{time.monotonic_ns()}"
-        file = tmp_path / f"{name}.py"
-        file.write_text(text, encoding="utf-8")
-        module = types.ModuleType(name)
-        module.__file__ = str(file)
-        sys.modules[name] = module
-        made.append(name)
-        exec(compile(text, str(file), "exec"), vars(module))
-        return vars(module)
-
-    yield run
-    import os
-
-    os.chdir(where)
-    os.environ.pop("CORPUS_LAST", None)
+def program(
+    module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Runs a program as a module of the user's, and returns its names; what it sets is set back."""
+    monkeypatch.setenv("CORPUS_LAST", "")
+    monkeypatch.chdir(Path.cwd())
+    argv, path = list(sys.argv), list(sys.path)
+    yield lambda text: vars(module(text))
     sys.argv[:], sys.path[:] = argv, path
-    for name in made:
-        del sys.modules[name]
 
 
 def verdict(work: Any, items: Any) -> tuple[bool, Effects]:

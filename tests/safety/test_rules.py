@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
-import types
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +15,8 @@ from autoexec.records import Hazard
 from autoexec.safety.effects import Effects
 from autoexec.safety.look import Look
 from autoexec.safety.quick_check import harmless
-from autoexec.safety.reach import HUGE, reach
-
-
-@pytest.fixture
-def module(tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Makes a module of the user's, or one that looks installed."""
-    made: list[str] = []
-
-    def make(text: str, name: str = "", *, installed: bool = False) -> Any:
-        name = name or f"rules_{len(made)}"
-        folder = tmp_path / "site-packages" if installed else tmp_path
-        folder.mkdir(exist_ok=True)
-        file = folder / f"{name}.py"
-        file.write_text(text, encoding="utf-8")
-        found = types.ModuleType(name)
-        found.__file__ = str(file)
-        sys.modules[name] = found
-        made.append(name)
-        exec(compile(text, str(file), "exec"), vars(found))
-        return found
-
-    yield make
-    for name in made:
-        file = getattr(sys.modules.pop(name), "F", None)
-        if file is not None:
-            file.close()
+from autoexec.safety.reach import reach
+from autoexec.safety.readings import HUGE
 
 
 def seen(work: Callable[..., Any], *items: Any) -> tuple[Hazard, ...]:

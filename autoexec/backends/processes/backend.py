@@ -175,14 +175,11 @@ class ProcessBackend:
     def explained(self, error: BaseException, sent: Sent) -> Exception:
         """The error of an item that cannot be pickled."""
         from ...errors import unpacked
-        from ...unpicklable import explain
+        from ...unpicklable import refused
 
         if isinstance(error, WorkerDied):
             return error
-        item = unpacked(sent.rest[0], sent.task.spec.star)
-        found = TypeError(explain(item, "args", error=error))
-        found.__cause__ = error
-        return found
+        return refused(unpacked(sent.rest[0], sent.task.spec.star), "args", error)
 
     @staticmethod
     def revived(error: BaseException, text: str) -> BaseException:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Seat", "WorkerState"]
 
 REST_S = 30.0  # seconds without a call after which a kept worker ends
+UNSENT = "a result cannot be sent back from a worker process"
 HINT = (
     "autoexec: arrays that come to a worker through shared memory are read-only; give writable='copy' "
     "for a private copy, or copy the array in the function"
@@ -212,7 +213,9 @@ class Seat:
         try:
             return _pack(value)
         except Exception as error:
-            raise _refused(value, error) from error
+            from ...unpicklable import refused
+
+            raise refused(value, "result", error, UNSENT) from error
 
     def _send_log(self) -> None:
         log = self._status.written()
@@ -245,17 +248,6 @@ def _pack(value: Any) -> Payload:
         return pack(value)
     except Exception:
         return by_value(value)
-
-
-def _refused(value: object, error: Exception) -> TypeError:
-    """Why a result cannot be sent."""
-    from ...unpicklable import explain
-
-    found = TypeError(
-        f"a result cannot be sent back from a worker process: {explain(value, 'result', error=error)}"
-    )
-    found.__cause__ = error
-    return found
 
 
 def _hint(error: BaseException) -> None:
