@@ -236,7 +236,7 @@ class FakeBackend:
     def run(self, task: Task, *, seconds: float = 0.01, cpu_s: float = 0.0) -> None:
         """A worker really calls the function, and takes as long as that says."""
         made: list[Any] = []
-        run_items(task.spec, task.items, made)
+        run_items(task.spec, task.items, made, place=task.place)
         outcomes = [one.error if type(one) is Error else one for one in made]
         self.end_task(task, *outcomes, seconds=seconds, cpu_s=cpu_s)
 

@@ -284,7 +284,7 @@ class EventLoopBackend:
         try:
             for variable, value in prepare(task.spec).items():
                 variable.set(value)  # this task has a context of its own
-            steps.of = run_async(task.spec, task.items[0])
+            steps.of = run_async(task.spec, task.items[0], task.place)
             outcome = await steps
         except asyncio.CancelledError as cancelled:
             if self._ended or asyncio.current_task() in self._leaving:

@@ -238,7 +238,7 @@ class ExecutorBackend:
         if id(spec) not in self._bytes:
             self._bytes[id(spec)] = spec, self._serialise(spec)
         values = carried(task.context)  # of a call's own; that of a map goes with its function
-        call = run_packed, self._bytes[id(spec)][1], pack_items(task.items)
+        call = run_packed, self._bytes[id(spec)][1], pack_items(task.items), task.place
         return (*call, pickle.dumps(values)) if values else call
 
     # In ---------------------------------------------------------------------------------------------------
@@ -379,5 +379,6 @@ def run_here(spec: CallSpec, task: Task) -> tuple[list[Any], float, float]:
     context = spec.context if task.context is None else task.context
     outcomes: list[Any] = []
     cpu, wall = time.thread_time(), time.perf_counter()
-    run_items(spec, task.items, outcomes, None if context is None else partial(of_call, context))
+    fresh = None if context is None else partial(of_call, context)
+    run_items(spec, task.items, outcomes, fresh, place=task.place)
     return outcomes, time.perf_counter() - wall, time.thread_time() - cpu

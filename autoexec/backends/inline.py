@@ -102,7 +102,8 @@ class InlineBackend:
     def _run(self, block: Block) -> None:
         own = block.task.context
         fresh = own.copy if own is not None else self._watched if self.sampling else None
-        self.apart(run_items, self._spec, block.iterator, block.out, fresh)
+        place = block.task.place + len(block.out)
+        self.apart(run_items, self._spec, block.iterator, block.out, fresh, place)
 
     def _watched(self) -> contextvars.Context:
         """A context for an item, to be looked at afterwards."""

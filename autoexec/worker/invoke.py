@@ -15,10 +15,11 @@ from functools import partial
 
 from ..errors import BrokenWorker
 from ..introspect import importable
-from .context import changed, of_call, prepare, prepared, taken_up
+from .context import changed, of_call, prepare, prepared, taken_up, within
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from typing import Any, Protocol
 
     class Surround(Protocol):
@@ -32,6 +33,15 @@ if TYPE_CHECKING:
 
         def rest(self) -> None:
             """The call that the worker served is over."""
+
+    class Around(Protocol):
+        """What stands around each item, wherever it runs; it is sent along with the function."""
+
+        def __call__(self, place: int, args: tuple[Any, ...], /) -> AbstractContextManager[Any]:
+            """What is entered before the call of the item at a place, and left after it, in its context.
+
+            What that gives, if not None, are more keyword arguments.
+            """
 
     class Outcomes(Protocol):
         """Takes what becomes of each item, in order."""
@@ -146,12 +156,13 @@ class CallSpec:
             sample sets a variable; compared after the task, and unset by the first that does.
         sets: the name of a context variable that an item was seen to set, or "".
         values: in a fresh worker what its caller's context variables had, by module and name.
+        around: what stands around each item, on every backend, the outermost first.
         surround: what stands around each task in a worker process, or None; handed in by the engine.
     """
 
     __slots__ = (
-        "call", "capture", "context", "initargs", "initializer", "sets", "star", "surround", "together",
-        "token", "values",
+        "around", "call", "capture", "context", "initargs", "initializer", "sets", "star", "surround",
+        "together", "token", "values",
     )  # fmt: skip
 
     def __init__(
@@ -170,16 +181,17 @@ class CallSpec:
         self.token = token or (_token() if initializer is not None else "")
         self.context, self.together, self.sets = context, False, ""
         self.values: dict[tuple[str, str], Any] = {}
+        self.around: tuple[Around, ...] = ()
         self.surround: Surround | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         own = (self.call, self.star, self.capture, self.initializer, self.initargs, self.token, self.values)
-        return _arrived, (*own, self.surround)
+        return _arrived, (*own, self.around, self.surround)
 
     @property
     def importable(self) -> bool:
         """Whether a fresh interpreter finds all that it holds under its name: then plain pickle will do."""
-        found = importable(self.call) and not self.values
+        found = importable(self.call) and not self.values and not self.around
         return found and (self.initializer is None or (importable(self.initializer) and not self.initargs))
 
     def in_worker(self) -> contextvars.Context:
@@ -200,11 +212,12 @@ def _arrived(
     initargs: tuple[Any, ...],
     token: str,
     values: dict[tuple[str, str], Any],
+    around: tuple[Around, ...] = (),
     surround: Surround | None = None,
 ) -> CallSpec:
     """A spec in another process."""
     spec = CallSpec(call, star=star, capture=capture, initializer=initializer, initargs=initargs, token=token)
-    spec.values, spec.surround = values, surround
+    spec.values, spec.around, spec.surround = values, around, surround
     if values:
         spec.context = taken_up(values)
     return spec
@@ -304,6 +317,7 @@ def run_items(
     items: Iterable[Any],
     outcomes: Outcomes,
     fresh: Callable[[], contextvars.Context] | None = None,
+    place: int = 0,
 ) -> None:
     """Call the function for each item; what becomes of it goes to `outcomes`.
 
@@ -315,6 +329,7 @@ def run_items(
         items: from where the items are taken one by one, just before they are run.
         outcomes: a list, or what stands for one.
         fresh: makes the context of an item; None for the spec's own.
+        place: of the first item, in the order in which the input was pulled.
     """
     fresh = spec.fresh_context if fresh is None else fresh
     if spec.initializer is not None:
@@ -325,14 +340,17 @@ def run_items(
             return
         if found:
             fresh = partial(prepared, fresh, found)
+    call, star = spec.call, spec.star
+    if spec.around:
+        call, star, items = partial(_call_within, spec), True, enumerate(items, place)
     if spec.together:
         context = fresh()
         before = context.copy()
-        context.run(_call_each, spec, items, outcomes, None)
+        context.run(_call_each, call, star, spec.capture, items, outcomes, None)
         if name := changed(before, context):
             spec.together, spec.sets = False, name
     else:
-        _call_each(spec, items, outcomes, fresh)
+        _call_each(call, star, spec.capture, items, outcomes, fresh)
     items = outcomes = ()  # type: ignore[assignment]
 
 
@@ -341,7 +359,9 @@ def run_items(
 
 
 def _call_each(
-    spec: CallSpec,
+    call: Callable[..., Any],
+    star: bool,
+    capture: bool,
     items: Iterable[Any],
     outcomes: Outcomes,
     fresh: Callable[[], contextvars.Context] | None,
@@ -350,10 +370,10 @@ def _call_each(
     while going:
         going = False
         try:
-            _call_all(spec.call, spec.star, iterator, outcomes, fresh)
+            _call_all(call, star, iterator, outcomes, fresh)
         except BaseException as error:
             outcomes.append(Error(error))
-            going = spec.capture and not fatal(error)
+            going = capture and not fatal(error)
     del items, outcomes, iterator
 
 
@@ -388,6 +408,16 @@ def _call_all(
         del items, out, item
 
 
+def _call_within(spec: CallSpec, place: int, item: Any) -> Any:
+    """Call the function for one item, within what stands around each."""
+    args = item if spec.star else (item,)
+    try:
+        with within(spec.around, place, args) as more:
+            return spec.call(*args, **more)
+    finally:
+        del item, args
+
+
 def run_task(spec: CallSpec, task: Task, worker: str) -> TaskResult:
     """Run the items of a task in this thread, each in a copy of the thread's own context."""
     if task.future is not None and not task.begin():
@@ -395,7 +425,7 @@ def run_task(spec: CallSpec, task: Task, worker: str) -> TaskResult:
     outcomes: list[Any] = []
     fresh = contextvars.copy_context if task.context is None else partial(of_call, task.context)
     cpu, began = time.thread_time(), time.monotonic()
-    run_items(spec, task.items, outcomes, fresh)
+    run_items(spec, task.items, outcomes, fresh, place=task.place)
     cpu, ended = time.thread_time() - cpu, time.monotonic()
     clean = type(outcomes[0]) is not Error if len(outcomes) == 1 else is_clean(spec, outcomes)
     results = [TaskResult(outcomes, began, ended, cpu, worker, clean=clean)]
@@ -410,6 +440,14 @@ def is_clean(spec: CallSpec, outcomes: Sequence[Any]) -> bool:
     return not any(type(outcome) is Error for outcome in outcomes)
 
 
-def run_async(spec: CallSpec, item: Any) -> Any:
+def run_async(spec: CallSpec, item: Any, place: int = 0) -> Any:
     """Call an async function for an item: what is to be awaited."""
+    if spec.around:
+        return _await_within(spec, place, item if spec.star else (item,))
     return spec.call(*item) if spec.star else spec.call(item)
+
+
+async def _await_within(spec: CallSpec, place: int, args: tuple[Any, ...]) -> Any:
+    """Await an async function for one item, within what stands around each."""
+    with within(spec.around, place, args) as more:
+        return await spec.call(*args, **more)

@@ -32,13 +32,14 @@ def pack_items(items: Sequence[Any]) -> list[bytes]:
 
 
 def run_packed(
-    data: bytes, items: Sequence[bytes], values: bytes | None = None
+    data: bytes, items: Sequence[bytes], place: int, values: bytes | None = None
 ) -> tuple[list[bytes], float, float]:
     """In a worker: load what is called (once per worker) and the items, run them, and pack what comes.
 
     Args:
         data: what is called.
         items: the items; see `pack_items`.
+        place: of the first of them.
         values: of the context variables of a call of its own.
 
     Returns:
@@ -54,7 +55,7 @@ def run_packed(
         if type(item) is Error:
             outcomes.append(item)
         else:
-            run_items(spec, (item,), outcomes, fresh)
+            run_items(spec, (item,), outcomes, fresh, place=place + len(outcomes))
         if not spec.capture and type(outcomes[-1]) is Error:
             break
     wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu

@@ -151,9 +151,9 @@ class Seat:
         elif unprepared is not None:
             self._done(unprepared, 0.0, 0.0)
         else:
-            self._run(spec, items, *more)
+            self._run(spec, start, items, *more)
 
-    def _run(self, spec: CallSpec, items: Sequence[Any], values: Any = None) -> None:
+    def _run(self, spec: CallSpec, place: int, items: Sequence[Any], values: Any = None) -> None:
         if self._alone and not self._first:
             self._first, self._peak = resident()
         cpu, wall = time.thread_time(), time.perf_counter()
@@ -164,7 +164,7 @@ class Seat:
         if surround is not None and len(items):
             first = items[0] if spec.star else (items[0],)
             surround.begin(first if type(first) is tuple else ())
-        run_items(spec, self._wanted(items), self, fresh)
+        run_items(spec, self._wanted(items), self, fresh, place=place)
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
         self._status.end()
         if self._first and wall > WEIGHED_S and (most := resident()[1]) > self._peak:

@@ -224,7 +224,7 @@ class Supervisor:
             task.fail_all(error)
         else:
             wall, cpu = self._backend.clock(), time.thread_time()
-            run_items(task.task.spec, task.rest, Adding(task))
+            run_items(task.task.spec, task.rest, Adding(task), place=task.index())
             task.wall_s += self._backend.clock() - wall
             task.cpu_s += time.thread_time() - cpu
         self._conclude(task, "the caller: it cannot be sent to a worker process")
