@@ -24,7 +24,8 @@ from .engine.submit import Submissions
 from .errors import OptionError
 from .options import ROWS, Options
 from .own_thread import whose
-from .worker.invoke import CallSpec, Error, run_items
+from .worker.context import carried
+from .worker.invoke import CallSpec, Error, run_alone, run_items
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -118,9 +119,9 @@ class Executor(BaseExecutor):
                 raise RuntimeError("cannot schedule new futures after shutdown")
             own = self._options.backend
             if isinstance(own, BaseExecutor):  # its future says it best
-                if in_this_process(own):  # context variables hold per call
-                    fn, args = copy_context().run, (fn, *args)
-                future: Future[Any] = own.submit(fn, *args, **kwargs)
+                here = copy_context()  # context variables hold per call
+                found = (None, here) if in_this_process(own) else (carried(here), None)
+                future: Future[Any] = own.submit(run_alone, fn, args, kwargs, *found)
                 self._given.add(future)
                 return future
             submissions, token = self._open(), object()
@@ -233,9 +234,12 @@ def _run_chunk(fn: Callable[..., R], rows: list[tuple[Any, ...]]) -> list[R]:
     """In a worker: the results of some rows, or the error of the first that fails."""
     outcomes: list[Any] = []
     run_items(CallSpec(fn, star=True), rows, outcomes)
-    if outcomes and isinstance(outcomes[-1], Error):
-        raise outcomes[-1].error
-    return outcomes
+    try:
+        if outcomes and isinstance(outcomes[-1], Error):
+            raise outcomes[-1].error
+        return outcomes
+    finally:
+        del outcomes, rows  # its traceback leads to this frame
 
 
 def _results(tasks: Iterator[Future[R]], deadline: float | None, buffersize: int | None) -> Iterator[R]:

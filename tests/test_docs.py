@@ -65,8 +65,10 @@ def test_the_rows_of_backends_are_on_the_page() -> None:
     drawn = page.partition("<!-- rows:")[2].partition("<!-- end of rows -->")[0].splitlines()[3:]
     weighed = {"serial", "threads", "processes", *dict(registry.weighed(Calibration()))}
     rows = []
-    for name in ("serial", "threads", "processes", "joblib", "interpreters"):
+    for name in registry.names():
         info = registry.row(name)
+        if name == registry.AUTO or (not registry.ours(info) and info.open):
+            continue  # the first is none, the others were registered by tests
         facts = (info.in_process, info.own_gil, info.gives_up, info.paces, name in weighed)
         needs = f"the extra `{info.extra}`" if info.extra else info.needs
         rows.append(" | ".join((f"| `{name}`", *("yes" if fact else "no" for fact in facts), f"{needs} |")))

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +22,7 @@ from tests.forking import in_child
 
 PATIENCE_S = 30.0
 counted = 0
+CITY: ContextVar[str] = ContextVar("CITY", default="nowhere")
 
 
 def wait_a_little(_: object) -> int:
@@ -634,3 +635,22 @@ def test_context_variables_hold_per_call_in_an_executor_of_ones_own() -> None:
     with ThreadPoolExecutor(1) as own, autoexec.Executor(backend=own) as pool:
         assert [pool.submit(call, x).result() for x in range(3)] == ["the caller's"] * 3
         assert list(pool.map(call, range(3))) == ["the caller's"] * 3
+
+
+def go_to(city: str) -> str:
+    """Where a call begins; it ends elsewhere."""
+    found = CITY.get()
+    CITY.set(city)
+    return found
+
+
+@pytest.mark.parametrize("kind", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_calls_in_an_executor_of_others_find_the_context_of_their_submission(kind: Any) -> None:
+    """Also where its workers are older than that, and what one call sets reaches no other."""
+    with kind(1) as theirs, autoexec.Executor(backend=theirs) as executor:
+        executor.submit(go_to, "Rome").result(PATIENCE_S)
+        token = CITY.set("Pisa")
+        later = [executor.submit(go_to, city) for city in ("Lucca", "Siena")]
+        CITY.reset(token)
+        assert [future.result(PATIENCE_S) for future in later] == ["Pisa", "Pisa"]
+        assert CITY.get() == "nowhere"

@@ -57,6 +57,7 @@ __all__ = [
     "TaskResult",
     "fatal",
     "is_clean",
+    "run_alone",
     "run_async",
     "run_items",
     "run_task",
@@ -431,6 +432,38 @@ def run_task(spec: CallSpec, task: Task, worker: str) -> TaskResult:
     results = [TaskResult(outcomes, began, ended, cpu, worker, clean=clean)]
     del task, outcomes
     return results.pop()
+
+
+def run_alone(
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    values: dict[tuple[str, str], Any] | None = None,
+    context: contextvars.Context | None = None,
+) -> Any:
+    """Run one call that no scheduler knows of, in a worker of somebody else's executor.
+
+    Args:
+        fn: what is called.
+        args: its arguments.
+        kwargs: and those by name.
+        values: what the caller's context variables had, where this is another process.
+        context: a context of the call's own, where it is not.
+
+    Raises:
+        BaseException: what it raises.
+    """
+    spec = CallSpec(partial(fn, **kwargs) if kwargs else fn, star=True, context=context)
+    if values:
+        spec.context = taken_up(values)
+    outcomes: list[Any] = []
+    try:
+        run_items(spec, (args,), outcomes)
+        if type(outcomes[0]) is Error:
+            raise outcomes[0].error
+        return outcomes[0]
+    finally:
+        del outcomes, args, kwargs
 
 
 def is_clean(spec: CallSpec, outcomes: Sequence[Any]) -> bool:
