@@ -14,12 +14,14 @@ from concurrent.futures import Executor as BaseExecutor
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextvars import copy_context
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from .api import check_function, facts_here, resolved
 from .backends.executors import in_this_process
 from .checks import is_async
+from .engine.call_specs import spec_of
 from .engine.submit import Submissions
 from .errors import OptionError
 from .options import ROWS, Options
@@ -121,7 +123,8 @@ class Executor(BaseExecutor):
             if isinstance(own, BaseExecutor):  # its future says it best
                 here = copy_context()  # context variables hold per call
                 found = (None, here) if in_this_process(own) else (carried(here), None)
-                future: Future[Any] = own.submit(run_alone, fn, args, kwargs, *found)
+                spec = spec_of(partial(fn, **kwargs) if kwargs else fn, self._options, star=True)
+                future: Future[Any] = own.submit(run_alone, spec, args, *found)
                 self._given.add(future)
                 return future
             submissions, token = self._open(), object()

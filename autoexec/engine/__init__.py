@@ -6,6 +6,7 @@ run                          one map, from the first item to the last; its state
                              what ends it, Ctrl-C included
 submit                       one executor: each function is learned from its first calls, and then has a route
 study                        a few items only to learn what they cost: `profile` and `explain`
+call_specs                   what of the options goes along with every call, such as what stands around items
 source, largest_first        where items come from
 sampling, monitor            what is learned from the items that run in the caller's thread, while they run
                              and after

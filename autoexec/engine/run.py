@@ -32,7 +32,7 @@ from ..records import Plan, Profile, WorkKind, spell
 from ..registry import ASYNCIO, AUTO, PROCESSES, SERIAL, THREADS, row
 from ..resources import close_here
 from ..worker.context import may_set_variables
-from ..worker.invoke import CallSpec
+from .call_specs import spec_of
 from .fork_generation import generation
 from .monitor import Monitor, Seen
 from .sampling import Sampler
@@ -176,13 +176,8 @@ class Run:
         self.patient = False
         self.sink = Sink(call, options, self.total)
         self.state = State.NEW
-        self.spec = CallSpec(
-            call,
-            star=source.star,
-            capture=options.attended,
-            initializer=options.initializer,
-            initargs=options.initargs,
-            context=contextvars.copy_context(),
+        self.spec = spec_of(
+            call, options, star=source.star, capture=options.attended, context=contextvars.copy_context()
         )
         self._keep, self.loop, self._clock = keep, loop, clock
         self._facts, self._make_planner = facts, planner

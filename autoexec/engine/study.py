@@ -10,7 +10,8 @@ from ..errors import OptionError, blame, unpacked
 from ..measure.facts import Facts
 from ..options import Options
 from ..records import Plan, Profile
-from ..worker.invoke import CallSpec, Task
+from ..worker.invoke import Task
+from .call_specs import spec_of
 from .monitor import Monitor
 from .planning import Planner
 from .sampling import Sampler
@@ -36,7 +37,7 @@ def study(
         Exception: what an item raised.
     """
     source = Source(iterables)
-    spec = CallSpec(call, star=source.star, initializer=options.initializer, initargs=options.initargs)
+    spec = spec_of(call, options, star=source.star)
     planner = Planner(call, options, source, spec, facts=facts)
     sampler, inline = Sampler(call), InlineBackend(spec)
     escaped: list[BaseException] = []

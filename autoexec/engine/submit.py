@@ -32,6 +32,7 @@ from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, row
 from ..resources import close_here
 from ..worker.invoke import CallSpec, Task, TaskResult, run_task, serving
 from . import fork_generation
+from .call_specs import spec_of
 from .limits import Limits
 from .monitor import Monitor, Seen
 from .planning import Planner
@@ -148,7 +149,7 @@ class Submissions:
         self.lock, self.ended = threading.RLock(), False
         self._functions: dict[Hashable, Known] = {}
         self._routes: dict[Hashable, Route] = {}
-        self._spec = CallSpec(apply, star=True, initializer=options.initializer, initargs=options.initargs)
+        self._spec = spec_of(apply, options, star=True)
         self._planner = self.make_planner(apply, self._spec)
         self._monitor = self.make_monitor(
             None, lambda seen: False, lambda: 1.0, self._tick, self._crashed, self.clock

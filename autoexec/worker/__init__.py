@@ -1,7 +1,7 @@
 """What happens where an item runs: the call itself, and what stands around it.
 
 invoke         the one place where a user's function is called, on every backend and from every door; each
-               item in its own copy of the caller's context variables
+               item in its own copy of the caller's context variables, and within what stands around it
 context        what a worker is prepared with: an initializer that has run, values of context variables
 packed         the same through somebody else's workers: items and outcomes as bytes, one by one
 remote_errors  errors on their way from another process

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextvars
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from types import BuiltinFunctionType, CodeType
 
 from ..errors import BrokenWorker
@@ -20,9 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .invoke import Around, CallSpec
+    from .invoke import CallSpec
 
-__all__ = ["carried", "changed", "may_set_variables", "of_call", "prepare", "prepared", "taken_up", "within"]
+__all__ = ["carried", "changed", "may_set_variables", "of_call", "prepare", "prepared", "taken_up"]
 
 # Names in code by which a context variable may be set, by way of a token, another context, or decimal.
 _SETTING = frozenset(("set", "reset", "ContextVar", "copy_context", "localcontext", "setcontext"))
@@ -99,24 +98,6 @@ def prepared(
     for variable, value in found.items():
         context.run(variable.set, value)
     return context
-
-
-@contextmanager
-def within(around: tuple[Around, ...], place: int, args: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
-    """All that stands around an item, the outermost first; gives the keyword arguments that come with it.
-
-    >>> @contextmanager
-    ... def numbered(place, args):
-    ...     yield {"number": place}
-    >>> with within((numbered,), 7, ()) as more:
-    ...     print(more)
-    {'number': 7}
-    """
-    more: dict[str, Any] = {}
-    with ExitStack() as stack:
-        for one in around:
-            more.update(stack.enter_context(one(place, args)) or {})
-        yield more
 
 
 def of_call(context: contextvars.Context) -> contextvars.Context:

@@ -15,7 +15,7 @@ from functools import partial
 
 from ..errors import BrokenWorker
 from ..introspect import importable
-from .context import changed, of_call, prepare, prepared, taken_up, within
+from .context import changed, of_call, prepare, prepared, taken_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
         def __call__(self, place: int, args: tuple[Any, ...], /) -> AbstractContextManager[Any]:
             """What is entered before the call of the item at a place, and left after it, in its context.
 
-            What that gives, if not None, are more keyword arguments.
+            What that gives, if not None, are more keyword arguments. Places count the items of the run: with
+            a journal those that it does not hold yet.
             """
 
     class Outcomes(Protocol):
@@ -176,13 +177,14 @@ class CallSpec:
         initargs: tuple[Any, ...] = (),
         token: str = "",
         context: contextvars.Context | None = None,
+        around: tuple[Around, ...] = (),
     ) -> None:
         self.call, self.star, self.capture = call, star, capture
         self.initializer, self.initargs = initializer, initargs
         self.token = token or (_token() if initializer is not None else "")
         self.context, self.together, self.sets = context, False, ""
         self.values: dict[tuple[str, str], Any] = {}
-        self.around: tuple[Around, ...] = ()
+        self.around = around
         self.surround: Surround | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -192,7 +194,7 @@ class CallSpec:
     @property
     def importable(self) -> bool:
         """Whether a fresh interpreter finds all that it holds under its name: then plain pickle will do."""
-        found = importable(self.call) and not self.values and not self.around
+        found = importable(self.call) and not self.values and all(importable(one) for one in self.around)
         return found and (self.initializer is None or (importable(self.initializer) and not self.initargs))
 
     def in_worker(self) -> contextvars.Context:
@@ -217,8 +219,11 @@ def _arrived(
     surround: Surround | None = None,
 ) -> CallSpec:
     """A spec in another process."""
-    spec = CallSpec(call, star=star, capture=capture, initializer=initializer, initargs=initargs, token=token)
-    spec.values, spec.around, spec.surround = values, around, surround
+    spec = CallSpec(
+        call, star=star, capture=capture, initializer=initializer, initargs=initargs, token=token,
+        around=around,
+    )  # fmt: skip
+    spec.values, spec.surround = values, surround
     if values:
         spec.context = taken_up(values)
     return spec
@@ -413,10 +418,26 @@ def _call_within(spec: CallSpec, place: int, item: Any) -> Any:
     """Call the function for one item, within what stands around each."""
     args = item if spec.star else (item,)
     try:
-        with within(spec.around, place, args) as more:
-            return spec.call(*args, **more)
+        return _within(spec.call, spec.around, place, args, {})
     finally:
         del item, args
+
+
+def _within(
+    call: Callable[..., Any],
+    around: tuple[Around, ...],
+    place: int,
+    args: tuple[Any, ...],
+    more: dict[str, Any],
+) -> Any:
+    """The same, within those of them that are still to be entered."""
+    try:
+        if not around:
+            return call(*args, **more)
+        with around[0](place, args) as found:
+            return _within(call, around[1:], place, args, {**more, **found} if found else more)
+    finally:
+        del args, more
 
 
 def run_task(spec: CallSpec, task: Task, worker: str) -> TaskResult:
@@ -435,35 +456,32 @@ def run_task(spec: CallSpec, task: Task, worker: str) -> TaskResult:
 
 
 def run_alone(
-    fn: Callable[..., Any],
+    spec: CallSpec,
     args: tuple[Any, ...],
-    kwargs: dict[str, Any],
     values: dict[tuple[str, str], Any] | None = None,
     context: contextvars.Context | None = None,
 ) -> Any:
     """Run one call that no scheduler knows of, in a worker of somebody else's executor.
 
     Args:
-        fn: what is called.
+        spec: what is called, once.
         args: its arguments.
-        kwargs: and those by name.
         values: what the caller's context variables had, where this is another process.
         context: a context of the call's own, where it is not.
 
     Raises:
         BaseException: what it raises.
     """
-    spec = CallSpec(partial(fn, **kwargs) if kwargs else fn, star=True, context=context)
     if values:
-        spec.context = taken_up(values)
+        context = taken_up(values)
     outcomes: list[Any] = []
     try:
-        run_items(spec, (args,), outcomes)
+        run_items(spec, (args,), outcomes, None if context is None else context.copy)
         if type(outcomes[0]) is Error:
             raise outcomes[0].error
         return outcomes[0]
     finally:
-        del outcomes, args, kwargs
+        del outcomes, args
 
 
 def is_clean(spec: CallSpec, outcomes: Sequence[Any]) -> bool:
@@ -476,11 +494,19 @@ def is_clean(spec: CallSpec, outcomes: Sequence[Any]) -> bool:
 def run_async(spec: CallSpec, item: Any, place: int = 0) -> Any:
     """Call an async function for an item: what is to be awaited."""
     if spec.around:
-        return _await_within(spec, place, item if spec.star else (item,))
+        return _await_within(spec.call, spec.around, place, item if spec.star else (item,), {})
     return spec.call(*item) if spec.star else spec.call(item)
 
 
-async def _await_within(spec: CallSpec, place: int, args: tuple[Any, ...]) -> Any:
+async def _await_within(
+    call: Callable[..., Any],
+    around: tuple[Around, ...],
+    place: int,
+    args: tuple[Any, ...],
+    more: dict[str, Any],
+) -> Any:
     """Await an async function for one item, within what stands around each."""
-    with within(spec.around, place, args) as more:
-        return await spec.call(*args, **more)
+    if not around:
+        return await call(*args, **more)
+    with around[0](place, args) as found:
+        return await _await_within(call, around[1:], place, args, {**more, **found} if found else more)
