@@ -20,8 +20,9 @@ from ..errors import MissingExtra, WorkerDied
 from ..own_thread import OwnThread
 from ..worker.context import carried, of_call
 from ..worker.invoke import CallSpec, Error, Task, TaskResult, is_clean, run_items
-from ..worker.packed import load_outcomes, pack_items, run_packed
+from ..worker.packed import load_home, load_outcomes, pack_items, run_packed
 from .core_budget import environment
+from .lost_effects import told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -267,9 +268,10 @@ class ExecutorBackend:
             self._tell_aside(slot, task, self._failed(task, self._explained(error, task)))
             return
         try:
-            outcomes, wall, cpu = future.result()
-            if self._serialise is not None:
-                outcomes = load_outcomes(outcomes)
+            outcomes, wall, cpu, *looks = future.result()
+            if looks:
+                lost, home = looks
+                outcomes = told(task, load_outcomes(outcomes), lost, load_home(home))
             clean = is_clean(task.spec, outcomes)
         except Exception as other:  # it runs something else
             self._fail(slot, task, other)

@@ -79,6 +79,7 @@ class Planner:
         self._again = options.initializer is None and source is not None
         self._opened: list[Backend] = []
         self._wanted = list(WANTED)
+        self._memos: dict[str, dict[Any, Any]] = {}  # what workers send home entries for, by path
         self.memory: Memory | None = None
 
     # Plans ------------------------------------------------------------------------------------------------
@@ -150,7 +151,9 @@ class Planner:
         """What the sample and the code show against other processes, short of what the caller allows."""
         if self._options.effects == "ignore":
             return ()
-        found = sampler.against(self.hazards(), strict=self._options.effects == "strict")
+        strict = self._options.effects == "strict"
+        found = sampler.against(self.hazards(), strict=strict)
+        self._memos = {} if strict else sampler.memos
         copies = self._options.writable == "copy"
         return tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
 
@@ -334,9 +337,11 @@ class Planner:
         """
         forks = fork and row(plan.backend).forks and self._may_fork()
         if self._watched(plan) and self._spec is not None:
+            from ..safety.memos import Home
             from ..safety.watch import Watch
 
-            self._spec.surround = Watch(self._call)
+            home = Home(self._memos)
+            self._spec.surround = self._spec.surround or Watch(self._call, tuple(self._memos), home)
         setting = Setting(
             spec=self._spec,
             serialise=self._serialised,

@@ -984,6 +984,8 @@ class Run:
             self._remember(self._planner, early)
         self._pending.clear()
         self.source.let_go()
+        if self.spec.surround is not None:
+            self.spec.surround.over()
         close_here()
         if self._keep is not None:
             if self._reader != get_ident() and not _exiting:

@@ -171,6 +171,11 @@ class Sampler:
         left = [hazard for hazard in read if strict or not self.effects.explains(hazard)]
         return tuple(dict.fromkeys([*left, *self.effects.hazards(strict=strict)]))
 
+    @property
+    def memos(self) -> dict[str, dict[Any, Any]]:
+        """Dicts that workers may fill, each its own, since what they add comes home; by path."""
+        return {} if self.effects is None else self.effects.memos()
+
     def sample(self, monitor: Monitor, remaining: int | None, running: Seen | None = None) -> Sample:
         """Everything measured, as a value."""
         seen = running or monitor.seen()

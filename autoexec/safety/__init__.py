@@ -5,7 +5,8 @@ What may live here: what looks at the user's function and objects, without runni
 effects                    what items change of the caller's state, seen by looking around some of them.
                            Behind it: reach (all that a function can reach), readings (how that is read),
                            look (notes, and what differs),
-                           mutation (arguments); watch does the same in worker processes
+                           mutation (arguments), memos (what workers fill comes home); watch does the same
+                           in worker processes
 hazards                    what in a function forbids another process or thread. Behind it: quick_check (a
                            glance), bytecode, bytecode_calls, opcodes and stack_values (a reading), captures
                            (what it holds)

@@ -55,11 +55,19 @@ class Trace:
         self.top = top
         self.writes: dict[tuple[Any, ...], Write] = {}
         self.reads: set[object] = set()
+        self.uses: dict[object, set[str]] = {}  # what is done with what: instructions, methods
+        self.names: dict[object, set[tuple[str, str]]] = {}
         self.held: dict[tuple[str, str], tuple[str, bool, str]] = {}
         self.locked = False
+        self.catches = False  # a key that is missing
         self.left = _LONGEST
         self._memo: dict[tuple[Any, ...], Value] = {}
         self.kept: list[Any] = []  # ids are keys above, so nothing may be freed before the end
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it was read."""
+        return self.left >= 0 and len(self._memo) < _MOST
 
     def follows(self, code: CodeType) -> bool:
         """Whether this code is the user's own (or the very one that was asked about)."""
@@ -132,12 +140,17 @@ class Trace:
             if ref.root == "code" or _unwritable(ref):
                 continue
             self.kept.append(ref.obj)
+            self.names.setdefault(ref.identity, set()).add((ref.root, ref.name))
             entry = Write(ref, how, atomic and not ref.inner, at)
             self.writes[(ref.key, how, entry.atomic, at)] = entry
 
-    def read(self, value: Value, at: str) -> None:
+    def read(self, value: Value, at: str, how: str) -> None:
         """Note that the contents of each of `value` are looked at or handed on."""
         for ref in value:
+            if ref.root == "code":
+                continue
+            self.uses.setdefault(ref.identity, set()).add(how)
+            self.names.setdefault(ref.identity, set()).add((ref.root, ref.name))
             if ref.parent is not None and ref.attr in CHANGING_METHODS and known_container(ref.parent):
                 self.write(frozenset({ref.parent}), ref.attr, False, at)  # handed on as a function
             self.reads.add(ref.identity)
@@ -174,6 +187,7 @@ class Frame:
             depth,
         )
         self.where = where(code)
+        trace.catches = trace.catches or "KeyError" in code.co_names
         book = dis.Bytecode(code)
         self.lines: list[Instruction] = list(book)
         trace.left -= len(self.lines)
@@ -306,9 +320,9 @@ class Frame:
         """Note a write at this function's line."""
         self.trace.write(value, how, atomic, self.where)
 
-    def read(self, value: Value) -> None:
-        """Note that contents are looked at."""
-        self.trace.read(value, self.where)
+    def read(self, value: Value, how: str = "") -> None:
+        """Note that contents are looked at; by this instruction, if nothing else is said."""
+        self.trace.read(value, self.where, how or self.lines[self.index].opname)
 
     def following(self) -> str:
         """The name of the next instruction."""

@@ -122,7 +122,7 @@ def _method(frame: Frame, owner: Ref, name: str) -> Value:
     if _changes(frame, owner, name):
         frame.write(own, name, atomic=name in ATOMIC)
     else:
-        frame.read(own)
+        frame.read(own, f".{name}")
     return element(own) if name in LENDING else EMPTY
 
 

@@ -42,6 +42,7 @@ _NEAR = 3  # instructions between a value that is loaded and what is done with i
 VERBS = ("send", "execute", "request", "cursor", "recv", "connect", "urlopen", "write", "__next__")
 # Of the process: a worker's own. Its generators are seeded anew; filters change with what its threads import.
 _OWN = ("numpy.random", "the warning filters", "log handlers", "signal handlers")
+_MEMO = ("changes a global object", "changes a captured object", "changes its own object")
 _FILLED = ("writes a global", "writes a nonlocal", "changes its own object", "changes a global object")
 
 
@@ -63,6 +64,8 @@ class Effects:
         self._used: list[tuple[str, str, bool]] = []
         self._args: Arguments | None = None
         self._changed: dict[int, None] = {}
+        self._dicts: dict[int, tuple[str, dict[Any, Any]]] = {}  # those that may be memos, by identity
+        self._read: dict[int, dict[Any, Any]] | None = None  # memos, as far as the code shows
 
     def before(self, args: tuple[Any, ...]) -> None:
         """Note what can be reached; an item is run next. Never raises: what resists is not known."""
@@ -92,6 +95,9 @@ class Effects:
     def _compare(self, notes: Look) -> None:
         self.whole = self.whole and notes.reached.whole
         self._codes, self._used = notes.reached.codes, notes.reached.used
+        for place in notes.reached.places:
+            if type(place.obj) is dict and place.owner is None and place.path:
+                self._dicts.setdefault(id(place.obj), (place.path, place.obj))
         for change in notes.compare():
             if self._tells(change):
                 known = self._found.get(change.place)
@@ -104,11 +110,29 @@ class Effects:
         """Whether a change says something of the function: not an import, nor a draw that nobody seeded."""
         return not (_imported(change) or (change.name == "random" and not self._seeded()))
 
-    def lost(self, notes: Look) -> list[Hazard]:
-        """What differs from notes that were taken in a worker, but for places that are filled once."""
+    def memos(self) -> dict[str, dict[Any, Any]]:
+        """The dicts that are memos, by code and by what was seen; by their paths."""
+        if self._read is None:
+            from .memos import memos_of
+
+            self._read = memos_of(self._func) if self._dicts else {}
+        spoiled = {one.holder for one in [*self._found.values()] if not one.adds}
+        known = {key: self._dicts[key] for key in self._read if key in self._dicts and key not in spoiled}
+        paths = [path for path, _ in known.values()]
+        return {path: memo for path, memo in known.values() if paths.count(path) == 1}
+
+    def lost(self, notes: Look, memos: dict[int, dict[Any, Any]]) -> list[Hazard]:
+        """What differs from notes that were taken in a worker, but for places that are filled once.
+
+        Args:
+            notes: the notes.
+            memos: by identity, dicts whose new entries go home.
+        """
         self._codes = notes.reached.codes
         found = []
         for change in notes.compare():
+            if change.place[0] in memos and change.old is MISSING:
+                continue
             filled = _empty(change.old) and bool(change.name) and _guarded(change.name, self._codes)
             own = not change.place[0] and change.name in _OWN
             if self._tells(change) and not (filled or own):
@@ -127,7 +151,10 @@ class Effects:
         """What keeps the function with the caller's state; when `strict`, also what was not seen whole."""
         at = place_of(self._func)
         changed = [*self._found.values()]  # another thread may compare meanwhile
-        found = [one.hazard(at) for one in changed if strict or not self._set_once(one)]
+        memos = {} if strict else {id(memo) for memo in self.memos().values()}
+        found = [
+            one.hazard(at) for one in changed if strict or not (one.holder in memos or self._set_once(one))
+        ]
         if strict and not self.whole:
             found.append(Hazard("reaches more than was looked at", name_of(self._func), at, True))
         found += [Hazard(kind, name, at, ok) for name, kind, ok in self._used]
@@ -135,7 +162,9 @@ class Effects:
         return tuple(dict.fromkeys(found))
 
     def explains(self, hazard: Hazard) -> bool:
-        """Whether what the code shows is a place that is filled once, when it is first needed."""
+        """Whether what the code shows is a memo, or a place that is filled once, when it is first needed."""
+        if hazard.kind in _MEMO and any(_same_place(hazard.name, path) for path in self.memos()):
+            return True
         if hazard.kind not in _FILLED or self.looks < LOOKS:
             return False
         name = hazard.name.rpartition(".")[2]
@@ -167,11 +196,12 @@ class Effects:
 class _Found:
     """What is kept of a change, and in which looks it was seen: nothing of the user's."""
 
-    __slots__ = ("empty", "name", "path", "process", "shared", "threads_ok", "when")
+    __slots__ = ("adds", "empty", "holder", "name", "path", "process", "shared", "threads_ok", "when")
 
     def __init__(self, change: Change, look: int) -> None:
         self.when = [look]
         self.name, self.path, self.process = change.name, change.path, change.place[0] == 0
+        self.holder, self.adds = change.place[0], change.old is MISSING and change.place[1] is not None
         self.empty = _empty(change.old)
         self.shared = self.empty and _shared(change.new)
         # What belongs to a library sees to its own threads.
@@ -185,6 +215,11 @@ class _Found:
         """The same for a plan, with where the function stands."""
         kind = "changes the process" if self.process else "changes what outlives it"
         return Hazard(kind, self.path or "an object", at, self.threads_ok)
+
+
+def _same_place(name: str, path: str) -> bool:
+    """Whether what reading calls a place is what looking calls it: one of them may know more of the way."""
+    return name == path or name.endswith(f".{path}") or path.endswith(f".{name}")
 
 
 def _source(filename: str) -> str:

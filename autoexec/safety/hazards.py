@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from autoexec.unpicklable import Unpicklable
 
-__all__ = ["dump", "find_hazards"]
+    from .bytecode import Trace
+
+__all__ = ["dump", "find_hazards", "traces"]
 
 _BY_ROOT = {
     "global": "changes a global object",
@@ -84,18 +86,25 @@ def _titled(core: Any, front: list[tuple[Any, ...]]) -> list[tuple[str, Any]]:
     return [(names[i] if i < len(names) else name, obj) for i, (name, obj) in enumerate(front)]
 
 
-def _from_code(func: Any) -> list[Hazard]:
-    found: list[Hazard] = []
+def traces(func: Any) -> Iterator[Trace]:
+    """What reading the code of a callable shows, one for each function that is wrapped in another one."""
     for core, front, keywords in _chain(func):
         target, ahead = core, front
         if isa(core, type):
             target, ahead = peek(core, "__init__")[0], [("self", MISSING), *front]
         if isa(target, FunctionType) and not is_stdlib(target.__code__.co_filename):
-            found += _read(target, ahead, keywords)
+            yield _read(target, ahead, keywords)
+
+
+def _from_code(func: Any) -> list[Hazard]:
+    found: list[Hazard] = []
+    for trace in traces(func):
+        found += [Hazard(kind, name, at, ok) for (_, name), (kind, ok, at) in trace.held.items()]
+        found += [_as_hazard(trace, write) for write in list(trace.writes.values())]
     return found
 
 
-def _read(func: FunctionType, front: list[tuple[Any, ...]], keywords: dict[str, Any]) -> list[Hazard]:
+def _read(func: FunctionType, front: list[tuple[Any, ...]], keywords: dict[str, Any]) -> Trace:
     from .bytecode import Trace
 
     trace = Trace(func.__code__)
@@ -103,9 +112,8 @@ def _read(func: FunctionType, front: list[tuple[Any, ...]], keywords: dict[str, 
     try:
         trace.call(func, given, named, 0)
     except Exception:  # what was seen so far still counts
-        pass
-    found = [Hazard(kind, name, at, ok) for (_, name), (kind, ok, at) in trace.held.items()]
-    return found + [_as_hazard(trace, write) for write in list(trace.writes.values())]
+        trace.left = -1
+    return trace
 
 
 def _arguments(

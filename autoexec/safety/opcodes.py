@@ -11,6 +11,7 @@ from types import CodeType
 from ..introspect.layers import MISSING
 from .bytecode_calls import call, define, parent
 from .stack_values import (
+    DERIVED,
     EMPTY,
     LIST,
     NULL,
@@ -20,7 +21,9 @@ from .stack_values import (
     Value,
     attribute,
     boxed,
+    derived,
     element,
+    from_itself,
     known_container,
     resize,
 )
@@ -226,7 +229,8 @@ def _store_attr(frame: Frame, line: Instruction) -> None:
 @_on("BINARY_SUBSCR")
 def _subscript(frame: Frame, _line: Instruction) -> None:
     key, owner = frame.pop(), frame.pop()
-    frame.read(owner | key)
+    frame.read(owner, "[]")
+    frame.read(key)
     found = element(owner)
     if key is SLICE:  # a slice of a list is a copy, of an array a view
         found = frozenset(r for r in owner if type(r.obj).__name__ == "ndarray")
@@ -241,11 +245,11 @@ def _binary(frame: Frame, line: Instruction) -> None:
     right, left = frame.pop(), frame.pop()
     frame.read(left | right)
     if not line.argrepr.endswith("="):
-        frame.push(EMPTY)
+        frame.push(derived(left | right))
         return
     same = frozenset(ref for ref in left if known_container(ref) or (ref.obj is MISSING and right >= LIST))
     frame.write(same, line.argrepr)
-    frame.push(same)
+    frame.push(same or derived(left | right))
 
 
 @_on("BUILD_LIST", "BUILD_TUPLE")
@@ -266,6 +270,7 @@ def _build_slice(frame: Frame, line: Instruction) -> None:
 def _store_subscript(frame: Frame, _line: Instruction) -> None:
     value, owner, key = frame.take(3)
     frame.read(value | key)
+    frame.read(from_itself(owner, value), DERIVED)
     frame.write(owner, "[...]", atomic=key is not SLICE)
 
 
@@ -384,7 +389,8 @@ def _call(frame: Frame, line: Instruction) -> None:
     given = frame.take(line.arg or 0)
     split = len(given) - len(keywords)
     callee, ahead = _callee(frame)
-    frame.push(call(frame, callee, ahead + given[:split], dict(zip(keywords, given[split:], strict=False))))
+    found = call(frame, callee, ahead + given[:split], dict(zip(keywords, given[split:], strict=False)))
+    frame.push(found | derived(frozenset().union(*given)))
 
 
 def _callee(frame: Frame) -> tuple[Value, list[Value]]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
+    "DERIVED",
     "EMPTY",
     "LIST",
     "NULL",
@@ -22,7 +23,9 @@ __all__ = [
     "Value",
     "attribute",
     "boxed",
+    "derived",
     "element",
+    "from_itself",
     "known_container",
     "resize",
 ]
@@ -80,6 +83,9 @@ EMPTY: Value = frozenset()
 NULL: Value = frozenset({Ref("code", "NULL")})
 SLICE: Value = frozenset({Ref("code", "slice")})
 LIST: Value = frozenset({Ref("code", "list")})
+
+
+DERIVED = "derived"  # what is done with a container whose new entry follows from what is in it
 
 
 class Nested:
@@ -158,6 +164,24 @@ def boxed(value: Value) -> Value:
     for box in boxes:
         box.key = ("box", *box.obj.key)
     return frozenset(boxes)
+
+
+def derived(value: Value) -> Value:
+    """What is computed from elements of containers: nobody else's, but it is known what it comes from."""
+    marks = (
+        ref.name if ref.root == "code" else f"from {ref.root} {ref.name}" for ref in value if _marks(ref)
+    )
+    return frozenset(Ref("code", mark) for mark in marks)
+
+
+def from_itself(owner: Value, value: Value) -> Value:
+    """Those of `owner` from whose elements `value` may follow."""
+    marks = {ref.name for ref in derived(value)}
+    return frozenset(ref for ref in owner if f"from {ref.root} {ref.name}[...]" in marks)
+
+
+def _marks(ref: Ref) -> bool:
+    return ref.name.startswith("from ") if ref.root == "code" else ref.inner
 
 
 def _element(ref: Ref) -> Ref:

@@ -10,6 +10,7 @@ import time
 
 from ..introspect import name_of
 from .effects import BUDGET_S, Effects
+from .memos import added
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .look import Look
+    from .memos import Entries, Home
 
 __all__ = ["Watch"]
 
@@ -26,16 +28,22 @@ class Watch:
 
     Args:
         func: the function.
+        paths: of its memos.
+        home: where these are filled, in the caller's process.
     """
 
-    __slots__ = ("_func", "_look")
+    __slots__ = ("_before", "_func", "_look", "_memos", "_paths", "home")
 
-    def __init__(self, func: Callable[..., Any]) -> None:
-        self._func = func
+    def __init__(
+        self, func: Callable[..., Any], paths: tuple[str, ...] = (), home: Home | None = None
+    ) -> None:
+        self._func, self._paths, self.home = func, paths, home
         self._look: Look | None = None
+        self._memos: dict[str, dict[Any, Any]] = {}
+        self._before: dict[str, int] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Watch, (self._func,)
+        return Watch, (self._func, self._paths)
 
     def begin(self, args: tuple[Any, ...]) -> None:
         """A task begins, with these arguments; notes are taken once, as long as nothing changes."""
@@ -44,23 +52,47 @@ class Watch:
 
             try:
                 self._look = look(self._func, args, time.thread_time() + BUDGET_S)
+                self._find_memos(self._look)
             except Exception:  # it resists being looked at
                 self._look = None
+        self._before = {path: len(memo) for path, memo in self._memos.items()}
 
-    def end(self) -> str:
-        """It has ended; what it changed, in words, or ""."""
+    def _find_memos(self, notes: Look) -> None:
+        for place in notes.reached.places if self._paths else ():
+            if place.path in self._paths and type(place.obj) is dict:
+                self._memos.setdefault(place.path, place.obj)
+
+    def end(self) -> tuple[str, Entries]:
+        """It has ended; what it changed, in words, or "", and what it has added to memos."""
         notes = self._look
         if notes is None:
-            return ""
+            return "", []
+        found = {path: added(memo, self._before[path]) for path, memo in self._memos.items()}
+        memos = {id(memo): memo for path, memo in self._memos.items() if found[path] is not None}
         try:
-            lost = Effects(self._func).lost(notes)
+            lost = Effects(self._func).lost(notes, memos)
         except Exception:
             lost = []
         if lost:
-            self._look = None
-            return f"{name_of(self._func)} {lost[0].kind}: {lost[0].name!r}"
-        return ""
+            self._forget()
+            return f"{name_of(self._func)} {lost[0].kind}: {lost[0].name!r}", []
+        return "", [(path, new) for path, new in found.items() if new]
+
+    def came(self, place: int, entries: Entries) -> str:
+        """In the caller's process: what a task has added elsewhere; what is wrong with it, or ""."""
+        path = "" if self.home is None else self.home.take(place, entries)
+        if not path:
+            return ""
+        return f"{name_of(self._func)} fills {path!r} with what does not follow from the key alone"
+
+    def over(self) -> None:
+        """In the caller's process: the run has ended, and what came goes where it belongs."""
+        if self.home is not None:
+            self.home.deliver()
 
     def rest(self) -> None:
         """The worker's call is over; the next one may find another state."""
-        self._look = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._look, self._memos = None, {}

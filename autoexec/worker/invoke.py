@@ -28,8 +28,14 @@ if TYPE_CHECKING:
         def begin(self, args: tuple[Any, ...]) -> None:
             """A task begins; its first item's arguments."""
 
-        def end(self) -> str:
-            """It has ended; what went wrong meanwhile, in words, or ""."""
+        def end(self) -> tuple[str, list[Any]]:
+            """It has ended; what went wrong meanwhile, in words, or "", and what is to go home."""
+
+        def came(self, place: int, entries: list[Any], /) -> str:
+            """In the caller's process: what the task at a place sends home; what is wrong with it, or ""."""
+
+        def over(self) -> None:
+            """In the caller's process: the run has ended."""
 
         def rest(self) -> None:
             """The call that the worker served is over."""

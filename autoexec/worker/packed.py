@@ -11,7 +11,9 @@ import pickle
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import chain
 
+from ..by_value import dumps
 from .context import of_call, taken_up
 from .invoke import CallSpec, Error, run_items
 
@@ -19,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["load_outcomes", "pack_items", "run_packed"]
+__all__ = ["load_home", "load_outcomes", "pack_items", "run_packed"]
 
 
 def pack_items(items: Sequence[Any]) -> list[bytes]:
@@ -33,7 +35,7 @@ def pack_items(items: Sequence[Any]) -> list[bytes]:
 
 def run_packed(
     data: bytes, items: Sequence[bytes], place: int, values: bytes | None = None
-) -> tuple[list[bytes], float, float]:
+) -> tuple[list[bytes], float, float, str, bytes]:
     """In a worker: load what is called (once per worker) and the items, run them, and pack what comes.
 
     Args:
@@ -43,15 +45,22 @@ def run_packed(
         values: of the context variables of a call of its own.
 
     Returns:
-        The outcomes, each as bytes, and the seconds and CPU seconds that the items took.
+        The outcomes, each as bytes; the seconds and CPU seconds that the items took; what was lost there, in
+        words, or ""; and as bytes what goes home.
     """
     spec = _loaded.get(data)
     if spec is None:
         spec = _loaded[data] = pickle.loads(data)
     fresh = partial(of_call, taken_up(pickle.loads(values))) if values else None
     outcomes: list[Any] = []
+    surround, loaded = spec.surround, _arrived(items)
+    if surround is not None and items:
+        first = next(loaded)
+        loaded = chain((first,), loaded)
+        args = first if spec.star else (first,)
+        surround.begin(args if type(args) is tuple else ())
     cpu, wall = time.thread_time(), time.perf_counter()
-    for item in _arrived(items):
+    for item in loaded:
         if type(item) is Error:
             outcomes.append(item)
         else:
@@ -59,10 +68,21 @@ def run_packed(
         if not spec.capture and type(outcomes[-1]) is Error:
             break
     wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
-    return [_packed(outcome, "result", "a result cannot be sent back") for outcome in outcomes], wall, cpu
+    lost, home = ("", []) if surround is None else surround.end()
+    try:
+        entries = dumps(home) if home else b""
+    except Exception:
+        lost, entries = f"what was added to {home[0][0]!r} cannot be sent home", b""
+    packed = [_packed(outcome, "result", "a result cannot be sent back") for outcome in outcomes]
+    return packed, wall, cpu, lost, entries
 
 
 _loaded: dict[bytes, CallSpec] = {}
+
+
+def load_home(entries: bytes) -> list[Any]:
+    """What goes home, on the caller's side."""
+    return pickle.loads(entries) if entries else []
 
 
 def load_outcomes(outcomes: Sequence[bytes]) -> list[Any]:
@@ -80,7 +100,6 @@ def _arrived(pieces: Sequence[bytes]) -> Iterator[Any]:
 
 
 def _packed(value: object, name: str, problem: str) -> bytes:
-    from ..by_value import dumps
     from ..introspect import ATOMS
 
     if type(value) in ATOMS:

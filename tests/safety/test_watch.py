@@ -33,7 +33,7 @@ def around(watch: Watch, func: Any, *items: int) -> str:
     watch.begin((items[0],))
     for item in items:
         func(item)
-    return watch.end()
+    return watch.end()[0]
 
 
 def test_what_changed_is_said_once_for_each_task_that_did_it() -> None:
@@ -67,7 +67,7 @@ def test_it_goes_along_with_the_function() -> None:
     spec.surround = Watch(seldom)
     spec.surround.begin((1,))
     there = pickle.loads(pickle.dumps(spec))
-    assert type(there.surround) is Watch and there.surround.end() == ""
+    assert type(there.surround) is Watch and there.surround.end() == ("", [])
 
 
 def test_the_last_item_of_a_task_tells_of_it() -> None:
@@ -77,13 +77,13 @@ def test_the_last_item_of_a_task_tells_of_it() -> None:
     sent = Sent(Task(CallSpec(seldom, capture=True), 10, [1, 2, 3]))
     for value in (1, 2, 3):
         sent.add(value)
-    sent.spoil("seldom changes 'ROWS'")
+    sent.tell("seldom changes 'ROWS'", [])
     assert sent.outcomes[:2] == [1, 2] and type(sent.outcomes[2]) is Error
     error = sent.outcomes[2].error
     assert type(error) is EffectLost and "items 10 to 12" in str(error)
     failed = Sent(Task(CallSpec(seldom, capture=True), 10, [1]))
     failed.add(Error(ValueError("own")))
-    failed.spoil("seldom changes 'ROWS'")
+    failed.tell("seldom changes 'ROWS'", [])
     assert type(failed.outcomes[0].error) is ValueError
     assert "seldom changes 'ROWS'" in failed.outcomes[0].error.__notes__[0]
 

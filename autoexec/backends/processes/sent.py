@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from ...errors import BrokenWorker, EffectLost, add_note
+from ...errors import BrokenWorker
 from ...worker.invoke import Error, Task, TaskResult
+from ..lost_effects import told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Sent"]
 
-INSTEAD = "Return what is to be kept, use backend='threads', or give effects='ignore' if nobody looks there"
 _serials = itertools.count(1)  # a worker may serve several calls, one after the other
 
 
@@ -76,16 +76,11 @@ class Sent:
         self.fail(error)
         self.stopped = True
 
-    def spoil(self, words: str) -> None:
-        """A worker has found that something was changed there: it is told as its last error."""
-        first, last = self.task.place, self.task.place + len(self.outcomes) - 1
-        items = f"item {last}" if first == last else f"items {first} to {last}"
-        words = f"{words}, in a worker process, while it ran {items}: that is lost"
-        if self.outcomes and type(self.outcomes[-1]) is Error:
-            add_note(self.outcomes[-1].error, f"autoexec: {words}")
-        elif self.outcomes:
-            del self.outcomes[-1]
-            self.add(Error(EffectLost(f"{words}. {INSTEAD}")))
+    def tell(self, lost: str, home: list[Any]) -> None:
+        """A worker has looked at what it changed there, and at what goes home."""
+        outcomes, self.outcomes = told(self.task, self.outcomes, lost, home), []
+        for outcome in outcomes:
+            self.add(outcome)
 
     def index(self) -> int:
         """The index of the item that is due next."""

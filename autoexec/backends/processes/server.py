@@ -170,7 +170,7 @@ class Seat:
         if self._first and wall > WEIGHED_S and (most := resident()[1]) > self._peak:
             self._status.weigh(self._first, most - self._first)
         flush()
-        self._done(None, wall, cpu, lost="" if surround is None else surround.end())
+        self._done(None, wall, cpu, left=None if surround is None else surround.end())
 
     def _wanted(self, items: Sequence[Any]) -> Iterator[Any]:
         """The items, as long as the caller does not want the rest of the task back."""
@@ -224,10 +224,20 @@ class Seat:
             self._status.sent(self._count)
 
     def _done(
-        self, error: BaseException | None, wall_s: float, cpu_s: float, unfit: int = 0, lost: str = ""
+        self,
+        error: BaseException | None,
+        wall_s: float,
+        cpu_s: float,
+        unfit: int = 0,
+        left: tuple[str, list[Any]] | None = None,
     ) -> None:
         problem = portable(error) if error is not None else None
-        payload = _pack((problem, wall_s, cpu_s, unfit, lost))
+        lost, entries = left or ("", [])
+        try:
+            payload = _pack((problem, wall_s, cpu_s, unfit, lost, entries))
+        except Exception:  # what was added somewhere cannot be sent
+            lost = lost or f"what was added to {entries[0][0]!r} cannot be sent home"
+            payload = _pack((problem, wall_s, cpu_s, unfit, lost, []))
         payload = Payload(payload.data, [*payload.buffers, self._status.written()])
         self._channel.send(messages.DONE, payload, self._serial, self._count)
         payload.close()

@@ -266,13 +266,13 @@ class Supervisor:
         self._began_s = self._backend.clock()
         _add(task, entries(frame.part(-1)))
         try:
-            problem, wall, cpu, unfit, lost = frame.load()
+            problem, wall, cpu, unfit, lost, home = frame.load()
         except BaseException as error:
-            problem, wall, cpu, unfit, lost = (error, ""), 0.0, 0.0, 0, ""
+            problem, wall, cpu, unfit, lost, home = (error, ""), 0.0, 0.0, 0, "", []
         task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
         self._pace = wall
-        if lost:
-            task.spoil(lost)
+        if lost or home:
+            task.tell(lost, home)
         count = len(task.outcomes)
         self._backend.moved(self._seat, count, wall / max(1, count))
         if problem is not None:

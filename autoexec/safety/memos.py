@@ -1,0 +1,151 @@
+"""Memos: dicts that a function only looks up by key and adds to, so that it need not compute the same twice.
+
+What may live here: telling a memo from a counter, a register, a group by key; and its way home. Each worker
+fills a copy of its own. What it has added comes home with its results, and is added to the caller's dict at
+the end of the run, in the order of the items: the memo ends as after the loop. Workers that disagree on a key
+convict it: what is filled in did not follow from the key alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+from ..introspect import ATOMS, isa, loaded
+from .captures import dig
+from .stack_values import DERIVED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    from .bytecode import Trace
+
+    Entries: TypeAlias = list[tuple[str, list[tuple[Any, Any]]]]
+
+__all__ = ["Home", "added", "is_key", "memos_of"]
+
+# What may be done with a memo, and with what is found in it, whatever that is.
+_ASKING = frozenset(("CONTAINS_OP", "[]", ".get", ".__contains__", ".__getitem__"))
+_LOOKING = frozenset(("CONTAINS_OP", ".get", ".__contains__"))  # before anything is added
+_ADDING = frozenset(("[...]", "setdefault", "__setitem__"))
+_HANDING = frozenset(
+    ("RETURN_VALUE", "IS_OP", "TO_BOOL", "UNARY_NOT", "BINARY_OP", "COMPARE_OP", "CONTAINS_OP", "[]", DERIVED)
+)
+_JUMPS = ("POP_JUMP_", "JUMP_IF_", "FORMAT_")
+MANY = 64  # values that are looked at to see whether all are of a kind that cannot change
+
+
+def memos_of(func: Callable[..., Any]) -> dict[int, dict[Any, Any]]:
+    """The dicts that a function and its helpers use as memos, as far as their code shows, by identity.
+
+    >>> cache = {}
+    >>> def square(x):
+    ...     if x not in cache:
+    ...         cache[x] = x * x
+    ...     return cache[x]
+    >>> def count(x):
+    ...     cache[x] = cache.get(x, 0) + 1
+    >>> list(memos_of(square).values()), memos_of(count)
+    ([{}], {})
+    """
+    from .hazards import traces
+
+    read = [*traces(func)]
+    if not all(trace.whole for trace in read):
+        return {}
+    written = [write for trace in read for write in trace.writes.values()]
+    found = {id(write.ref.obj): write.ref.obj for write in written if type(write.ref.obj) is dict}
+    return {
+        key: memo
+        for key, memo in found.items()
+        if any(_asks_first(trace, key) for trace in read)
+        and all(_only_asks(trace, key, memo) for trace in read)
+    }
+
+
+def _asks_first(trace: Trace, key: int) -> bool:
+    """Whether somebody finds out that an entry is missing: else the last one may be meant, not the first."""
+    uses = trace.uses.get(key, set())
+    if not _LOOKING.isdisjoint(uses) or ("[]" in uses and trace.catches):
+        return True
+    return any(write.ref.identity == key and write.how == "setdefault" for write in trace.writes.values())
+
+
+def _only_asks(trace: Trace, key: int, memo: dict[Any, Any]) -> bool:
+    if not trace.uses.get(key, set()) <= _ASKING:
+        return False
+    values = {(root, f"{name}[...]") for root, name in trace.names.get(key, ())}
+    for write in trace.writes.values():
+        if write.ref.identity == key and write.how not in _ADDING:
+            return False
+        if write.ref.identity in values:
+            return False
+    uses = set().union(*(trace.uses.get(value, set()) for value in values))
+    left = {use for use in uses - _HANDING if not use.startswith(_JUMPS)}
+    return not left or (bool(memo) and all(map(_fixed, [*islice(memo.values(), MANY)])))
+
+
+def _fixed(value: Any) -> bool:
+    """Whether nothing that is done with a value can change it."""
+    if type(value) in ATOMS:
+        return True
+    if type(value) in (tuple, frozenset):
+        return all(map(_fixed, value))
+    regex = loaded("re")
+    return regex is not None and isa(value, regex.Pattern)
+
+
+def is_key(key: Any) -> bool:
+    """Whether a key is nothing but its value, so that it is the same key in another process."""
+    return type(key) in ATOMS or (type(key) in (tuple, frozenset) and all(map(is_key, key)))
+
+
+def added(memo: dict[Any, Any], before: int) -> list[tuple[Any, Any]] | None:
+    """The entries that came after so many; None where they cannot go home, or where there are fewer now."""
+    new = [*islice(memo.items(), before, None)] if len(memo) >= before else None
+    if new is None or any(not is_key(key) or dig(value, "", 2) for key, value in new):
+        return None
+    return new
+
+
+class Home:
+    """What workers have added to the caller's memos, until the run ends.
+
+    Args:
+        memos: the caller's own, by the paths at which every walk finds them.
+    """
+
+    def __init__(self, memos: dict[str, dict[Any, Any]]) -> None:
+        self._memos = memos
+        self._came: list[tuple[int, str, list[tuple[Any, Any]]]] = []
+        self._values: dict[tuple[str, Any], Any] = {}
+
+    def take(self, place: int, entries: Iterable[tuple[str, list[tuple[Any, Any]]]]) -> str:
+        """Entries of the task that begins at a place; the path of a memo whose workers disagree, or ""."""
+        for path, new in entries:
+            self._came.append((place, path, new))
+            for key, value in new:
+                known = self._values.setdefault((path, key), value)
+                if known is not value and not _alike(known, value):
+                    return path
+        return ""
+
+    def deliver(self) -> None:
+        """Add what is missing, in the order of the items."""
+        came, self._came = sorted(self._came, key=lambda one: one[0]), []
+        for _, path, new in came:
+            for key, value in new:
+                self._memos[path].setdefault(key, value)
+        self._values.clear()
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values may be the same: what is not plain is given the benefit of the doubt."""
+    if type(one) is not type(other):
+        return False
+    if type(one) in (tuple, list) and len(one) == len(other):
+        return all(map(_alike, one, other))
+    if type(one) in (tuple, list):
+        return False
+    return type(one) not in ATOMS or one == other or repr(one) == repr(other)  # a nan is not equal to itself
