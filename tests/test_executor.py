@@ -586,22 +586,21 @@ def test_an_executor_that_was_shut_down_stays_so_in_a_child() -> None:
 @pytest.mark.parametrize("more", [{}, {"per": str}])
 def test_every_worker_is_prepared_once(backend: str, more: dict[str, Any]) -> None:
     """The initializer runs in each thread before its first call, in the one that learns too."""
-    prepared: list[str] = []
-    ran: list[str] = []
+    prepared: list[threading.Thread] = []
+    ran: list[threading.Thread] = []
 
     def prepare(what: str) -> None:
-        prepared.append(threading.current_thread().name + what)
+        assert what == "!"
+        prepared.append(threading.current_thread())
 
     def work(number: int) -> int:
-        assert threading.current_thread().name + "!" in prepared
-        ran.append(threading.current_thread().name)
+        assert threading.current_thread() in prepared
+        ran.append(threading.current_thread())
         return number
 
     with autoexec.Executor(2, backend=backend, initializer=prepare, initargs=("!",), **more) as executor:
         assert list(executor.map(work, range(300))) == list(range(300))
-    assert set(prepared) == {f"{name}!" for name in ran}
-    pool = [name for name in prepared if "learner" not in name]  # there may be one learner after another
-    assert len(pool) == len(set(pool))
+    assert set(prepared) == set(ran) and len(prepared) == len(set(prepared))
 
 
 def test_what_the_learning_thread_made_is_closed() -> None:

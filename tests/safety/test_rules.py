@@ -271,7 +271,7 @@ def test_iterators_of_arguments_are_left_alone() -> None:
         return a + b
 
     assert list(autoexec.starmap(add, [iter((i, 2)) for i in range(5)])) == [2, 3, 4, 5, 6]
-    assert rows == list(range(5))
+    assert sorted(rows) == list(range(5))  # slow items may go to threads
 
 
 def test_a_memmap_is_not_copied(tmp_path: Path) -> None:
