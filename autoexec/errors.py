@@ -61,7 +61,14 @@ class EffectLost(AutoexecError, RuntimeError):
 
     It was changed in that process only. Use `backend="threads"`, return what is to be kept, or give
     `effects="ignore"` where nobody will look there.
+
+    Attributes:
+        instead: the same advice, for the end of its text.
     """
+
+    instead = (
+        "Return what is to be kept, use backend='threads', or give effects='ignore' if nobody looks there"
+    )
 
 
 class JournalError(AutoexecError):

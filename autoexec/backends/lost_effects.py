@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["told"]
 
-INSTEAD = "Return what is to be kept, use backend='threads', or give effects='ignore' if nobody looks there"
-
 
 def told(task: Task, outcomes: list[Any], lost: str, home: list[Any]) -> list[Any]:
     """The outcomes of a task, once its worker's looks are told.
@@ -45,5 +43,5 @@ def _spoilt(task: Task, outcomes: list[Any], words: str, at: int) -> list[Any]:
     if type(outcomes[at]) is Error:
         add_note(outcomes[at].error, f"autoexec: {words}")
         return outcomes
-    error = Error(EffectLost(f"{words}. {INSTEAD}"))
+    error = Error(EffectLost(f"{words}. {EffectLost.instead}"))
     return [*outcomes[:at], error, *(outcomes[at + 1 :] if task.spec.capture else ())]

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 
 from ..backends.inline import Block, InlineBackend
-from ..errors import AutoexecError
+from ..errors import AutoexecError, EffectLost
 from ..frozen import replace
 from ..own_thread import whose
 from ..records import Plan, Profile, WorkKind, spell
@@ -212,6 +212,7 @@ class Run:
         self._marked = math.inf  # since when it has been the same
         self._in_main = threading.current_thread() is threading.main_thread()
         self._deadline = None if options.timeout is None else clock() + options.timeout
+        self._doubts = ""  # what was sent home and does not fit
         self._interrupted = self._ended = self._cut_short = self.let_go = False
         self._generation = generation()
         _live.add(ref(self, _live.discard))
@@ -691,6 +692,9 @@ class Run:
             raise
         if over:  # out here: a Ctrl-C that ends this has nothing to do with the end of the results
             self.finish(early=self._interrupted or self._cut_short)
+            if self._doubts:
+                words, self._doubts = self._doubts, ""
+                raise EffectLost(f"{words}: results may differ from those of a loop. {EffectLost.instead}")
             raise StopIteration
         part = self._pending.popleft()
         if isinstance(part, BaseException):
@@ -985,7 +989,7 @@ class Run:
         self._pending.clear()
         self.source.let_go()
         if self.spec.surround is not None:
-            self.spec.surround.over()
+            self._doubts = self._doubts or self.spec.surround.over()
         close_here()
         if self._keep is not None:
             if self._reader != get_ident() and not _exiting:

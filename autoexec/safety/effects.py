@@ -112,12 +112,15 @@ class Effects:
 
     def memos(self) -> dict[str, dict[Any, Any]]:
         """The dicts that are memos, by code and by what was seen; by their paths."""
+        dicts = dict(self._dicts)  # another thread may compare meanwhile
+        if not dicts:
+            return {}
         if self._read is None:
             from .memos import memos_of
 
-            self._read = memos_of(self._func) if self._dicts else {}
+            self._read = memos_of(self._func)
         spoiled = {one.holder for one in [*self._found.values()] if not one.adds}
-        known = {key: self._dicts[key] for key in self._read if key in self._dicts and key not in spoiled}
+        known = {key: dicts[key] for key in self._read if key in dicts and key not in spoiled}
         paths = [path for path, _ in known.values()]
         return {path: memo for path, memo in known.values() if paths.count(path) == 1}
 

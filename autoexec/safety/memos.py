@@ -30,8 +30,9 @@ _ASKING = frozenset(("CONTAINS_OP", "[]", ".get", ".__contains__", ".__getitem__
 _LOOKING = frozenset(("CONTAINS_OP", ".get", ".__contains__"))  # before anything is added
 _ADDING = frozenset(("[...]", "setdefault", "__setitem__"))
 _HANDING = frozenset(
-    ("RETURN_VALUE", "IS_OP", "TO_BOOL", "UNARY_NOT", "BINARY_OP", "COMPARE_OP", "CONTAINS_OP", "[]", DERIVED)
-)
+    ("RETURN_VALUE", "IS_OP", "TO_BOOL", "UNARY_NOT", "BINARY_OP", "COMPARE_OP", "CONTAINS_OP", "[]", DERIVED,
+     "BUILD_TUPLE", "BUILD_LIST", "LIST_APPEND")
+)  # fmt: skip
 _JUMPS = ("POP_JUMP_", "JUMP_IF_", "FORMAT_")
 MANY = 64  # values that are looked at to see whether all are of a kind that cannot change
 
@@ -125,19 +126,23 @@ class Home:
         """Entries of the task that begins at a place; the path of a memo whose workers disagree, or ""."""
         for path, new in entries:
             self._came.append((place, path, new))
+            memo = self._memos[path]
             for key, value in new:
-                known = self._values.setdefault((path, key), value)
+                known = self._values.setdefault((path, key), memo.get(key, value))
                 if known is not value and not _alike(known, value):
                     return path
         return ""
 
-    def deliver(self) -> None:
-        """Add what is missing, in the order of the items."""
+    def deliver(self) -> str:
+        """Add what is missing, in the order of the items; the path of a memo that has other entries, or ""."""
         came, self._came = sorted(self._came, key=lambda one: one[0]), []
+        odd = ""
         for _, path, new in came:
             for key, value in new:
-                self._memos[path].setdefault(key, value)
+                known = self._memos[path].setdefault(key, value)
+                odd = odd if known is value or _alike(known, value) else path
         self._values.clear()
+        return odd
 
 
 def _alike(one: Any, other: Any) -> bool:
@@ -148,4 +153,4 @@ def _alike(one: Any, other: Any) -> bool:
         return all(map(_alike, one, other))
     if type(one) in (tuple, list):
         return False
-    return type(one) not in ATOMS or one == other or repr(one) == repr(other)  # a nan is not equal to itself
+    return type(one) not in ATOMS or one == other or repr(one) == repr(other)  # such as nan

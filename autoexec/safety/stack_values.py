@@ -168,9 +168,9 @@ def boxed(value: Value) -> Value:
 
 def derived(value: Value) -> Value:
     """What is computed from elements of containers: nobody else's, but it is known what it comes from."""
-    marks = (
-        ref.name if ref.root == "code" else f"from {ref.root} {ref.name}" for ref in value if _marks(ref)
-    )
+    inside = [ref.obj for ref in value if ref.root == "code" and isinstance(ref.obj, Ref)]
+    known = [ref for ref in (*value, *inside) if _marks(ref)]
+    marks = (ref.name if ref.root == "code" else f"from {ref.root} {ref.name}" for ref in known)
     return frozenset(Ref("code", mark) for mark in marks)
 
 

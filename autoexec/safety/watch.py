@@ -80,15 +80,16 @@ class Watch:
 
     def came(self, place: int, entries: Entries) -> str:
         """In the caller's process: what a task has added elsewhere; what is wrong with it, or ""."""
-        path = "" if self.home is None else self.home.take(place, entries)
+        return self._words("" if self.home is None else self.home.take(place, entries))
+
+    def over(self) -> str:
+        """In the caller's process: the run has ended, and what came goes where it belongs; as `came`."""
+        return self._words("" if self.home is None else self.home.deliver())
+
+    def _words(self, path: str) -> str:
         if not path:
             return ""
         return f"{name_of(self._func)} fills {path!r} with what does not follow from the key alone"
-
-    def over(self) -> None:
-        """In the caller's process: the run has ended, and what came goes where it belongs."""
-        if self.home is not None:
-            self.home.deliver()
 
     def rest(self) -> None:
         """The worker's call is over; the next one may find another state."""

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
         def came(self, place: int, entries: list[Any], /) -> str:
             """In the caller's process: what the task at a place sends home; what is wrong with it, or ""."""
 
-        def over(self) -> None:
-            """In the caller's process: the run has ended."""
+        def over(self) -> str:
+            """In the caller's process: the run has ended; what is wrong with what was sent home, or ""."""
 
         def rest(self) -> None:
             """The call that the worker served is over."""
