@@ -134,7 +134,7 @@ class Home:
         return ""
 
     def deliver(self) -> str:
-        """Add what is missing, in the order of the items; the path of a memo that has other entries, or ""."""
+        """Add what is missing, in the order of the items; the path of a memo that differs, or ""."""
         came, self._came = sorted(self._came, key=lambda one: one[0]), []
         odd = ""
         for _, path, new in came:
@@ -153,4 +153,4 @@ def _alike(one: Any, other: Any) -> bool:
         return all(map(_alike, one, other))
     if type(one) in (tuple, list):
         return False
-    return type(one) not in ATOMS or one == other or repr(one) == repr(other)  # such as nan
+    return type(one) not in ATOMS or one == other or repr(one) == repr(other)  # nan

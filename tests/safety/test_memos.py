@@ -265,7 +265,8 @@ def counts_in_a_tuple(x: int) -> None:
 
 NO = (
     counts, counts_in_a_tuple, counts_in_place, counts_by_a_variable, counts_or_begins, counts_by_a_function,
-    measures, groups, groups_by_in, groups_by_a_function, lists, walks, drops, the_largest, the_last, updates, deeper,
+    measures, groups, groups_by_in, groups_by_a_function, lists, walks, drops, the_largest, the_last, updates,
+    deeper,
 )  # fmt: skip
 
 
