@@ -80,6 +80,7 @@ class Planner:
         self._opened: list[Backend] = []
         self._wanted = list(WANTED)
         self._memos: dict[str, dict[Any, Any]] = {}  # what workers send home entries for, by path
+        self._made: tuple[tuple[str, str, Any], ...] = ()  # and what they make for themselves
         self.memory: Memory | None = None
 
     # Plans ------------------------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ class Planner:
             return ()
         strict = self._options.effects == "strict"
         found = sampler.against(self.hazards(), strict=strict)
-        self._memos = {} if strict else sampler.memos
+        self._memos, self._made = ({}, ()) if strict else (sampler.memos, sampler.made)
         copies = self._options.writable == "copy"
         return tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
 
@@ -340,8 +341,10 @@ class Planner:
             from ..safety.memos import Home
             from ..safety.watch import Watch
 
-            home = Home(self._memos)
-            self._spec.surround = self._spec.surround or Watch(self._call, tuple(self._memos), home)
+            known = self._spec.surround
+            self._spec.surround = known or Watch(
+                self._call, tuple(self._memos), self._made, Home(self._memos)
+            )
         setting = Setting(
             spec=self._spec,
             serialise=self._serialised,

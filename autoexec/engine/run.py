@@ -584,6 +584,8 @@ class Run:
         old = self.plan
         if old is None or plan.backend == old.backend:
             return None
+        if self.options.looks and not (row(plan.backend).in_process or self.sampler.settled):
+            return None  # nobody has seen what items change
         if plan.backend == SERIAL and (self._not_here or plan.seconds < 10 * TRIFLE_S):
             return None  # the workers will be done before it matters
         return replace(plan, reason=f"planned again: {plan.reason}")

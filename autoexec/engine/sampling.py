@@ -176,6 +176,11 @@ class Sampler:
         """Dicts that workers may fill, each its own, since what they add comes home; by path."""
         return {} if self.effects is None else self.effects.memos()
 
+    @property
+    def made(self) -> tuple[tuple[str, str, Any], ...]:
+        """What the first item has made for this process alone; see `Effects.made`."""
+        return () if self.effects is None else self.effects.made()
+
     def sample(self, monitor: Monitor, remaining: int | None, running: Seen | None = None) -> Sample:
         """Everything measured, as a value."""
         seen = running or monitor.seen()

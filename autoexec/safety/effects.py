@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import islice
 from types import CodeType, ModuleType
 
 from ..introspect import isa, name_of
 from ..introspect.code import parameters, place_of
 from ..introspect.layers import MISSING, layers
+from ..introspect.methods import CHANGING_METHODS
 from ..records import CHANGES_ARGUMENT, Hazard
 from .captures import dig
 from .look import Change, Look, look
@@ -31,6 +33,7 @@ __all__ = ["Effects"]
 
 LOOKS = 2  # items that are looked at
 AGAIN = 3  # and where the last of them has filled something for the first time
+MANY = 64  # elements of what was put somewhere that are looked at
 BUDGET_S = 0.01  # of CPU time for the notes before an item: others on the machine must not cut them short
 _STORES = ("STORE_GLOBAL", "STORE_NAME", "STORE_ATTR", "STORE_DEREF")
 # A constant: the name is asked for by `hasattr`, or is a key.
@@ -160,7 +163,8 @@ class Effects:
         ]
         if strict and not self.whole:
             found.append(Hazard("reaches more than was looked at", name_of(self._func), at, True))
-        found += [Hazard(kind, name, at, ok) for name, kind, ok in self._used]
+        made = () if strict else [one.path for one in changed if self._set_once(one)]
+        found += [Hazard(kind, name, at, ok) for name, kind, ok in self._used if name not in made]
         found += [Hazard(CHANGES_ARGUMENT, self._argument(i), at, True) for i in self._changed]
         return tuple(dict.fromkeys(found))
 
@@ -168,18 +172,33 @@ class Effects:
         """Whether what the code shows is a memo, or a place that is filled once, when it is first needed."""
         if hazard.kind in _MEMO and any(_same_place(hazard.name, path) for path in self.memos()):
             return True
-        if hazard.kind not in _FILLED or self.looks < LOOKS:
+        held = hazard.kind.startswith("captured")
+        if self.looks < LOOKS or not (held or hazard.kind in _FILLED):
             return False
-        name = hazard.name.rpartition(".")[2]
-        if hazard.kind.startswith("changes") and name == hazard.name:
-            return False  # what is in the place is changed, not the place
-        touched = [one for one in [*self._found.values()] if one.name == name]
+        name, changed = hazard.name.rpartition(".")[2], [*self._found.values()]
+        if held:  # it was not there before the first item made it
+            touched = [one for one in changed if one.shared and _same_place(hazard.name, one.path)]
+        elif hazard.kind.startswith("changes") and name == hazard.name:  # what is in the place is changed
+            touched = [one for one in changed if _same_place(name, one.within)]
+        else:
+            touched = [one for one in changed if one.name == name]
         return bool(touched) and all(map(self._set_once, touched))
+
+    def made(self) -> tuple[tuple[str, str, Any], ...]:
+        """What the first item has made for this process alone: container, name, and what was there before.
+
+        A worker that inherits it empties the place again, and makes one of its own.
+        """
+        changed = [*self._found.values()]
+        return tuple((one.within, one.name, one.old) for one in changed if one.shared and self._set_once(one))
 
     def _set_once(self, found: _Found) -> bool:
         if len(found.when) > 1 or found.when[0] == self.looks or not found.empty:
             return False
-        return bool(found.name) and not found.shared and _guarded(found.name, self._codes)
+        if found.shared and not found.replaced:
+            return False
+        names = [name for name in (found.name, found.within.rpartition(".")[2]) if name]
+        return any(_guarded(name, self._codes) for name in names)
 
     def _argument(self, index: int) -> str:
         core, front, _ = layers(self._func)
@@ -199,13 +218,18 @@ class Effects:
 class _Found:
     """What is kept of a change, and in which looks it was seen: nothing of the user's."""
 
-    __slots__ = ("adds", "empty", "holder", "name", "path", "process", "shared", "threads_ok", "when")
+    __slots__ = (
+        "adds", "empty", "holder", "name", "old", "path", "process", "replaced", "shared", "threads_ok",
+        "when", "within",
+    )  # fmt: skip
 
     def __init__(self, change: Change, look: int) -> None:
         self.when = [look]
         self.name, self.path, self.process = change.name, change.path, change.place[0] == 0
         self.holder, self.adds = change.place[0], change.old is MISSING and change.place[1] is not None
-        self.empty = _empty(change.old)
+        self.within, self.empty = change.within, _empty(change.old)
+        self.old = change.old if change.old is MISSING or change.old is False else None
+        self.replaced = bool(change.name) and (change.old is MISSING or change.old in (None, False))
         self.shared = self.empty and _shared(change.new)
         # What belongs to a library sees to its own threads.
         theirs = change.owner is not None and third_party(type(change.owner))
@@ -249,6 +273,10 @@ def _empty(old: Any) -> bool:
 
 def _shared(value: Any) -> bool:
     """Whether this is something that two processes must not share: a connection, a client, a writer."""
+    if type(value) in (list, tuple):
+        return any(map(_shared, value[:MANY]))
+    if type(value) is dict:
+        return any(map(_shared, [*islice(value.values(), MANY)]))
     return any(has_method(type(value), verb) for verb in VERBS) or bool(
         [hit for hit in dig(value, "", 2) if hit[1] not in ("captured lock", "captured random generator")]
     )
@@ -265,7 +293,7 @@ def _guarded(name: str, codes: list[CodeType]) -> bool:
         steps = [step for step in get_instructions(code) if step.opname not in _NOTHING]
         asks = [at for at, step in enumerate(steps) if step.opname in _LOADS and _about(step.argval) == name]
         stores = [at for at, step in enumerate(steps) if step.opname in _STORES and step.argval == name]
-        stores += [at + 1 for at in asks if steps[at + 1].opname == "STORE_SUBSCR"]
+        stores += [at + 1 for at in asks if at + 1 < len(steps) and _fills(steps, at + 1)]
         if not stores:
             continue
         looks = min(asks, default=len(steps)) + 1 < min(stores)
@@ -275,6 +303,15 @@ def _guarded(name: str, codes: list[CodeType]) -> bool:
         if not looks or any(_computes(steps, at) for at in asks if at + 1 < max(stores)):
             return False
     return filled
+
+
+def _fills(steps: list[Any], at: int) -> bool:
+    """Whether the step after a container was loaded, or the one after its key, puts something into it."""
+    step = steps[at]
+    if step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+        return step.argval in CHANGING_METHODS
+    after = steps[at + 1].opname if at + 1 < len(steps) else ""
+    return step.opname == "STORE_SUBSCR" or (step.opname.startswith("LOAD_") and after == "STORE_SUBSCR")
 
 
 def _names(code: CodeType, name: str) -> bool:

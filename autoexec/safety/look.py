@@ -41,6 +41,7 @@ class Change:
         old: what was there, or MISSING.
         new: what is there, or MISSING.
         owner: the object whose attribute it is, or None.
+        within: the path of the container.
     """
 
     place: tuple[int, Any]
@@ -49,6 +50,7 @@ class Change:
     old: Any
     new: Any
     owner: Any
+    within: str = ""
 
 
 class Look:
@@ -136,7 +138,7 @@ def _differences(place: Place, old: Any, new: Any) -> list[Change]:
     if type(old) is not tuple:
         if len(old) == len(new) and all(map(_equal, old, new)):
             return []
-        return [Change((id(place.obj), None), place.path, "", old, new, place.owner)]
+        return [Change((id(place.obj), None), place.path, "", old, new, place.owner, place.path)]
     before = dict(zip(map(_key, old[0]), old[1], strict=True))
     after = dict(zip(map(_key, new[0]), new[1], strict=True))
     hidden = hidden_names(type(place.owner)) if place.owner is not None and not isa(place.owner, type) else ()
@@ -149,9 +151,10 @@ def _differences(place: Place, old: Any, new: Any) -> list[Change]:
             break
         name = key if type(key) is str else ""
         path = f"{place.path}.{name}" if place.path and name else place.path or name
-        found.append(Change((id(place.obj), key), path, name, was, now, place.owner))
+        found.append(Change((id(place.obj), key), path, name, was, now, place.owner, place.path))
     if not found and before.keys() == after.keys() and [*before] != [*after]:
-        found.append(Change((id(place.obj), None), place.path, "", old, new, place.owner))  # its order
+        whole = (id(place.obj), None)  # its order
+        found.append(Change(whole, place.path, "", [None], new, place.owner, place.path))
     return found
 
 

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-__all__ = ["Place", "Reached", "reach", "third_party"]
+__all__ = ["Place", "Reached", "put_back", "reach", "third_party"]
 
 MOST = 20_000  # places
 # Modules whose objects count, cache and connect for themselves.
@@ -106,6 +106,23 @@ class Place:
 
     def __init__(self, obj: Any, path: str, read: Callable[[], Any], owner: Any = None) -> None:
         self.obj, self.path, self.read, self.owner = obj, path, read, owner
+
+
+def put_back(place: Place, name: str, old: Any) -> Any:
+    """Let an entry of a place be what it was; what stood there meanwhile."""
+    obj, known = place.obj, place.read()[name]
+    if isa(obj, CellType):
+        obj.cell_contents = old
+    elif isa(obj, dict):
+        if old is MISSING:
+            dict.pop(obj, name, None)
+        else:
+            dict.__setitem__(obj, name, old)
+    elif old is MISSING:
+        delattr(obj, name)
+    else:
+        setattr(obj, name, old)
+    return known
 
 
 def reach(func: Any, args: tuple[Any, ...] = (), *, until: float = float("inf")) -> Reached:
@@ -239,8 +256,7 @@ class _Walk:
         defaults = [*(func.__defaults__ or ()), *(func.__kwdefaults__ or {}).values()]
         for value in defaults:
             self.meet(value, f"{func.__name__}()")
-        if func.__dict__:
-            self._dict(func.__dict__, func.__name__, func)
+        self._dict(func.__dict__, func.__name__, func)
 
     def _names(self, namespace: dict[str, Any], codes: list[CodeType]) -> None:
         """The names that code uses in its module, bound or not."""

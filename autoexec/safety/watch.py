@@ -11,6 +11,7 @@ import time
 from ..introspect import name_of
 from .effects import BUDGET_S, Effects
 from .memos import added
+from .reach import put_back, reach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Watch"]
 
+_kept: list[Any] = []  # the caller's connections and the like: here they must not even be closed
+
 
 class Watch:
     """Stands around the tasks of one function in one worker; see `CallSpec.surround`.
@@ -29,21 +32,26 @@ class Watch:
     Args:
         func: the function.
         paths: of its memos.
+        made: what the caller's first item has made for itself; see `Effects.made`.
         home: where these are filled, in the caller's process.
     """
 
-    __slots__ = ("_before", "_func", "_look", "_memos", "_paths", "home")
+    __slots__ = ("_before", "_func", "_look", "_made", "_memos", "_paths", "home")
 
     def __init__(
-        self, func: Callable[..., Any], paths: tuple[str, ...] = (), home: Home | None = None
+        self,
+        func: Callable[..., Any],
+        paths: tuple[str, ...] = (),
+        made: tuple[tuple[str, str, Any], ...] = (),
+        home: Home | None = None,
     ) -> None:
-        self._func, self._paths, self.home = func, paths, home
+        self._func, self._paths, self._made, self.home = func, paths, made, home
         self._look: Look | None = None
         self._memos: dict[str, dict[Any, Any]] = {}
         self._before: dict[str, int] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Watch, (self._func, self._paths)
+        return Watch, (self._func, self._paths, self._made)
 
     def begin(self, args: tuple[Any, ...]) -> None:
         """A task begins, with these arguments; notes are taken once, as long as nothing changes."""
@@ -51,11 +59,22 @@ class Watch:
             from .look import look
 
             try:
+                self._empty(args)
                 self._look = look(self._func, args, time.thread_time() + BUDGET_S)
                 self._find_memos(self._look)
             except Exception:  # it resists being looked at
                 self._look = None
         self._before = {path: len(memo) for path, memo in self._memos.items()}
+
+    def _empty(self, args: tuple[Any, ...]) -> None:
+        """Let a forked worker make what its caller's first item has made for that process alone."""
+        made, self._made = self._made, ()
+        if not made:
+            return
+        for place in reach(self._func, args, until=time.thread_time() + BUDGET_S).places:
+            for within, name, old in made:
+                if place.path == within and name in place.read():
+                    _kept.append(put_back(place, name, old))
 
     def _find_memos(self, notes: Look) -> None:
         for place in notes.reached.places if self._paths else ():

@@ -367,7 +367,7 @@ def test_workers_that_disagree_convict_it(one: Any, other: Any, alike: bool) -> 
 def test_a_task_of_a_memo_that_was_convicted_delivers_nothing() -> None:
     """None of its results can be relied on; an effect that only its last item may have had spoils that."""
     spec = CallSpec(asks_by_in)
-    spec.surround = Watch(asks_by_in, ("MEMO",), Home({"MEMO": {}}))
+    spec.surround = Watch(asks_by_in, ("MEMO",), (), Home({"MEMO": {}}))
     assert told(Task(spec, 0, [1, 2]), [5, 6], "", [("MEMO", [(1, 5)])]) == [5, 6]
     (error,) = told(Task(spec, 2, [1, 2]), [5, 6], "", [("MEMO", [(1, 6)])])
     assert type(error) is Error and type(error.error) is EffectLost and "'MEMO'" in str(error.error)
@@ -429,7 +429,7 @@ def test_memos_come_home_from_executors_of_others() -> None:
     from autoexec.worker.packed import load_home, load_outcomes, pack_items, run_packed
 
     spec = CallSpec(asks_by_in)
-    spec.surround = Watch(asks_by_in, ("MEMO",), Home({"MEMO": MEMO}))
+    spec.surround = Watch(asks_by_in, ("MEMO",), (), Home({"MEMO": MEMO}))
     with ProcessPoolExecutor(1) as pool:
         outcomes, _, _, lost, entries = pool.submit(
             run_packed, dumps(spec), pack_items([3, 4, 3]), 0

@@ -13,10 +13,12 @@ import pytest
 
 from autoexec.records import Hazard
 from autoexec.safety.effects import Effects
+from autoexec.safety.hazards import find_hazards
 from autoexec.safety.look import Look
 from autoexec.safety.quick_check import harmless
 from autoexec.safety.reach import reach
 from autoexec.safety.readings import HUGE
+from autoexec.safety.watch import Watch
 
 
 def seen(work: Callable[..., Any], *items: Any) -> tuple[Hazard, ...]:
@@ -65,17 +67,75 @@ def test_a_key_that_is_filled_once(module: Callable[..., Any]) -> None:
 
 
 def test_a_client_is_not_for_two_processes(module: Callable[..., Any]) -> None:
-    """What sends or executes is an effect, though it was made once."""
+    """What sends or executes each makes for itself, where its place can be emptied; else it is an effect."""
     text = """
 class Client:
     def send(self, x): return x
-CLIENT = None
+CLIENT, CLIENTS = None, []
 def work(x):
     global CLIENT
     if CLIENT is None: CLIENT = Client()
     return CLIENT.send(x)
+def listed(x):
+    if not CLIENTS: CLIENTS.append(Client())
+    return CLIENTS[0].send(x)
 """
-    assert seen(module(text).work, 1, 2)
+    here = module(text)
+    assert seen(here.listed, 1, 2)
+    effects = Effects(here.work)
+    for item in (1, 2):
+        effects.before((item,))
+        here.work(item)
+        effects.after((item,))
+    assert effects.hazards() == () and effects.made() == (("", "CLIENT", None),)
+    first = here.CLIENT
+    there = Watch(here.work, (), effects.made())
+    there.begin((3,))
+    assert here.CLIENT is None
+    here.work(3)
+    assert here.CLIENT is not first and there.end() == ("", [])
+    there.begin((4,))
+    assert here.CLIENT is not None, "once"
+
+
+FILLED = {
+    "a list": "if not PLACE: PLACE.extend(['a', 'b'])",
+    "a set": "if not PLACE: PLACE.update(('a', 'b'))",
+    "a dict": "if not PLACE: PLACE['a'] = [1]; PLACE['b'] = [2]",
+    "a dict by key": "if 'a' not in PLACE: PLACE['a'] = [1]",
+    "an attribute of the function": "if not hasattr(work, 'a'): work.a = [1]",
+}
+GROWN = {
+    "a list": "PLACE.append(x)",
+    "a list that is asked": "if len(PLACE) < 9: PLACE.append(x)",
+    "a set": "if x not in PLACE: PLACE.add(x)",
+    "a dict": "if not PLACE or x: PLACE[x] = [x]; list(PLACE)",
+}
+EMPTY = {"a list": "[]", "a list that is asked": "[]", "a set": "set()"}
+
+
+@pytest.mark.parametrize("kind", FILLED)
+def test_an_empty_container_that_is_filled_once(kind: str, module: Callable[..., Any]) -> None:
+    """What the code shows of it is explained, too."""
+    text = f"PLACE = {EMPTY.get(kind, '{}')}\ndef work(x):\n    {FILLED[kind]}\n    return x\n"
+    assert kept(module(text).work, 1, 2) == ()
+
+
+@pytest.mark.parametrize("kind", GROWN)
+def test_a_container_that_grows(kind: str, module: Callable[..., Any]) -> None:
+    """Each item adds to it, or the first did what others may do."""
+    text = f"PLACE = {EMPTY.get(kind, '{}')}\ndef work(x):\n    {GROWN[kind]}\n    return x\n"
+    assert kept(module(text).work, 1, 2)
+
+
+def kept(func: Callable[[int], Any], *items: int) -> tuple[Hazard, ...]:
+    """What is left of what code and looks show."""
+    effects = Effects(func)
+    for item in items:
+        effects.before((item,))
+        func(item)
+        effects.after((item,))
+    return (*(one for one in find_hazards(func) if not effects.explains(one)), *effects.hazards())
 
 
 def test_a_module_imported_when_needed(module: Callable[..., Any]) -> None:
