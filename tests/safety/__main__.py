@@ -1,10 +1,12 @@
 """Every program of the corpus, as a loop and through `autoexec.map`: what is lost, what is held for nothing?
 
-    python -m tests.safety [--ms 8] [--threads] [--python P] [NAME ...]
+    python -m tests.safety [--ms 8] [--threads] [--python P] [--everyday] [--every 4] [NAME ...]
 
-Each runs in a process of its own. An effect is lost if the program went to worker processes and nothing was
-said; a harmless one is held if it did not, on a machine of several cores. Exit status 1 if an effect was
-lost, or if more than 5 % were held.
+Each runs in a process of its own. `--everyday` takes the larger set, which was written by somebody who had
+not seen how looking works; `--every 4` takes each fourth program. An effect is lost if the state or the
+results are not the loop's and nothing was said (where a program shows no state: if it went to worker
+processes); a harmless one is held if it did not go there, on a machine of several cores. Exit status 1 if an
+effect was lost, or if more than 5 % were held.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .corpus import EFFECTS, HARMLESS
+from .corpus import EFFECTS, HARMLESS, everyday
 
 HEAD = """
 import os, sys, time, json, threading
@@ -34,17 +36,21 @@ def work(x):
     while time.thread_time() < end:
         pass
     return _inner(x)
-said, plan, out = "", "", None
+_said, _plan, _out = "", "", None
 try:
     if LOOP:
-        out = [work(item) for item in ITEMS]
+        _out = [work(item) for item in ITEMS]
     else:
-        results = autoexec.map(work, ITEMS)
-        out = list(results)
-        plan = results.plan.backend
-except autoexec.EffectLost as error:
-    said = str(error)
-print("\\n" + json.dumps({"plan": plan, "said": said, "out": repr(out), "cores": autoexec.machine().usable}))
+        _results = autoexec.map(work, ITEMS)
+        _out = list(_results)
+        _plan = _results.plan.backend
+except autoexec.EffectLost as _error:
+    _said = str(_error)
+if "finish" in globals() and _out is not None:
+    _out = finish(_out)
+_shown = repr(state()) if "state" in globals() else None
+_cores = autoexec.machine().usable
+print("\\n" + json.dumps({"plan": _plan, "said": _said, "out": repr(_out), "shown": _shown, "cores": _cores}))
 sys.stdout.flush()
 os._exit(0)
 """
@@ -52,7 +58,7 @@ os._exit(0)
 
 def run(text: str, folder: str, wishes: argparse.Namespace, *, loop: bool) -> dict[str, Any]:
     """One program; what it printed last."""
-    count = 400 if wishes.ms < 5 else 40 if wishes.ms < 200 else 12
+    count = 24 if wishes.everyday else 400 if wishes.ms < 5 else 40 if wishes.ms < 200 else 12
     seconds = 0.0 if loop else wishes.ms / 1000
     facts = f"LOOP, THREADS, COUNT, SECONDS = {loop}, {wishes.threads}, {count}, {seconds}\n"
     script = Path(folder) / "program.py"
@@ -73,7 +79,10 @@ def verdict(want: dict[str, Any], got: dict[str, Any], *, harmless: bool) -> str
     if "crash" in got or "crash" in want:
         return f"crash {got.get('crash', want.get('crash'))}"
     if not harmless:
-        return "lost" if got["plan"] == "processes" and not got["said"] else ""
+        if want["shown"] is None:
+            return "lost" if got["plan"] == "processes" and not got["said"] else ""
+        same = got["shown"] == want["shown"] and got["out"] == want["out"]
+        return "" if same or got["said"] else "lost"
     if got["said"]:
         return f"said {got['said']}"
     if got["plan"] != "processes" and got["cores"] > 1:
@@ -88,11 +97,14 @@ def main() -> int:
     parser.add_argument("--ms", type=float, default=8.0)
     parser.add_argument("--threads", action="store_true")
     parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--everyday", action="store_true")
+    parser.add_argument("--every", type=int, default=1)
     wishes = parser.parse_args()
+    sets = (everyday("effects"), everyday("harmless")) if wishes.everyday else (EFFECTS, HARMLESS)
     counts = {"effects": 0, "harmless": 0, "lost": 0, "held": 0, "other": 0}
     with tempfile.TemporaryDirectory() as folder:
-        for kind, programs in (("effects", EFFECTS), ("harmless", HARMLESS)):
-            for name, text in programs.items():
+        for kind, programs in zip(("effects", "harmless"), sets, strict=True):
+            for name, text in [*programs.items()][:: wishes.every]:
                 if wishes.names and name not in wishes.names:
                     continue
                 want = run(text, folder, wishes, loop=True)

@@ -6,6 +6,19 @@ run in another process, as every process then has the same of its own.
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+EVERYDAY = Path(__file__).parent / "everyday"
+
+
+def everyday(kind: str) -> dict[str, str]:
+    """The larger set of "effects" or "harmless" programs, by their names."""
+    text = (EVERYDAY / f"{kind}.txt").read_text(encoding="utf-8")
+    parts = re.split(r"^### (.*)\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
 EFFECTS: dict[str, str] = {
     "append through a helper": """
 ROWS = []
