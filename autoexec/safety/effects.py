@@ -37,7 +37,15 @@ MANY = 64  # elements of what was put somewhere that are looked at
 BUDGET_S = 0.01  # of CPU time for the notes before an item: others on the machine must not cut them short
 _STORES = ("STORE_GLOBAL", "STORE_NAME", "STORE_ATTR", "STORE_DEREF")
 # A constant: the name is asked for by `hasattr`, or is a key.
-_LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_ATTR", "LOAD_DEREF", "LOAD_CONST")
+_LOADS = (
+    "LOAD_GLOBAL",
+    "LOAD_NAME",
+    "LOAD_ATTR",
+    "LOAD_DEREF",
+    "LOAD_CONST",
+    "LOAD_FAST",
+    "LOAD_FAST_BORROW",
+)
 _MAKERS = ("__init__", "__new__", "__post_init__", "__setstate__")  # what they fill is not there before
 _NOTHING = ("CACHE", "NOP", "EXTENDED_ARG")
 _NEAR = 3  # instructions between a value that is loaded and what is done with it
@@ -176,13 +184,19 @@ class Effects:
         if self.looks < LOOKS or not (held or hazard.kind in _FILLED):
             return False
         name, changed = hazard.name.rpartition(".")[2], [*self._found.values()]
-        if held:  # it was not there before the first item made it
+        if hazard.kind == "captured lock":  # it guards what is filled once
+            touched = [one for one in changed if self._beside(name, one.name)]
+        elif held:  # it was not there before the first item made it
             touched = [one for one in changed if one.shared and _same_place(hazard.name, one.path)]
         elif hazard.kind.startswith("changes") and name == hazard.name:  # what is in the place is changed
             touched = [one for one in changed if _same_place(name, one.within)]
         else:
             touched = [one for one in changed if one.name == name]
         return bool(touched) and all(map(self._set_once, touched))
+
+    def _beside(self, lock: str, name: str) -> bool:
+        """Whether the code that fills a place names a lock as well."""
+        return any(_names(code, lock) and _names(code, name) for code in self._codes if name)
 
     def made(self) -> tuple[tuple[str, str, Any], ...]:
         """What the first item has made for this process alone: container, name, and what was there before.
@@ -315,7 +329,8 @@ def _fills(steps: list[Any], at: int) -> bool:
 
 
 def _names(code: CodeType, name: str) -> bool:
-    return any(name in names for names in (code.co_names, code.co_freevars, code.co_cellvars, code.co_consts))
+    tables = (code.co_names, code.co_freevars, code.co_cellvars, code.co_consts, code.co_varnames)
+    return any(name in names for names in tables)
 
 
 def _computes(steps: list[Any], at: int) -> bool:

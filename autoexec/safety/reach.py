@@ -253,9 +253,10 @@ class _Walk:
         parts = [*codes_of(code)]
         self.codes += parts
         self._names(func.__globals__, parts)
-        defaults = [*(func.__defaults__ or ()), *(func.__kwdefaults__ or {}).values()]
-        for value in defaults:
-            self.meet(value, f"{func.__name__}()")
+        values = func.__defaults__ or ()
+        last = code.co_varnames[code.co_argcount - len(values) : code.co_argcount]
+        for name, value in (*zip(last, values, strict=False), *(func.__kwdefaults__ or {}).items()):
+            self.meet(value, name)
         self._dict(func.__dict__, func.__name__, func)
 
     def _names(self, namespace: dict[str, Any], codes: list[CodeType]) -> None:

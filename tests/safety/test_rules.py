@@ -103,9 +103,13 @@ FILLED = {
     "a set": "if not PLACE: PLACE.update(('a', 'b'))",
     "a dict": "if not PLACE: PLACE['a'] = [1]; PLACE['b'] = [2]",
     "a dict by key": "if 'a' not in PLACE: PLACE['a'] = [1]",
+    "a default": "fill()",
+    "under a lock": "guarded()",
     "an attribute of the function": "if not hasattr(work, 'a'): work.a = [1]",
 }
 GROWN = {
+    "under a lock": "with LOCK: PLACE['n'] = PLACE.get('n', 0) + 1",
+    "a lock that guards something else": "LOCK.acquire(); LOCK.release()",
     "a list": "PLACE.append(x)",
     "a list that is asked": "if len(PLACE) < 9: PLACE.append(x)",
     "a set": "if x not in PLACE: PLACE.add(x)",
@@ -117,7 +121,22 @@ EMPTY = {"a list": "[]", "a list that is asked": "[]", "a set": "set()"}
 @pytest.mark.parametrize("kind", FILLED)
 def test_an_empty_container_that_is_filled_once(kind: str, module: Callable[..., Any]) -> None:
     """What the code shows of it is explained, too."""
-    text = f"PLACE = {EMPTY.get(kind, '{}')}\ndef work(x):\n    {FILLED[kind]}\n    return x\n"
+    text = f"""
+import threading
+PLACE, LOCK, MODEL = {EMPTY.get(kind, "{}")}, threading.Lock(), None
+def fill(_place={{}}):
+    if "t" not in _place: _place["t"] = [1]
+    return _place["t"]
+def guarded():
+    global MODEL
+    if MODEL is None:
+        with LOCK:
+            if MODEL is None: MODEL = [1]
+    return MODEL
+def work(x):
+    {FILLED[kind]}
+    return x
+"""
     assert kept(module(text).work, 1, 2) == ()
 
 
@@ -125,6 +144,7 @@ def test_an_empty_container_that_is_filled_once(kind: str, module: Callable[...,
 def test_a_container_that_grows(kind: str, module: Callable[..., Any]) -> None:
     """Each item adds to it, or the first did what others may do."""
     text = f"PLACE = {EMPTY.get(kind, '{}')}\ndef work(x):\n    {GROWN[kind]}\n    return x\n"
+    text = f"import threading\nLOCK = threading.Lock()\n{text}"
     assert kept(module(text).work, 1, 2)
 
 
