@@ -17,10 +17,10 @@ from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.invoke import CallSpec, Error, run_items
 from ...worker.remote_errors import portable
-from . import messages
+from . import handles, messages
 from .payload import Apart, Payload, by_value, pack
 from .status_page import StatusPage
-from .surroundings import flush, hang_up, set_scene
+from .surroundings import flush, set_scene
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,18 +44,18 @@ class WorkerState:
     Args:
         functions: functions known by number already (a forked worker inherits them).
         inherited: the input, where a forked worker inherits it.
-        copied: the caller's sockets and pipes that a fork has copied, by `connections`.
+        copied: the caller's descriptors that a fork has copied.
     """
 
     def __init__(
         self,
         functions: dict[int, CallSpec] | None = None,
         inherited: Sequence[Any] | None = None,
-        copied: dict[int, tuple[int, int]] | None = None,
+        copied: handles.Copied | None = None,
     ) -> None:
         self.functions: dict[int, Any] = functions or {}
         self.inherited = inherited
-        self._copied = copied or {}
+        self._copied = copied
         self.lock = threading.Lock()
 
     def rest(self, known: Collection[int]) -> None:
@@ -63,9 +63,9 @@ class WorkerState:
         self.inherited = None
         with self.lock:
             self.functions = {n: call for n, call in self.functions.items() if n in known}
-            copied, self._copied = self._copied, {}
-        if copied:
-            hang_up(copied)
+            copied, self._copied = self._copied, None
+        if copied is not None:
+            copied.let_go()
 
 
 class Seat:
@@ -251,7 +251,8 @@ def _pack(value: Any) -> Payload:
 
 
 def _hint(error: BaseException) -> None:
-    """Say how to get an array that can be written to, where that may be what failed."""
+    """Say what to do, where an array that cannot be written to or a lost connection may be what failed."""
+    handles.explain(error)
     if isinstance(error, (ValueError, TypeError, BufferError)):
         text = str(error)
         if "read-only" in text or "readonly" in text:

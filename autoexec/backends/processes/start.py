@@ -19,6 +19,7 @@ from importlib import import_module
 
 from ...introspect import loaded
 from .endpoints import Endpoints
+from .handles import Held
 from .status_page import StatusPage
 from .worker import Worker
 
@@ -96,9 +97,18 @@ def _threads() -> int:
 
 
 def fork_worker(
-    config: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None
+    config: WorkerConfig,
+    functions: dict[int, CallSpec],
+    inherited: Sequence[Any] | None,
+    held: Held | None = None,
 ) -> Worker:
     """Fork a worker that knows `functions` by number and, if given, the input.
+
+    Args:
+        config: what it is started with.
+        functions: what it knows.
+        inherited: the input, or None.
+        held: what this process has open, if that is known already.
 
     Raises:
         OSError: if no process can be started.
@@ -107,14 +117,15 @@ def fork_worker(
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()  # or both processes would write what is buffered
+    held = held or Held()
     worker = None
     # Ctrl-C must not reach both, nor come before what is opened has an owner.
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     try:
-        worker = _forked(config, functions, inherited)
+        worker = _forked(config, functions, inherited, held)
     finally:
         try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         except BaseException:  # it came meanwhile
             if worker is not None:
                 worker.end(kill=True)
@@ -124,7 +135,9 @@ def fork_worker(
     return worker
 
 
-def _forked(config: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None) -> Worker:
+def _forked(
+    config: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None, held: Held
+) -> Worker:
     ends = Endpoints(config)
     try:
         with warnings.catch_warnings():
@@ -132,7 +145,7 @@ def _forked(config: WorkerConfig, functions: dict[int, CallSpec], inherited: Seq
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
             if pid == 0:
-                _child(ends, config, functions, inherited)
+                _child(ends, config, functions, inherited, held)
     except BaseException:
         ends.give_up()
         raise
@@ -141,12 +154,15 @@ def _forked(config: WorkerConfig, functions: dict[int, CallSpec], inherited: Seq
 
 
 def _child(
-    ends: Endpoints, config: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None
+    ends: Endpoints,
+    config: WorkerConfig,
+    functions: dict[int, CallSpec],
+    inherited: Sequence[Any] | None,
+    held: Held,
 ) -> None:
     status = 1
     try:
         from .server import WorkerState
-        from .surroundings import connections
         from .worker_main import become_worker, serve
 
         gc.freeze()  # a collection would write to what all share with the caller, and so copy it
@@ -154,7 +170,7 @@ def _child(
         become_worker(ends.lifeline, config.cores, config.threads)
         if (random := loaded("numpy.random")) is not None:
             random.seed()  # as the random module does by itself after a fork
-        state = WorkerState(functions, inherited, connections(ends.descriptors))
+        state = WorkerState(functions, inherited, held.leave(ends.descriptors))
         serve([(channel, StatusPage(page)) for channel, page in ends.theirs], state, stacks=ends.theirs[0][1])
         status = 0
     finally:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ..core_budget import limited
 from . import idle
+from .handles import Held
 from .start import fork_worker, spawn_worker
 
 TYPE_CHECKING = False
@@ -73,9 +74,10 @@ class WorkerPool:
         assert self._number is not None
         began = self._setting.clock()
         self._limits.enter_context(limited(self._config.cores))  # workers are born with the limit
+        held = Held()
         for _ in range(count):
             try:
-                worker = fork_worker(self._config, {self._number: self._setting.spec}, inherited)
+                worker = fork_worker(self._config, {self._number: self._setting.spec}, inherited, held)
             except OSError:
                 if not self._workers:
                     raise
