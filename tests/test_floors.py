@@ -43,6 +43,7 @@ SHARED = {
     "by_value": "ground",
     "own_thread": "ground",
     "errors": "ground",
+    "file_maps": "ground",
     "frozen": "ground",
     "introspect": "ground",
     "records": "ground",

@@ -279,7 +279,7 @@ def _with_subclasses(module: str, name: str) -> Iterable[type]:
     first = getattr(loaded(module), name, None)
     found: list[type] = [first] if isinstance(first, type) else []
     for kind in found:
-        found += [each for each in type.__subclasses__(kind) if each not in found]
+        found += kind.__subclasses__()
     return found
 
 

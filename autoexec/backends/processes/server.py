@@ -10,9 +10,9 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextvars import copy_context
 from functools import partial
-from pickle import dumps
 
 from ... import resources
+from ...file_maps import dumps
 from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.invoke import CallSpec, Error, run_items

@@ -13,6 +13,8 @@ import os
 import sys
 import weakref
 
+from ...file_maps import Segment
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -94,9 +96,9 @@ def map_segment(descriptor: int, size: int, access: int) -> memoryview:
         if len(_maps) >= MAPPED:  # descriptors and maps are limited: from here on it is a plain copy
             return _read(descriptor, size)
         if sys.version_info >= (3, 13):
-            found = mmap.mmap(descriptor, size, access=access, trackfd=False)
+            found = Segment(descriptor, size, access=access, trackfd=False)
         else:
-            found = mmap.mmap(descriptor, size, access=access)
+            found = Segment(descriptor, size, access=access)
         _maps.add(found)
         return memoryview(found)
     finally:
