@@ -18,7 +18,7 @@ from mmap import ACCESS_READ, ACCESS_WRITE, ALLOCATIONGRANULARITY, mmap
 from weakref import WeakKeyDictionary
 
 from . import role
-from .introspect import isa, loaded
+from .introspect import ATOMS, isa, loaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 else:
     from .frozen import dataclass
 
-__all__ = ["Segment", "dumps", "rows"]
+__all__ = ["Segment", "address", "dumps", "rows"]
 
 WORTH = 16 << 10  # bytes of an array below which it is copied, if it cannot be written to
 VIEWS = ("ndarray", "recarray")  # numpy's kinds that may look into a map, besides `memmap`
@@ -37,7 +37,15 @@ Reduced = tuple[object, ...]
 
 
 class Segment(mmap):
-    """A map that is a message of our own: it is no file of anybody's."""
+    """A map that is a message of our own: it is no file of anybody's.
+
+    Attributes:
+        begin: its address, where it is watched (see `written`).
+        own: pages of it that were written to, as last seen.
+    """
+
+    begin: int
+    own: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class Place:
 
 
 _rows: dict[type, Callable[[Any], Any]] = {}
+_rows_known: list[type] = []  # kinds of numpy's maps that were there when rows were made
 _places: WeakKeyDictionary[mmap, tuple[int, Place | None]] = WeakKeyDictionary()  # with the map's length
 
 
@@ -71,12 +80,11 @@ def dumps(value: object, protocol: int = 5, buffer_callback: Callable[[Any], Any
     Raises:
         Exception: whatever pickling raises.
     """
-    found = rows()
-    if buffer_callback is None or len(found) == 1:  # without numpy there is only `mmap`, which pickle refuses
-        return pickle.dumps(value, protocol, buffer_callback=buffer_callback)
+    if buffer_callback is None or type(value) in ATOMS or "numpy" not in sys.modules:
+        return pickle.dumps(value, protocol, buffer_callback=buffer_callback)  # which refuses `mmap` objects
     with io.BytesIO() as file:
         pickler = pickle.Pickler(file, protocol, buffer_callback=buffer_callback)
-        pickler.dispatch_table = {**copyreg.dispatch_table, **found}
+        pickler.dispatch_table = {**rows(), **copyreg.dispatch_table}  # what the user has registered, first
         pickler.dump(value)
         return file.getvalue()
 
@@ -84,9 +92,10 @@ def dumps(value: object, protocol: int = 5, buffer_callback: Callable[[Any], Any
 def rows() -> dict[type, Callable[[Any], Any]]:
     """How maps, and arrays that look into maps, are pickled: a dispatch table, always the same one."""
     _rows.setdefault(mmap, _map_reduced)
-    numpy: Any = loaded("numpy")
-    memmap = getattr(numpy, "memmap", None)
-    if memmap is not None:
+    memmap = getattr(loaded("numpy"), "memmap", None)
+    if memmap is not None and not (memmap in _rows and memmap.__subclasses__() == _rows_known):
+        _rows_known[:] = memmap.__subclasses__()
+        numpy: Any = loaded("numpy")
         kinds = [getattr(numpy, name) for name in VIEWS] + [memmap]
         for kind in kinds:
             _rows.setdefault(kind, _array_reduced)
@@ -217,7 +226,7 @@ def _identity(about: os.stat_result) -> tuple[int, int]:
 def _look(found: mmap, array: Any) -> Place | None:
     if sys.platform != "linux":
         return _as_numpy_says(array)
-    begin = _address(found)
+    begin = address(found)
     area = _area(begin)
     if area is None or not area.shared:
         return None
@@ -243,8 +252,8 @@ def _as_numpy_says(array: Any) -> Place | None:
     return Place(begin, begin + array.nbytes, array.offset, path, identity, mode != "r")
 
 
-def _address(found: mmap) -> int:
-    """Where it begins, also if it cannot be written to."""
+def address(found: mmap) -> int:
+    """Where in memory a map begins, also one that cannot be written to."""
     import ctypes
 
     class View(ctypes.Structure):
@@ -305,7 +314,7 @@ def _named(area: _Area) -> tuple[str, tuple[int, int]] | None:
             return area.path, identity
         # File systems in layers show other numbers in the list: those of another map tell.
         with mmap(descriptor, 1, access=ACCESS_READ) as other:
-            again = _area(_address(other))
+            again = _area(address(other))
         same = again is not None and (again.device, again.inode) == (area.device, area.inode)
         return (area.path, identity) if same else None
     except (OSError, ValueError):

@@ -28,12 +28,13 @@ class WorkerConfig:
     Attributes:
         threads: seats in each worker process.
         cores: cores that each worker may use, its native libraries included.
-        writable: whether arrays from shared memory may be written to, in private.
+        writable: whether arrays from shared memory may be written to: "" (an error), "copy" (in private), or
+            "watched" (an error for who does, afterwards; code may ask for it, and not write).
     """
 
     threads: int = 1
     cores: int = 1
-    writable: bool = False
+    writable: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from contextvars import copy_context
 from functools import partial
 
 from ... import resources
+from ...errors import EffectLost
 from ...file_maps import dumps
+from ...introspect import name_of
 from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.invoke import CallSpec, Error, run_items
@@ -21,6 +23,7 @@ from . import handles, messages
 from .payload import Apart, Payload, by_value, pack
 from .status_page import StatusPage
 from .surroundings import flush, set_scene
+from .written import Writes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ __all__ = ["Seat", "WorkerState"]
 
 REST_S = 30.0  # seconds without a call after which a kept worker ends
 UNSENT = "a result cannot be sent back from a worker process"
+WROTE = "writes to an array that reached it through shared memory"
+INSTEAD = "Give writable='copy' for a private copy, return what is to be kept, or use backend='threads'"
 HINT = (
     "autoexec: arrays that come to a worker through shared memory are read-only; give writable='copy' "
     "for a private copy, or copy the array in the function"
@@ -86,6 +91,8 @@ class Seat:
         self._serial = self._count = 0
         self._apart = Apart()
         self._alone = alone
+        self._writes = Writes()
+        self._spec: CallSpec | None = None
         self._first = self._peak = 0  # bytes before a call's first item, and the most there ever were by then
 
     def serve(self) -> None:
@@ -164,13 +171,20 @@ class Seat:
         if surround is not None and len(items):
             first = items[0] if spec.star else (items[0],)
             surround.begin(first if type(first) is tuple else ())
+        self._spec = spec
         run_items(spec, self._wanted(items), self, fresh, place=place)
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
         self._status.end()
         if self._first and wall > WEIGHED_S and (most := resident()[1]) > self._peak:
             self._status.weigh(self._first, most - self._first)
         flush()
-        self._done(None, wall, cpu, lost="" if surround is None else surround.end())
+        lost = "" if surround is None else surround.end()
+        if not lost and self._writes.found(last=True):
+            lost = self._wrote()
+        self._done(None, wall, cpu, lost=lost)
+
+    def _wrote(self) -> str:
+        return f"{'an item' if self._spec is None else name_of(self._spec.call)} {WROTE}"
 
     def _wanted(self, items: Sequence[Any]) -> Iterator[Any]:
         """The items, as long as the caller does not want the rest of the task back."""
@@ -188,6 +202,8 @@ class Seat:
         """
         if type(value) is Error:
             _hint(value.error)
+        elif self._writes.found():
+            value = Error(EffectLost(f"{self._wrote()}, in a worker process: that is lost. {INSTEAD}"))
         apart = self._apart
         try:
             data = dumps(value, protocol=5, buffer_callback=apart)

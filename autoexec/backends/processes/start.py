@@ -193,7 +193,7 @@ def spawn_worker(config: WorkerConfig) -> Worker:
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; "
         "from autoexec.backends.processes.worker_main import serve_descriptors; "
-        f"serve_descriptors({seats}, {ends.lifeline}, {config.writable}, {config.cores}, {config.threads})"
+        f"serve_descriptors({seats}, {ends.lifeline}, {config.writable!r}, {config.cores}, {config.threads})"
     )
     try:
         pid = _start(code, ends.descriptors, config)
