@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ...introspect import loaded
+from . import native_threads
 from .endpoints import Endpoints
 from .handles import Held
 from .status_page import StatusPage
@@ -32,17 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["disturbance", "fork_worker", "may_fork", "spawn_worker"]
 
-# Native libraries whose idle threads do not survive a fork, or that forbid it.
-FORK_UNSAFE = (
-    b"libgomp",
-    b"libiomp",
-    b"libomp",
-    b"libmkl",
-    b"libcuda",
-    b"libtbb",
-    b"libtorch",
-    b"libgrpc",
-)
 ENDING_S = 0.002  # seconds that a thread which was joined may still be there
 
 
@@ -78,16 +68,19 @@ def _native_disturbance(helpers: int) -> str:
         return ""
     with open("/proc/self/maps", "rb") as file:
         maps = file.read()
-    unsafe = next((name for name in FORK_UNSAFE if name in maps), b"")
+    unsafe = native_threads.forbidden(maps)
     if unsafe:
-        return f"{unsafe.decode()} runs threads that do not survive a fork"
-    # OpenBLAS stops its threads before a fork and starts them again after; others may not.
-    if b"openblas" in maps:
-        return ""
+        return f"{unsafe} runs threads that do not survive a fork"
+    most = 1 + helpers + native_threads.surviving(maps)
     until = time.monotonic() + ENDING_S
-    while _threads() > 1 + helpers:
+    while _threads() > most or len(native_threads.strangers()) > helpers:
         if time.monotonic() > until:
-            return "native threads run"
+            strange = native_threads.strangers()
+            return (
+                f"native threads run, such as {strange[0]!r}"
+                if len(strange) > helpers
+                else "native threads run"
+            )
         time.sleep(ENDING_S / 20)
     return ""
 
