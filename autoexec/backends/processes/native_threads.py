@@ -13,15 +13,12 @@ __all__ = ["forbidden", "strangers", "surviving"]
 
 # Stops its threads before a fork and starts them again after, on both sides: by pthread_atfork.
 SURVIVES = b"openblas"
-ASKED = (
-    "OPENBLAS_NUM_THREADS",
-    "GOTO_NUM_THREADS",
-    "OMP_NUM_THREADS",
-)  # what it asks for its number, in order
+# What it asks for their number, in order.
+ASKED = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 
-# Marks in a file's name, or its folder's, and whose they are: libraries whose threads do not survive a fork, or
-# that forbid it. Nobody can tell their threads from OpenBLAS's, which often have no names either. Others that
-# have threads now (pyarrow's are made anew after a fork, but only when it is used) are counted.
+# Marks in a file's name, or its folder's, and whose they are: libraries whose threads do not survive a fork,
+# or that forbid it. Nobody can tell their threads from OpenBLAS's, which often have no names either. Threads
+# of libraries that are not here count, too, once there are any.
 FORBIDS = (
     (b"libgomp", "libgomp"),
     (b"libiomp", "libiomp"),
@@ -52,13 +49,17 @@ FORBIDS = (
 
 def forbidden(maps: bytes) -> str:
     """The library among those mapped that forbids a fork while any native thread runs, or ""."""
+    found = [(mark, name) for mark, name in FORBIDS if mark in maps]
+    if not found:
+        return ""
     files = b"\n".join({b"/".join(line.rsplit(b"/", 2)[1:]) for line in maps.split(b"\n")})
-    return next((name for mark, name in FORBIDS if mark in files), "")
+    return next((name for mark, name in found if mark in files), "")
 
 
 def surviving(maps: bytes) -> int:
     """How many threads there may be at most of those that survive."""
-    files = {line.rpartition(b" ")[2] for line in maps.split(b"\n") if SURVIVES in line.rpartition(b"/")[2]}
+    lines = [line for line in maps.split(b"\n") if SURVIVES in line]
+    files = {line.rpartition(b" ")[2] for line in lines if SURVIVES in line.rpartition(b"/")[2]}
     asked = next((value for name in ASKED if (value := os.environ.get(name, "")).isdecimal()), "")
     return len(files) * max(0, int(asked or len(os.sched_getaffinity(0))) - 1)
 
@@ -69,8 +70,8 @@ def strangers() -> list[str]:
     own = str(os.getpid())
     for number in [own, *os.listdir("/proc/self/task")]:
         try:
-            with open(f"/proc/self/task/{number}/comm", encoding="utf-8", errors="replace") as file:
-                names.append(file.read().strip())
+            with open(f"/proc/self/task/{number}/comm", "rb", buffering=0) as file:
+                names.append(os.fsdecode(file.read().strip()))
         except FileNotFoundError:  # it has just ended
             continue
     return [name for name in names if name != names[0]]
