@@ -30,11 +30,13 @@ class WorkerConfig:
         cores: cores that each worker may use, its native libraries included.
         writable: whether arrays from shared memory may be written to: "" (an error), "copy" (in private), or
             "watched" (an error for who does, afterwards; code may ask for it, and not write).
+        tracker: descriptor of the caller's tracker of shared memory, or -1; filled in when workers start.
     """
 
     threads: int = 1
     cores: int = 1
     writable: str = ""
+    tracker: int = -1
 
 
 @dataclass(frozen=True, slots=True)

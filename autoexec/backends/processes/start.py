@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ...introspect import loaded
-from . import native_threads
+from . import native_threads, tracker
 from .endpoints import Endpoints
 from .handles import Held
 from .status_page import StatusPage
@@ -186,10 +186,12 @@ def spawn_worker(config: WorkerConfig) -> Worker:
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; "
         "from autoexec.backends.processes.worker_main import serve_descriptors; "
-        f"serve_descriptors({seats}, {ends.lifeline}, {config.writable!r}, {config.cores}, {config.threads})"
+        f"serve_descriptors({seats}, {ends.lifeline}, {config.writable!r}, {config.cores}, {config.threads}, "
+        f"{config.tracker})"
     )
+    inherited = [*ends.descriptors, config.tracker] if config.tracker != tracker.NONE else ends.descriptors
     try:
-        pid = _start(code, ends.descriptors, config)
+        pid = _start(code, inherited, config)
     except BaseException:
         ends.give_up()
         raise

@@ -17,6 +17,7 @@ from functools import partial
 from ... import resources, role
 from .server import Seat, WorkerState
 from .shared_memory import access_of
+from .standard_input import leave_to_caller
 from .status_page import StatusPage
 from .surroundings import flush
 
@@ -30,7 +31,12 @@ STACKS = 5  # its signal, counted from the last of the real-time ones: "write do
 
 
 def serve_descriptors(
-    seats: Sequence[tuple[int, int]], lifeline: int, writable: str, cores: int, threads: int
+    seats: Sequence[tuple[int, int]],
+    lifeline: int,
+    writable: str,
+    cores: int,
+    threads: int,
+    tracker: int = -1,
 ) -> None:
     """Be a worker that was started as a program of its own.
 
@@ -40,13 +46,16 @@ def serve_descriptors(
         writable: see `WorkerConfig`.
         cores: what this worker may use.
         threads: its seats.
+        tracker: see `WorkerConfig`.
     """
     import _socket
 
     from .channel import Channel
+    from .tracker import follow
 
     access = access_of(writable)
     become_worker(lifeline, cores, threads)
+    follow(tracker)
     opened = [(Channel(_socket.socket(fileno=sock), access), StatusPage(page), page) for sock, page in seats]
     serve([(channel, status) for channel, status, _ in opened], WorkerState(), opened[0][2])
     flush()
@@ -108,6 +117,7 @@ def become_worker(lifeline: int, cores: int, threads: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _hang_on(lifeline)
     take_share(cores, threads)
+    leave_to_caller()
 
 
 def _hang_on(lifeline: int) -> None:

@@ -6,8 +6,9 @@ import contextlib
 import threading
 from collections.abc import Sequence
 
+from ...frozen import replace
 from ..core_budget import limited
-from . import idle
+from . import idle, tracker
 from .handles import Held
 from .start import fork_worker, spawn_worker
 
@@ -33,7 +34,7 @@ class WorkerPool:
     """
 
     def __init__(self, setting: Setting, functions: Functions) -> None:
-        self._config, self._rules = setting.config, setting.rules
+        self._config, self._rules = replace(setting.config, tracker=tracker.running()), setting.rules
         self._setting, self._functions = setting, functions
         self._lock = threading.Lock()
         # Of several threads that want a seat in a worker of several seats, one starts it.
