@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from types import CodeType
 
+from .file_maps import rows
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -34,13 +36,15 @@ def dumps(
     >>> pickle.loads(dumps(dumps)) is dumps
     True
     """
+    rows()
     with io.BytesIO() as file:
-        _pickler()(file, protocol=protocol, buffer_callback=buffer_callback).dump(value)
+        here = buffer_callback is not None  # apart: for processes that share memory with this one
+        _pickler(here)(file, protocol=protocol, buffer_callback=buffer_callback).dump(value)
         return file.getvalue()
 
 
 @cache
-def _pickler() -> Any:
+def _pickler(here: bool) -> Any:
     """Made when it is first needed: importing cloudpickle takes tens of milliseconds."""
     from cloudpickle import Pickler  # type: ignore[import-untyped, unused-ignore]
 
@@ -50,5 +54,5 @@ def _pickler() -> Any:
         make, args, *more = reduce(code)
         return (make, tuple(code.co_filename if one == UNKNOWN else one for one in args), *more)
 
-    table = ChainMap({CodeType: located}, Pickler.dispatch_table)
+    table = ChainMap({CodeType: located}, rows() if here else {}, Pickler.dispatch_table)
     return type("Located", (Pickler,), {"dispatch_table": table})

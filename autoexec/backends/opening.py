@@ -28,12 +28,15 @@ class WorkerConfig:
     Attributes:
         threads: seats in each worker process.
         cores: cores that each worker may use, its native libraries included.
-        writable: whether arrays from shared memory may be written to, in private.
+        writable: whether arrays from shared memory may be written to: "" (an error), "copy" (in private), or
+            "watched" (an error for who does, afterwards; code may ask for it, and not write).
+        tracker: descriptor of the caller's tracker of shared memory, or -1; filled in when workers start.
     """
 
     threads: int = 1
     cores: int = 1
-    writable: bool = False
+    writable: str = ""
+    tracker: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -374,7 +374,10 @@ class Planner:
         return looks and not (row(plan.backend).in_process or self._harmless)
 
     def _config(self, plan: Plan) -> WorkerConfig:
-        return WorkerConfig(plan.threads, plan.native_threads or 1, self._options.writable == "copy")
+        writable = self._options.writable or ""
+        if self._options.free and not writable:
+            writable = "copy" if self._options.effects == "ignore" else "watched"
+        return WorkerConfig(plan.threads, plan.native_threads or 1, writable)
 
     def _rules(self, profile: Profile | None, clock: Callable[[], float]) -> TaskRules:
         self.memory = Memory(profile.memory_bytes if profile is not None else 0, clock=clock)

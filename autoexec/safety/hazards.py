@@ -223,11 +223,10 @@ def dump(func: Any, pack: Callable[..., Any] | None = None) -> Any | Unpicklable
 
 
 def _dump(obj: Any, pack: Callable[..., Any] | None = None) -> Any:
-    import pickle
-
+    from autoexec import file_maps
     from autoexec.worker.invoke import CallSpec
 
-    dumps: Callable[..., bytes] = pickle.dumps
+    dumps: Callable[..., bytes] = file_maps.dumps
     if not (obj.importable if type(obj) is CallSpec else importable(obj)):
         dumps = by_value.dumps
     return dumps(obj, protocol=5) if pack is None else pack(obj, dumps)

@@ -34,11 +34,11 @@ def dumps(value: object, apart: list[pickle.PickleBuffer] | None = None) -> byte
     Raises:
         Exception: whatever pickling raised, when no pickler manages.
     """
-    import pickle
+    from .. import file_maps
 
     taken = None if apart is None else apart.append
     try:
-        return pickle.dumps(value, protocol=5, buffer_callback=taken)
+        return file_maps.dumps(value, protocol=5, buffer_callback=taken)
     except Exception:  # lambdas, closures, local classes
         from .. import by_value
 

@@ -70,7 +70,7 @@ def test_workers_are_kept_for_the_same_terms_only() -> None:
     for config in (
         WorkerConfig(),
         WorkerConfig(cores=2),
-        WorkerConfig(writable=True),
+        WorkerConfig(writable="copy"),
         WorkerConfig(threads=2),
         WorkerConfig(),
     ):

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from autoexec.backends.opening import WorkerConfig
-from autoexec.backends.processes import endpoints, messages, start
+from autoexec.backends.processes import endpoints, messages, native_threads, start
 from autoexec.backends.processes.payload import by_value, load, pack
 from autoexec.backends.processes.start import fork_worker, may_fork, spawn_worker
 from autoexec.backends.processes.status_page import entries
@@ -66,29 +66,63 @@ def test_elsewhere_nothing_forks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("maps", "said"),
+    ("maps", "threads", "said"),
     [
-        (b"/usr/lib/libgomp-a34b.so.1", "libgomp runs threads"),
-        (b"/opt/libcuda.so", "libcuda runs threads"),
-        (b"/x/libscipy_openblas64_.so", ""),
-        (b"/x/libopenblas.so\n/x/libomp.so", "libomp runs threads"),
-        (b"/usr/lib/libc.so.6", "native threads run"),
+        (b"/usr/lib/libgomp-a34b.so.1", 5, "libgomp runs threads"),
+        (b"/opt/libcuda.so", 2, "libcuda runs threads"),
+        (b"7f-80 r-xp 00 fd:00 5 /x/libscipy_openblas64_.so", 4, ""),
+        (b"7f-80 r-xp 00 fd:00 5 /x/libscipy_openblas64_.so", 5, "native threads run"),
+        (b"7 r 5 /x/libopenblas.so\n8 r 5 /x/libopenblas.so\n9 r 6 /y/libscipy_openblas.so", 7, ""),
+        (b"7 r 5 /x/libopenblas.so\n8 r 5 /x/libopenblas.so\n9 r 6 /y/libscipy_openblas.so", 8, "native"),
+        (b"7 r 5 /x/libopenblas.so\n8 r 5 /x/libomp.so", 2, "libomp runs threads"),
+        (b"7 r 5 /x/libopenblas.so\n8 r 5 /x/polars/polars.abi3.so", 2, "polars runs threads"),
+        (b"7 r 5 /x/libopenblas.so\n8 r 5 /x/grpc/_cython/cygrpc.cpython-311.so", 2, "libgrpc runs"),
+        (b"/usr/lib/libc.so.6", 2, "native threads run"),
+        (b"7 r 5 /home/polars/lib/libopenblas.so", 2, ""),
+        (b"/home/openblas/libc.so.6", 2, "native threads run"),
     ],
 )
 def test_native_threads_forbid_it_unless_they_survive(
-    monkeypatch: pytest.MonkeyPatch, maps: bytes, said: str
+    monkeypatch: pytest.MonkeyPatch, maps: bytes, threads: int, said: str
 ) -> None:
-    """OpenBLAS stops its threads before a fork; others do not, or nobody knows."""
-    monkeypatch.setattr(start, "_threads", lambda: 5)
+    """OpenBLAS stops its threads before a fork, and has as many as it was told; nobody knows of others."""
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4")
+    monkeypatch.setattr(start, "_threads", lambda: threads)
+    monkeypatch.setattr(native_threads, "strangers", list)
     monkeypatch.setattr(start, "ENDING_S", 0.001)
     monkeypatch.setattr(start, "open", lambda *_: io.BytesIO(maps), raising=False)
     assert may_fork().startswith(said) and bool(may_fork()) == bool(said)
+
+
+def test_threads_with_names_are_nobodys_that_survive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few there are: those of OpenBLAS are called as the main one is."""
+    name = bytearray(16)
+
+    def named(ready: threading.Event, gate: threading.Event) -> None:
+        import ctypes
+
+        name[:] = ctypes.create_string_buffer(b"polars-0", 16).raw
+        ctypes.CDLL(None).prctl(15, bytes(name), 0, 0, 0)
+        ready.set()
+        gate.wait(20)
+
+    monkeypatch.setattr(start, "ENDING_S", 0.001)
+    before = len(native_threads.strangers())
+    ready, gate = threading.Event(), threading.Event()
+    thread = threading.Thread(target=named, args=(ready, gate))
+    thread.start()
+    assert ready.wait(20)
+    assert "polars-0" in native_threads.strangers() and len(native_threads.strangers()) >= before + 1
+    assert "'polars-0'" in start._native_disturbance(before)
+    gate.set()
+    thread.join(20)
 
 
 def test_a_thread_that_is_just_ending_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was joined may be there for a moment."""
     counts = iter([2, 2, 2, 1, 1, 1])
     monkeypatch.setattr(start, "_threads", lambda: next(counts))
+    monkeypatch.setattr(native_threads, "strangers", list)
     monkeypatch.setattr(start, "ENDING_S", 5.0)
     monkeypatch.setattr(start, "open", lambda *_: io.BytesIO(b""), raising=False)
     monkeypatch.setattr("time.sleep", lambda _: None)

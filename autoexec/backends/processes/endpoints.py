@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import signal
 import time
 
 from .channel import Channel, open_channels
+from .shared_memory import access_of
 from .status_page import SIZE, StatusPage, open_status_page
 
 TYPE_CHECKING = False
@@ -33,7 +33,7 @@ class Endpoints:
         self._pages: list[int] = []
         try:
             for _ in range(config.threads):
-                ours, theirs = open_channels(mmap.ACCESS_COPY if config.writable else mmap.ACCESS_READ)
+                ours, theirs = open_channels(access_of(config.writable))
                 try:
                     status, page = open_status_page()
                 except BaseException:

@@ -11,6 +11,7 @@ import os
 import pickle
 from collections.abc import Callable, Sequence
 
+from ...file_maps import dumps
 from .shared_memory import aligned, share
 
 TYPE_CHECKING = False
@@ -82,12 +83,12 @@ class Apart:
         return False
 
 
-def pack(value: object, dump: Dump = pickle.dumps) -> Payload:
+def pack(value: object, dump: Dump = dumps) -> Payload:
     """Pickle `value`, its large buffers apart.
 
     Args:
         value: anything.
-        dump: `pickle.dumps`, or another one with its signature.
+        dump: `file_maps.dumps`, or another one with its signature.
 
     Raises:
         Exception: whatever pickling raises.

@@ -10,17 +10,20 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextvars import copy_context
 from functools import partial
-from pickle import dumps
 
 from ... import resources
+from ...errors import EffectLost
+from ...file_maps import dumps
+from ...introspect import name_of
 from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.invoke import CallSpec, Error, run_items
 from ...worker.remote_errors import portable
-from . import messages
+from . import handles, messages
 from .payload import Apart, Payload, by_value, pack
 from .status_page import StatusPage
-from .surroundings import flush, hang_up, set_scene
+from .surroundings import flush, set_scene
+from .written import Writes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ __all__ = ["Seat", "WorkerState"]
 
 REST_S = 30.0  # seconds without a call after which a kept worker ends
 UNSENT = "a result cannot be sent back from a worker process"
+WROTE = "writes to an array that reached it through shared memory"
+INSTEAD = "Give writable='copy' for a private copy, return what is to be kept, or use backend='threads'"
 HINT = (
     "autoexec: arrays that come to a worker through shared memory are read-only; give writable='copy' "
     "for a private copy, or copy the array in the function"
@@ -44,18 +49,18 @@ class WorkerState:
     Args:
         functions: functions known by number already (a forked worker inherits them).
         inherited: the input, where a forked worker inherits it.
-        copied: the caller's sockets and pipes that a fork has copied, by `connections`.
+        copied: the caller's descriptors that a fork has copied.
     """
 
     def __init__(
         self,
         functions: dict[int, CallSpec] | None = None,
         inherited: Sequence[Any] | None = None,
-        copied: dict[int, tuple[int, int]] | None = None,
+        copied: handles.Copied | None = None,
     ) -> None:
         self.functions: dict[int, Any] = functions or {}
         self.inherited = inherited
-        self._copied = copied or {}
+        self._copied = copied
         self.lock = threading.Lock()
 
     def rest(self, known: Collection[int]) -> None:
@@ -63,9 +68,9 @@ class WorkerState:
         self.inherited = None
         with self.lock:
             self.functions = {n: call for n, call in self.functions.items() if n in known}
-            copied, self._copied = self._copied, {}
-        if copied:
-            hang_up(copied)
+            copied, self._copied = self._copied, None
+        if copied is not None:
+            copied.let_go()
 
 
 class Seat:
@@ -86,6 +91,8 @@ class Seat:
         self._serial = self._count = 0
         self._apart = Apart()
         self._alone = alone
+        self._writes = Writes()
+        self._spec: CallSpec | None = None
         self._first = self._peak = 0  # bytes before a call's first item, and the most there ever were by then
 
     def serve(self) -> None:
@@ -164,13 +171,20 @@ class Seat:
         if surround is not None and len(items):
             first = items[0] if spec.star else (items[0],)
             surround.begin(first if type(first) is tuple else ())
+        self._spec = spec
         run_items(spec, self._wanted(items), self, fresh, place=place)
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
         self._status.end()
         if self._first and wall > WEIGHED_S and (most := resident()[1]) > self._peak:
             self._status.weigh(self._first, most - self._first)
         flush()
-        self._done(None, wall, cpu, left=None if surround is None else surround.end())
+        lost, home = ("", []) if surround is None else surround.end()
+        if not lost and self._writes.found(last=True):
+            lost, home = self._wrote(), []
+        self._done(None, wall, cpu, left=(lost, home))
+
+    def _wrote(self) -> str:
+        return f"{'an item' if self._spec is None else name_of(self._spec.call)} {WROTE}"
 
     def _wanted(self, items: Sequence[Any]) -> Iterator[Any]:
         """The items, as long as the caller does not want the rest of the task back."""
@@ -188,6 +202,8 @@ class Seat:
         """
         if type(value) is Error:
             _hint(value.error)
+        elif self._writes.found():
+            value = Error(EffectLost(f"{self._wrote()}, in a worker process: that is lost. {INSTEAD}"))
         apart = self._apart
         try:
             data = dumps(value, protocol=5, buffer_callback=apart)
@@ -261,7 +277,8 @@ def _pack(value: Any) -> Payload:
 
 
 def _hint(error: BaseException) -> None:
-    """Say how to get an array that can be written to, where that may be what failed."""
+    """Say what to do, where an array that cannot be written to or a lost connection may be what failed."""
+    handles.explain(error)
     if isinstance(error, (ValueError, TypeError, BufferError)):
         text = str(error)
         if "read-only" in text or "readonly" in text:

@@ -13,16 +13,21 @@ import os
 import sys
 import weakref
 
+from ...file_maps import Segment
+from .written import watch
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["create", "map_segment", "share"]
+__all__ = ["WATCHED", "access_of", "create", "map_segment", "share"]
 
 SHARED = "/dev/shm"
 SPARE = 8 << 20  # bytes of the shared memory that stay free for others
 MAPPED = 256 if sys.version_info < (3, 13) else 16_384  # maps at once: before 3.13 each holds a descriptor
 ALIGNED = 64  # bytes: where a buffer may begin, for the processor's widest instructions
+
+WATCHED = -1  # an access beside those of `mmap`: private, but who writes there is found out
 
 _maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 _told: list[int] = []  # that it was said
@@ -88,19 +93,39 @@ def map_segment(descriptor: int, size: int, access: int) -> memoryview:
     Args:
         descriptor: of the segment.
         size: bytes to map.
-        access: `mmap.ACCESS_READ`, `ACCESS_WRITE` (all see it) or `ACCESS_COPY` (only here).
+        access: `mmap.ACCESS_READ`, `ACCESS_WRITE` (all see it), `ACCESS_COPY` (only here), or `WATCHED` (what
+            is written is seen only here, and found out; only read where that is not possible).
     """
     try:
         if len(_maps) >= MAPPED:  # descriptors and maps are limited: from here on it is a plain copy
-            return _read(descriptor, size)
-        if sys.version_info >= (3, 13):
-            found = mmap.mmap(descriptor, size, access=access, trackfd=False)
-        else:
-            found = mmap.mmap(descriptor, size, access=access)
-        _maps.add(found)
-        return memoryview(found)
+            view = _read(descriptor, size)
+            return view.toreadonly() if access in (mmap.ACCESS_READ, WATCHED) else view
+        if access not in (mmap.ACCESS_READ, WATCHED):
+            return memoryview(_map(descriptor, size, access))
+        # Code that does not ask whether it may write would crash in a map that cannot be written to.
+        try:
+            found = _map(descriptor, size, mmap.ACCESS_COPY)
+        except OSError:  # the system counts what might be written as memory that is used
+            return memoryview(_map(descriptor, size, mmap.ACCESS_READ))
+        if not watch(found):
+            return memoryview(_map(descriptor, size, mmap.ACCESS_READ))
+        return memoryview(found).toreadonly() if access == mmap.ACCESS_READ else memoryview(found)
     finally:
         os.close(descriptor)
+
+
+def _map(descriptor: int, size: int, access: int) -> Segment:
+    if sys.version_info >= (3, 13):
+        found = Segment(descriptor, size, access=access, trackfd=False)
+    else:
+        found = Segment(descriptor, size, access=access)
+    _maps.add(found)
+    return found
+
+
+def access_of(writable: str) -> int:
+    """How a worker maps what it is given; see `WorkerConfig.writable`."""
+    return {"": mmap.ACCESS_READ, "watched": WATCHED, "copy": mmap.ACCESS_COPY}[writable]
 
 
 def _read(descriptor: int, size: int) -> memoryview:

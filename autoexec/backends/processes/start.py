@@ -18,7 +18,9 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ...introspect import loaded
+from . import native_threads, tracker
 from .endpoints import Endpoints
+from .handles import Held
 from .status_page import StatusPage
 from .worker import Worker
 
@@ -31,17 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["disturbance", "fork_worker", "may_fork", "spawn_worker"]
 
-# Native libraries whose idle threads do not survive a fork, or that forbid it.
-FORK_UNSAFE = (
-    b"libgomp",
-    b"libiomp",
-    b"libomp",
-    b"libmkl",
-    b"libcuda",
-    b"libtbb",
-    b"libtorch",
-    b"libgrpc",
-)
 ENDING_S = 0.002  # seconds that a thread which was joined may still be there
 
 
@@ -77,16 +68,19 @@ def _native_disturbance(helpers: int) -> str:
         return ""
     with open("/proc/self/maps", "rb") as file:
         maps = file.read()
-    unsafe = next((name for name in FORK_UNSAFE if name in maps), b"")
+    unsafe = native_threads.forbidden(maps)
     if unsafe:
-        return f"{unsafe.decode()} runs threads that do not survive a fork"
-    # OpenBLAS stops its threads before a fork and starts them again after; others may not.
-    if b"openblas" in maps:
-        return ""
+        return f"{unsafe} runs threads that do not survive a fork"
+    most = 1 + helpers + native_threads.surviving(maps)
     until = time.monotonic() + ENDING_S
-    while _threads() > 1 + helpers:
+    while _threads() > most or len(native_threads.strangers()) > helpers:
         if time.monotonic() > until:
-            return "native threads run"
+            strange = native_threads.strangers()
+            return (
+                f"native threads run, such as {strange[0]!r}"
+                if len(strange) > helpers
+                else "native threads run"
+            )
         time.sleep(ENDING_S / 20)
     return ""
 
@@ -96,9 +90,18 @@ def _threads() -> int:
 
 
 def fork_worker(
-    config: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None
+    config: WorkerConfig,
+    functions: dict[int, CallSpec],
+    inherited: Sequence[Any] | None,
+    held: Held | None = None,
 ) -> Worker:
     """Fork a worker that knows `functions` by number and, if given, the input.
+
+    Args:
+        config: what it is started with.
+        functions: what it knows.
+        inherited: the input, or None.
+        held: what this process has open, if that is known already.
 
     Raises:
         OSError: if no process can be started.
@@ -107,14 +110,15 @@ def fork_worker(
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()  # or both processes would write what is buffered
+    held = held or Held()
     worker = None
     # Ctrl-C must not reach both, nor come before what is opened has an owner.
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     try:
-        worker = _forked(config, functions, inherited)
+        worker = _forked(config, functions, inherited, held)
     finally:
         try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         except BaseException:  # it came meanwhile
             if worker is not None:
                 worker.end(kill=True)
@@ -124,7 +128,9 @@ def fork_worker(
     return worker
 
 
-def _forked(config: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None) -> Worker:
+def _forked(
+    config: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None, held: Held
+) -> Worker:
     ends = Endpoints(config)
     try:
         with warnings.catch_warnings():
@@ -132,7 +138,7 @@ def _forked(config: WorkerConfig, functions: dict[int, CallSpec], inherited: Seq
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
             if pid == 0:
-                _child(ends, config, functions, inherited)
+                _child(ends, config, functions, inherited, held)
     except BaseException:
         ends.give_up()
         raise
@@ -141,12 +147,15 @@ def _forked(config: WorkerConfig, functions: dict[int, CallSpec], inherited: Seq
 
 
 def _child(
-    ends: Endpoints, config: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None
+    ends: Endpoints,
+    config: WorkerConfig,
+    functions: dict[int, CallSpec],
+    inherited: Sequence[Any] | None,
+    held: Held,
 ) -> None:
     status = 1
     try:
         from .server import WorkerState
-        from .surroundings import connections
         from .worker_main import become_worker, serve
 
         gc.freeze()  # a collection would write to what all share with the caller, and so copy it
@@ -154,7 +163,7 @@ def _child(
         become_worker(ends.lifeline, config.cores, config.threads)
         if (random := loaded("numpy.random")) is not None:
             random.seed()  # as the random module does by itself after a fork
-        state = WorkerState(functions, inherited, connections(ends.descriptors))
+        state = WorkerState(functions, inherited, held.leave(ends.descriptors))
         serve([(channel, StatusPage(page)) for channel, page in ends.theirs], state, stacks=ends.theirs[0][1])
         status = 0
     finally:
@@ -177,10 +186,12 @@ def spawn_worker(config: WorkerConfig) -> Worker:
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; "
         "from autoexec.backends.processes.worker_main import serve_descriptors; "
-        f"serve_descriptors({seats}, {ends.lifeline}, {config.writable}, {config.cores}, {config.threads})"
+        f"serve_descriptors({seats}, {ends.lifeline}, {config.writable!r}, {config.cores}, {config.threads}, "
+        f"{config.tracker})"
     )
+    inherited = [*ends.descriptors, config.tracker] if config.tracker != tracker.NONE else ends.descriptors
     try:
-        pid = _start(code, ends.descriptors, config)
+        pid = _start(code, inherited, config)
     except BaseException:
         ends.give_up()
         raise

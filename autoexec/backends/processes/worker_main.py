@@ -16,6 +16,8 @@ from functools import partial
 
 from ... import resources, role
 from .server import Seat, WorkerState
+from .shared_memory import access_of
+from .standard_input import leave_to_caller
 from .status_page import StatusPage
 from .surroundings import flush
 
@@ -29,24 +31,31 @@ STACKS = 5  # its signal, counted from the last of the real-time ones: "write do
 
 
 def serve_descriptors(
-    seats: Sequence[tuple[int, int]], lifeline: int, writable: bool, cores: int, threads: int
+    seats: Sequence[tuple[int, int]],
+    lifeline: int,
+    writable: str,
+    cores: int,
+    threads: int,
+    tracker: int = -1,
 ) -> None:
     """Be a worker that was started as a program of its own.
 
     Args:
         seats: for each seat the descriptors of its socket and its page.
         lifeline: end of a pipe whose other end the caller holds.
-        writable: whether arrays from shared memory may be written to, in private.
+        writable: see `WorkerConfig`.
         cores: what this worker may use.
         threads: its seats.
+        tracker: see `WorkerConfig`.
     """
     import _socket
-    import mmap
 
     from .channel import Channel
+    from .tracker import follow
 
-    access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
+    access = access_of(writable)
     become_worker(lifeline, cores, threads)
+    follow(tracker)
     opened = [(Channel(_socket.socket(fileno=sock), access), StatusPage(page), page) for sock, page in seats]
     serve([(channel, status) for channel, status, _ in opened], WorkerState(), opened[0][2])
     flush()
@@ -108,6 +117,7 @@ def become_worker(lifeline: int, cores: int, threads: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _hang_on(lifeline)
     take_share(cores, threads)
+    leave_to_caller()
 
 
 def _hang_on(lifeline: int) -> None:

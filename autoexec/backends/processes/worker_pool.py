@@ -6,8 +6,10 @@ import contextlib
 import threading
 from collections.abc import Sequence
 
+from ...frozen import replace
 from ..core_budget import limited
-from . import idle
+from . import idle, tracker
+from .handles import Held
 from .start import fork_worker, spawn_worker
 
 TYPE_CHECKING = False
@@ -32,7 +34,7 @@ class WorkerPool:
     """
 
     def __init__(self, setting: Setting, functions: Functions) -> None:
-        self._config, self._rules = setting.config, setting.rules
+        self._config, self._rules = replace(setting.config, tracker=tracker.running()), setting.rules
         self._setting, self._functions = setting, functions
         self._lock = threading.Lock()
         # Of several threads that want a seat in a worker of several seats, one starts it.
@@ -73,9 +75,10 @@ class WorkerPool:
         assert self._number is not None
         began = self._setting.clock()
         self._limits.enter_context(limited(self._config.cores))  # workers are born with the limit
+        held = Held()
         for _ in range(count):
             try:
-                worker = fork_worker(self._config, {self._number: self._setting.spec}, inherited)
+                worker = fork_worker(self._config, {self._number: self._setting.spec}, inherited, held)
             except OSError:
                 if not self._workers:
                     raise
