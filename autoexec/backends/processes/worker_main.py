@@ -44,10 +44,12 @@ def serve_descriptors(
     import mmap
 
     from .channel import Channel
+    from .identity import take
 
     access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
     become_worker(lifeline, cores, threads)
     opened = [(Channel(_socket.socket(fileno=sock), access), StatusPage(page), page) for sock, page in seats]
+    take(opened[0][0].receive().load(), lifeline, forked=False)
     serve([(channel, status) for channel, status, _ in opened], WorkerState(), opened[0][2])
     flush()
     os._exit(0)  # threads that an item left behind must not keep the worker alive
