@@ -14,15 +14,11 @@ from .introspect import loaded
 __all__ = ["lacking", "path"]
 
 NAMES = ("python", "pypy", "graalpy")  # what the file of an interpreter has in its name
-FROZEN = (
-    "frozen",
-    "oxidized",
-    "_MEIPASS",
-)  # what PyInstaller, cx_Freeze, py2exe, py2app, PyOxidizer set in `sys`
+FROZEN = ("frozen", "oxidized", "_MEIPASS")  # what PyInstaller, cx_Freeze, py2exe, PyOxidizer set in sys
 
 
 def path() -> str:
-    """The file of a Python: what `multiprocessing.set_executable` was told, else `sys.executable`; "" if none.
+    """The file of a Python, "" if there is none; `multiprocessing.set_executable` may have named it.
 
     >>> lacking() or os.path.isabs(path())
     True

@@ -62,6 +62,8 @@ class Endpoints:
         """In the caller, once the worker has its side: close that."""
         for channel, _ in self.theirs:
             channel.close()
+        for channel, _ in self.ours:
+            channel.reserve()
         os.close(self.lifeline)
         _open_ends.add(self)
 

@@ -22,6 +22,7 @@ __all__ = ["create", "map_segment", "share"]
 SHARED = "/dev/shm"
 SPARE = 8 << 20  # bytes of the shared memory that stay free for others
 MAPPED = 256 if sys.version_info < (3, 13) else 16_384  # maps at once: before 3.13 each holds a descriptor
+OURS = 4  # a part of the descriptors that a process may have: the others are the program's own
 ALIGNED = 64  # bytes: where a buffer may begin, for the processor's widest instructions
 
 _maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
@@ -91,16 +92,28 @@ def map_segment(descriptor: int, size: int, access: int) -> memoryview:
         access: `mmap.ACCESS_READ`, `ACCESS_WRITE` (all see it) or `ACCESS_COPY` (only here).
     """
     try:
-        if len(_maps) >= MAPPED:  # descriptors and maps are limited: from here on it is a plain copy
+        if len(_maps) >= _most():  # descriptors and maps are limited: from here on it is a plain copy
             return _read(descriptor, size)
-        if sys.version_info >= (3, 13):
-            found = mmap.mmap(descriptor, size, access=access, trackfd=False)
-        else:
-            found = mmap.mmap(descriptor, size, access=access)
+        try:
+            if sys.version_info >= (3, 13):
+                found = mmap.mmap(descriptor, size, access=access, trackfd=False)
+            else:
+                found = mmap.mmap(descriptor, size, access=access)
+        except OSError:  # others have taken what was left
+            return _read(descriptor, size)
         _maps.add(found)
         return memoryview(found)
     finally:
         os.close(descriptor)
+
+
+def _most() -> int:
+    if sys.version_info >= (3, 13):
+        return MAPPED
+    import resource
+
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MAPPED if most == resource.RLIM_INFINITY else min(MAPPED, most // OURS)
 
 
 def _read(descriptor: int, size: int) -> memoryview:

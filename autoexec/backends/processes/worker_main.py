@@ -65,6 +65,8 @@ def serve(seats: Sequence[tuple[Channel, StatusPage]], state: WorkerState, stack
     """
     if stacks is not None:
         _show_stacks(stacks)
+    for channel, _ in seats:
+        channel.reserve()
     os.register_at_fork(after_in_child=partial(_leave_alone, seats))
     if len(seats) == 1:
         Seat(*seats[0], state).serve()
