@@ -86,7 +86,7 @@ class Sampler:
             self.last = self._arguments(item), value
 
     def let_go(self) -> None:
-        """Hold nothing of the program's any longer: neither the function nor what one of its calls was given."""
+        """Hold nothing of the program's any longer: no function, nor what one of its calls was given."""
         self._call, self.last = _nothing, None
 
     def _weigh(self, items: int = 1) -> None:

@@ -625,11 +625,11 @@ class Known:
             return False
         if seen is None and self.route.queue.items and monitor.unproven(plan, profile):
             return False
-        if plan.backend == THREADS or all(hazard.threads_ok for hazard in plan.hazards):
+        free = plan.backend == THREADS or all(hazard.threads_ok for hazard in plan.hazards)
+        if free and row(plan.backend).in_process:
             # Nobody waits for an executor's call in the caller's thread: even what gains nothing has to
             # run somewhere, and calls that wait for each other must be able to.
-            if row(plan.backend).in_process:
-                plan = self._in_threads(plan, profile, planner.machine)
+            plan = self._in_threads(plan, profile, planner.machine)
         with self._lock:
             if self.plan is None:
                 self.plan, self.profile = plan, profile
