@@ -103,7 +103,7 @@ class Executor(BaseExecutor):
         """Schedule `fn(*args, **kwargs)` and return its future.
 
         Raises:
-            RuntimeError: after `shutdown`.
+            RuntimeError: after `shutdown`, and when the interpreter ends.
             OptionError: if `fn` is not callable, or async where the executor has a `backend`.
         """
         check_function(fn, self._options)
@@ -119,6 +119,8 @@ class Executor(BaseExecutor):
         with self._lock:
             if self._shut_down:
                 raise RuntimeError("cannot schedule new futures after shutdown")
+            if _over or not threading.main_thread().is_alive():  # nobody would come to run it
+                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
             own = self._options.backend
             if isinstance(own, BaseExecutor):  # its future says it best
                 here = copy_context()  # context variables hold per call
@@ -252,11 +254,10 @@ def _results(tasks: Iterator[Future[R]], deadline: float | None, buffersize: int
     def deliver() -> Iterator[R]:
         try:
             while futures:
-                future = futures.popleft()
+                first = [futures.popleft()]
                 if buffersize is not None:
                     futures.extend(islice(tasks, 1))
-                yield _outcome(future, deadline)
-                del future
+                yield _outcome(first, deadline)  # which nothing here holds meanwhile
         finally:
             for waiting in futures:
                 waiting.cancel()
@@ -264,16 +265,21 @@ def _results(tasks: Iterator[Future[R]], deadline: float | None, buffersize: int
     return deliver()
 
 
-def _outcome(future: Future[R], deadline: float | None) -> R:
+def _outcome(first: list[Future[R]], deadline: float | None) -> R:
+    """The result of the future in the list, which is empty from then on."""
+    future = first.pop()
     try:
         return future.result(None if deadline is None else deadline - time.monotonic())
     except TimeoutError:
         future.cancel()
         raise
+    finally:
+        del future
 
 
 _executors: weakref.WeakSet[Executor] = weakref.WeakSet()
 _open_submissions: set[Submissions] = set()
+_over: list[bool] = []  # whether the interpreter ends, and what was submitted has been seen to
 _left: list[
     Submissions
 ] = []  # in a forked child: never to be closed, nor forgotten, as that might close something
@@ -290,6 +296,7 @@ def _finish_all() -> None:
 
     After Ctrl-C worker processes are ended instead: they do not hear of it themselves.
     """
+    _over.append(True)
     ended_by = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
     for submissions in list(_open_submissions):
         if isinstance(ended_by, KeyboardInterrupt):

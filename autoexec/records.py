@@ -94,6 +94,7 @@ class Machine:
         daemon: whether this is a daemon process, or a worker of ours with a share of one core: such must not
             start processes.
         descriptors: file descriptors that may still be opened.
+        no_python: why no fresh interpreter can be started, in words, or "": workers can then only be forked.
         native_pools: thread pools of the native libraries loaded so far.
         derivation: one line per limit, saying where it was found.
     """
@@ -111,6 +112,7 @@ class Machine:
     can_fork: bool = True
     daemon: bool = False
     descriptors: int = 1024
+    no_python: str = ""
     native_pools: tuple[NativePool, ...] = ()
     derivation: tuple[str, ...] = ()
 

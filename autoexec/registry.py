@@ -379,7 +379,7 @@ def opened(info: BackendInfo, opening: Any) -> Any:
     what = f"backend {info.name!r}"
     try:
         backend = call(info.open, opening)
-    except (OSError, RuntimeError, MissingExtra):
+    except (OSError, RuntimeError, AutoexecError):
         raise
     except Exception as error:
         raise AutoexecError(f"{what} could not be opened: {type(error).__name__}: {error}") from error

@@ -42,6 +42,7 @@ SHARED = {
     "brief": "ground",
     "by_value": "ground",
     "own_thread": "ground",
+    "python_program": "ground",
     "errors": "ground",
     "file_maps": "ground",
     "frozen": "ground",

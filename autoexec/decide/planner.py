@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..frozen import replace
 from ..records import Forecast, Hazard, Machine, Plan, Profile, WorkKind, spell
-from ..registry import SERIAL, row
+from ..registry import SERIAL, ours, row
 
 __all__ = ["choose", "native_budget", "refuse"]
 
@@ -20,6 +20,8 @@ def refuse(
     hazards: Sequence[Hazard] = (),
     daemon: bool = False,
     stays: str = "",
+    unstarted: str = "",
+    forks: bool = False,
 ) -> tuple[Forecast, ...]:
     """Mark what must not be done.
 
@@ -28,10 +30,26 @@ def refuse(
         hazards: what in the function keeps it in this process, or in one thread.
         daemon: whether this process must not start processes.
         stays: any other reason against other processes.
+        unstarted: why no fresh interpreter can be started, or "".
+        forks: whether workers can be forked, or are there already.
     """
     crossing = next((str(h) for h in hazards), "") or stays
     threading = next((str(h) for h in hazards if not h.threads_ok), "")
-    return tuple(replace(f, refused=f.refused or _against(f, threading, crossing, daemon)) for f in forecasts)
+    return tuple(
+        replace(
+            way,
+            refused=way.refused
+            or _against(way, threading, crossing, daemon)
+            or _unstarted(way, unstarted, forks),
+        )
+        for way in forecasts
+    )
+
+
+def _unstarted(way: Forecast, words: str, forks: bool) -> str:
+    """Why workers of ours cannot be started; somebody else's backend knows best what it starts."""
+    info = row(way.backend)
+    return words if info.starts_processes and ours(info) and not (forks and info.forks) else ""
 
 
 def _against(way: Forecast, threading: str, crossing: str, daemon: bool) -> str:

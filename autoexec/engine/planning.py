@@ -144,7 +144,14 @@ class Planner:
         if plan.backend != SERIAL and self._options.backend != THREADS:
             hazards = self._against(sampler)
             stays = stays or self._kept_here()
-            ways = planner.refuse(ways, hazards=hazards, daemon=self.machine.daemon, stays=stays)
+            ways = planner.refuse(
+                ways,
+                hazards=hazards,
+                daemon=self.machine.daemon,
+                stays=stays,
+                unstarted=self.machine.no_python,
+                forks=bool(self.machine.no_python) and self._forks_or_has(fork),
+            )
             plan = planner.choose(ways, profile, hazards)
         return self._adaptive(self._with_budget(plan, profile), profile)
 
@@ -162,6 +169,10 @@ class Planner:
         """The option that keeps calls in this process, in words, or ""."""
         name = self._options.in_process
         return f"{name}= works in threads only" if name else ""
+
+    def _forks_or_has(self, fork: bool) -> bool:
+        """Whether workers are there without a fresh interpreter."""
+        return self._sits_ready() or (fork and self._may_fork(monitor=True))
 
     def _adaptive(self, plan: Plan, profile: Profile) -> Plan:
         """Calls that wait are as many at once as the other side, the GIL and the machine turn out to bear."""

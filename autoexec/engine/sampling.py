@@ -47,7 +47,7 @@ class Sampler:
         arguments: Callable[[Any], tuple[Any, ...]] | None = None,
         memory: Callable[[], tuple[int, int]] = resident,
     ) -> None:
-        self._call, self._resident = call, memory
+        self._call, self._name, self._resident = call, name_of(call), memory
         self._arguments = arguments or (lambda item: item if isinstance(item, tuple) else (item,))
         self.effects: Effects | None = None
         self._glanced: bool | None = None  # whether a glance at the code is enough
@@ -84,6 +84,10 @@ class Sampler:
         item, value = block.items[count - 1], block.out[-1]
         if type(value) is not Error:
             self.last = self._arguments(item), value
+
+    def let_go(self) -> None:
+        """Hold nothing of the program's any longer: no function, nor what one of its calls was given."""
+        self._call, self.last = _nothing, None
 
     def _weigh(self, items: int = 1) -> None:
         """Learn what items have added to the memory since the last look."""
@@ -193,7 +197,7 @@ class Sampler:
         if running is not None:  # what the item that runs has taken so far
             memory = max(memory, grown(self._memory, self._resident()) // max(1, seen.items))
         self._sample = Sample(
-            function=name_of(self._call),
+            function=self._name,
             walls=tuple(walls),
             cpus=tuple(cpus),
             counts=tuple(counts),
@@ -220,7 +224,7 @@ class Sampler:
             item, sum(c * n for c, n in zip(self._cpus, self._counts, strict=True)) / max(1, self.items)
         )
         return Profile(
-            function=name_of(self._call),
+            function=self._name,
             items=self.items,
             wall_s=item,
             held_s=cpu,
@@ -253,6 +257,10 @@ class Sampler:
         if mistaken:
             return found, True
         return replace(found, kind=profile.kind, evidence=profile.evidence), False
+
+
+def _nothing() -> None:
+    """Stands where a function was let go."""
 
 
 def _names_nothing(call: Any) -> bool:

@@ -14,6 +14,7 @@ import contextvars
 import math
 import threading
 import time
+import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from functools import partial
@@ -27,7 +28,7 @@ from ..frozen import replace
 from ..introspect import bare, isa, name_of, static_attribute
 from ..measure.facts import Facts
 from ..own_thread import OwnThread
-from ..records import Plan, Profile, WorkKind
+from ..records import Machine, Plan, Profile, WorkKind
 from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, row
 from ..resources import close_here
 from ..worker.invoke import CallSpec, Task, TaskResult, run_task, serving
@@ -212,7 +213,7 @@ class Submissions:
             plan, _ = self._planner.forced(None)
             return self._route(plan, about)
         known = self._known(about)
-        if known.plan is None or not known.hand_over():
+        if known.plan is None or not known.hand_over(about):
             return known.route
         return self._route(known.plan_for(about), about)
 
@@ -229,6 +230,7 @@ class Submissions:
                     decided = next((k for k, v in self._functions.items() if v.plan is not None), None)
                     self._functions.pop(decided, None)
                 known = self._functions.setdefault(key, made)
+        known.hold(about)
         if known.route.track.state is TrackState.PLANNED:
             known.open()
         return known
@@ -334,8 +336,10 @@ class Submissions:
             shared = limits
             self.scheduler.tell_limits(lambda: shared.adapt(plan.max_workers, None, None, 0.0))
 
+        name = name_of(func)
+
         def blocked(_: Task, seconds: float) -> None:
-            words = limits.blocked(name_of(func), seconds) if limits is not None else None
+            words = limits.blocked(name, seconds) if limits is not None else None
             if words:
                 import logging
 
@@ -489,6 +493,8 @@ class Submissions:
 class Known:
     """What is known of a function; as long as that is nothing, its calls run in a slot that is watched.
 
+    It holds the function, and what that holds, no longer than one of its calls is there to be learned from.
+
     Attributes:
         plan: where the function's calls go, or None while that is open.
         profile: what one call costs, or None.
@@ -503,8 +509,9 @@ class Known:
         self.plan: Plan | None = None
         self.profile: Profile | None = None
         self.handed_over = False
-        self._func, self._submissions = func, submissions
-        self._planner: Planner | None = None
+        self._submissions = submissions
+        self._func: Callable[..., Any] | None = None
+        self._learned = _weak(func)
         self._sampler = Sampler(func, lambda item: (item[1], item[2]))
         self._inline = InlineBackend(submissions._spec, submissions.clock)
         self._lock = threading.Lock()
@@ -513,6 +520,11 @@ class Known:
         track = Track("learning", queue, 1, _single(), elastic=True)
         track.backend = self
         self.route = Route(Plan(THREADS), queue, track)
+
+    def hold(self, func: Callable[..., Any]) -> None:
+        """A call of it is on its way; what is learned is learned of this one."""
+        if self.plan is None:
+            self._func, self._learned = func, _weak(func)
 
     def open(self) -> None:
         """The thread that is watched may come."""
@@ -580,21 +592,19 @@ class Known:
         if not task.begin():
             slot.finished = task, TaskResult([], withdrawn=True)
             return
+        if self._func is None:
+            self._func = task.items[0][0]
         block, result = self._inline.run(task, raises=False)
         self._sampler.add(block)
         slot.finished = task, result
         del task, block, result
         if self.plan is None and (self._sampler.total_s > LEARN_S or self._sampler.items >= LEARN_CALLS):
             self._decide(monitor)
+        self._sampler.let_go()
+        if self.plan is not None or not self.route.queue.items:
+            self._func = None
 
     # Deciding ---------------------------------------------------------------------------------------------
-
-    @property
-    def planner(self) -> Planner:
-        """Plans this function's calls."""
-        if self._planner is None:
-            self._planner = self._submissions.make_planner(self._func)
-        return self._planner
 
     def _early(self, seen: Seen) -> bool:
         if self._sampler.importing() and not seen.waiting and seen.running_s < 0.5:
@@ -605,25 +615,33 @@ class Known:
             return self._decide(monitor, seen)
 
     def _decide(self, monitor: Monitor, seen: Seen | None = None) -> bool:
+        func = self._func
+        if func is None:  # its call has just ended
+            return False
         sample = self._sampler.sample(monitor, None, seen)
         try:
-            plan, profile = self.planner.plan(sample, self._sampler, fork=False)
+            planner = self._submissions.make_planner(func)
+            plan, profile = planner.plan(sample, self._sampler, fork=False)
         except OSError:  # the machine cannot even be asked now: after the next call it is tried again
             return False
         if seen is None and self.route.queue.items and monitor.unproven(plan, profile):
             return False
-        if plan.backend == THREADS or all(hazard.threads_ok for hazard in plan.hazards):
+        free = plan.backend == THREADS or all(hazard.threads_ok for hazard in plan.hazards)
+        if free and row(plan.backend).in_process:
             # Nobody waits for an executor's call in the caller's thread: even what gains nothing has to
             # run somewhere, and calls that wait for each other must be able to.
-            plan = self._in_threads(plan, profile) if row(plan.backend).in_process else plan
+            plan = self._in_threads(plan, profile, planner.machine)
         with self._lock:
             if self.plan is None:
                 self.plan, self.profile = plan, profile
-                self.hand_over()
+                self.hand_over(func)
         return True
 
-    def hand_over(self) -> bool:
+    def hand_over(self, func: Callable[..., Any]) -> bool:
         """The calls that wait go where the plan says, and no other one comes here.
+
+        Args:
+            func: the function, as one of its calls has it.
 
         Returns:
             False if no thread can be started there, as at interpreter shutdown: the one here goes on.
@@ -633,7 +651,7 @@ class Known:
         if self.handed_over or submissions.ended:
             return True
         assert self.plan is not None
-        route = submissions._route(self.plan, self._func)
+        route = submissions._route(self.plan, func)
         track = route.track
         empty = track.state is TrackState.OPEN and track.elastic and not track.slots
         if empty and not scheduler.warm_up(track, 1):
@@ -645,9 +663,8 @@ class Known:
             scheduler.change(drains=[self.route.track])
         return True
 
-    def _in_threads(self, plan: Plan, profile: Profile) -> Plan:
+    def _in_threads(self, plan: Plan, profile: Profile, machine: Machine) -> Plan:
         workers = self._submissions.options.max_workers
-        machine = self.planner.machine
         if profile.kind in (WorkKind.IO, WorkKind.MIXED):
             cap = sizing.io_cap(machine, workers)
             return replace(plan, backend=THREADS, max_workers=cap, adaptive=True)
@@ -661,7 +678,7 @@ class Known:
         """The plan for `func`: one of the same code may hold other objects than the one that was learned."""
         plan = self.plan
         assert plan is not None
-        if row(plan.backend).in_process or func is self._func or _holds_nothing(func):
+        if row(plan.backend).in_process or func is self._learned() or _holds_nothing(func):
             return plan
         hazards = self._submissions.make_planner(func).hazards()
         if not hazards:
@@ -687,6 +704,14 @@ def identity(func: Callable[..., Any]) -> Hashable:
     if type(code) is CodeType:
         return type(func), code
     return type(func), name_of(func)
+
+
+def _weak(func: Callable[..., Any]) -> Callable[[], Callable[..., Any] | None]:
+    """A way to it that does not keep it."""
+    try:
+        return weakref.ref(func)
+    except TypeError:
+        return lambda: None
 
 
 def _holds_nothing(func: Callable[..., Any]) -> bool:

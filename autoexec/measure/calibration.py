@@ -17,7 +17,7 @@ import time
 import zlib
 from collections.abc import Callable
 
-from autoexec import role
+from autoexec import python_program, role
 from autoexec.frozen import replace
 from autoexec.measure import machine
 from autoexec.records import Calibration
@@ -304,13 +304,14 @@ def _try_threads() -> dict[str, float]:
 
 def _try_spawn() -> dict[str, float]:
     """A fresh interpreter on a pipe: seconds until its first answer, and per byte."""
-    if not sys.executable or getattr(sys, "frozen", False):
+    python = python_program.path()
+    if not python:
         return {}
     import subprocess
     import threading
 
     begun = time.perf_counter()
-    command = [sys.executable, "-c", _WORKER]
+    command = [python, "-c", _WORKER]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as worker:

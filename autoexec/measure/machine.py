@@ -10,7 +10,7 @@ import math
 import os
 import sys
 
-from autoexec import resources, role
+from autoexec import python_program, resources, role
 from autoexec.frozen import replace
 from autoexec.introspect import loaded
 from autoexec.records import Machine, NativePool
@@ -54,6 +54,7 @@ def look() -> Machine:
         can_fork=_can_fork(method, method_source),
         daemon=_daemon(),
         descriptors=here.descriptors(),
+        no_python=(no_python := python_program.lacking()),
         derivation=(
             f"physical cores: {reachable} reachable of {physical}",
             f"affinity: {len(cpus)} of {logical} logical processors ({cpus_source})",
@@ -62,6 +63,7 @@ def look() -> Machine:
             *([] if share is None else [f"the worker's share: {share}"]),
             f"memory: {memory_available / 2**30:.1f} GiB available ({memory_source})",
             f"start method: {method} ({method_source})",
+            *([f"fresh interpreters: none, {no_python}"] if no_python else []),
             f"usable: {usable}, decided by {decided}",
         ),
     )

@@ -305,4 +305,6 @@ except ChildProcessError:
 def test_measuring_survives_a_broken_interpreter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a Python to start, the figures for it stay as they were."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "missing"))
+    multiprocessing = pytest.importorskip("multiprocessing.spawn")
+    monkeypatch.setattr(multiprocessing, "_python_exe", os.fsencode(tmp_path / "missing"))
     assert calibration.measure().spawn_start == DEFAULTS.spawn_start

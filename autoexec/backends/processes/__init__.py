@@ -14,7 +14,8 @@ worker dies exactly that item is named; the worker is replaced for what is left.
 how they ended (`exit_messages`). `start` forks where that is safe, and starts fresh interpreters elsewhere.
 
 `worker` is a worker process as the caller sees it, with its seats. `worker_main` is what runs there: a share
-of the cores, a lifeline to the caller, a thread for each seat. `server` is what a seat does with its tasks.
+of the cores, a lifeline to the caller, a thread for each seat; `identity` is what `multiprocessing` takes it
+for. `server` is what a seat does with its tasks.
 
 What travels: `messages` are the kinds, `channel` carries them, `payload` is an object as bytes, whose large
 arrays stand in `shared_memory`; `endpoints` are the two ends before anybody sits there. `status_page` is a

@@ -25,6 +25,7 @@ from .balancing import AGAIN_S, relieve
 from .functions import Functions
 from .payload import Payload, by_value, pack
 from .sent import Sent
+from .start import check_fresh
 from .supervisor import Supervisor
 from .worker import Seat, scene_now
 from .worker_pool import WorkerPool
@@ -94,6 +95,8 @@ class ProcessBackend:
 
     def _open(self, max_workers: int, setting: Setting) -> None:
         seats: list[Seat | None] = [*self._pool.prepare(max_workers)]
+        if not seats:
+            check_fresh()
         self.starting = not self._pool.found
         count = max_workers * setting.config.threads
         seats += [None] * (count - len(seats))

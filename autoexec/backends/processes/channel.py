@@ -7,11 +7,15 @@ they are large only the head is written, with the descriptor of a segment that h
 from __future__ import annotations
 
 import _socket  # what is needed of `socket`, without the 15 ms that its other half takes
+import errno
 import mmap
 import os
 import select
 import struct
+import sys
+import time
 
+from ...errors import AutoexecError
 from .payload import Payload, load
 from .shared_memory import aligned, map_segment
 
@@ -27,6 +31,14 @@ DESCRIPTOR = struct.Struct("i")
 BUFFER = 1 << 20  # bytes that may wait in the socket, if the system allows
 NOWAIT = getattr(_socket, "MSG_DONTWAIT", 0)
 CLOSED = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
+# On Linux a descriptor can be looked at before it is taken: one that finds no place is then not lost.
+PEEK = _socket.MSG_PEEK if sys.platform == "linux" else 0
+TRIES = 2000  # to find a free descriptor, where others have taken even the one kept for it: ten seconds
+PAUSE_S = 0.005
+LACK = (
+    "no file descriptor is free for what a worker has sent: the program holds as many as it may (ulimit -n); "
+    "let go of some, raise the limit, or use backend='threads'"
+)
 
 
 class Frame:
@@ -59,15 +71,28 @@ class Frame:
 class Channel:
     """One end of a socket pair.
 
+    A lack of descriptors is no end of the other side: one is kept in reserve, in whose place a segment's can
+    arrive, and what has no room stays in the socket meanwhile.
+
     Args:
         sock: the socket.
         access: how segments that arrive here are mapped.
     """
 
-    __slots__ = ("_access", "_sock")
+    __slots__ = ("_access", "_reserve", "_reserves", "_sock")
 
     def __init__(self, sock: _socket.socket, access: int) -> None:
         self._sock, self._access = sock, access
+        self._reserves, self._reserve = False, -1
+
+    def reserve(self) -> None:
+        """From now on keep a descriptor in reserve, if there is one."""
+        self._reserves = True
+        if self._reserve < 0:
+            try:
+                self._reserve = os.open(os.devnull, os.O_RDONLY)
+            except OSError:
+                return
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -96,10 +121,17 @@ class Channel:
         sizes = payload.sizes
         apart = payload.segment is not None
         head = HEAD.pack(kind, apart, 0, len(sizes), serial, first, payload.size)
-        data = head + struct.pack(f"<{len(sizes)}Q", *sizes)
-        if not apart:
-            data = b"".join((data, payload.data, *payload.buffers))
-        self._write(data, payload.segment, busy)
+        table = struct.pack(f"<{len(sizes)}Q", *sizes)
+        if apart:
+            try:
+                self._write(head + table, payload.segment, busy)
+            except OSError as error:
+                if error.errno != errno.ETOOMANYREFS:  # the system lets no more descriptors be under way
+                    raise
+            else:
+                return
+            head = HEAD.pack(kind, False, 0, len(sizes), serial, first, payload.size)
+        self._write(b"".join((head, table, payload.data, *payload.buffers)), None, busy)
 
     def _write(self, data: bytes, descriptor: int | None, busy: Callable[[], None] | None) -> None:
         rights = []
@@ -128,6 +160,7 @@ class Channel:
         Raises:
             EOFError: if the other end is gone.
             OSError: the same, in other words.
+            AutoexecError: if there is no descriptor for what has come.
         """
         head, descriptor = self._head()
         try:
@@ -141,10 +174,18 @@ class Channel:
         finally:
             if descriptor is not None:
                 os.close(descriptor)
+            if self._reserves and self._reserve < 0:
+                self.reserve()
         return Frame(kind, serial, first, _cut(memoryview(self._read(sum(sizes))), sizes, False))
 
     def _head(self) -> tuple[bytearray, int | None]:
         head = bytearray(HEAD.size)
+        if PEEK:
+            count = self._sock.recv_into(head, 0, PEEK)
+            if not count:
+                raise EOFError
+            descriptor = self._descriptor() if head[1] or count < 2 else None
+            return self._read(HEAD.size), descriptor
         count, rights, _, _ = self._sock.recvmsg_into([head], _socket.CMSG_SPACE(DESCRIPTOR.size), CLOSED)
         if not count:
             raise EOFError
@@ -152,6 +193,26 @@ class Channel:
         if count < HEAD.size:
             head[count:] = self._read(HEAD.size - count)
         return head, descriptor
+
+    def _descriptor(self) -> int | None:
+        """The descriptor that comes with what is in the socket, where it stays."""
+        for _ in range(TRIES):
+            _, rights, flags, _ = self._sock.recvmsg(1, _socket.CMSG_SPACE(DESCRIPTOR.size), PEEK | CLOSED)
+            if rights:
+                found: int = DESCRIPTOR.unpack(rights[0][2][: DESCRIPTOR.size])[0]
+                return found
+            if not flags & _socket.MSG_CTRUNC:
+                return None
+            if self._reserve >= 0:
+                self._close_reserve()
+            else:
+                time.sleep(PAUSE_S)
+        raise AutoexecError(LACK)
+
+    def _close_reserve(self) -> None:
+        reserve, self._reserve = self._reserve, -1
+        if reserve >= 0:
+            os.close(reserve)
 
     def _read(self, size: int) -> bytearray:
         data = bytearray(size)
@@ -170,6 +231,8 @@ class Channel:
     def close(self) -> None:
         """Close this end; the other one sees the end of file."""
         self._sock.close()
+        self._reserves = False
+        self._close_reserve()
 
 
 def _cut(data: memoryview, sizes: tuple[int, ...], apart: bool) -> list[memoryview]:

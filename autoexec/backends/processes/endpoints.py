@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .channel import Channel, open_channels
 from .shared_memory import access_of
@@ -14,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..opening import WorkerConfig
 
-__all__ = ["Endpoints"]
+__all__ = ["Endpoints", "is_open"]
 
 
 class Endpoints:
@@ -29,8 +31,12 @@ class Endpoints:
     def __init__(self, config: WorkerConfig) -> None:
         self.ours: list[tuple[Channel, StatusPage]] = []
         self.theirs: list[tuple[Channel, int]] = []
-        self.lifeline, self._held = os.pipe()
         self._pages: list[int] = []
+        with _beside_the_streams():
+            self._open(config)
+
+    def _open(self, config: WorkerConfig) -> None:
+        self.lifeline, self._held = os.pipe()
         try:
             for _ in range(config.threads):
                 ours, theirs = open_channels(access_of(config.writable))
@@ -56,6 +62,8 @@ class Endpoints:
         """In the caller, once the worker has its side: close that."""
         for channel, _ in self.theirs:
             channel.close()
+        for channel, _ in self.ours:
+            channel.reserve()
         os.close(self.lifeline)
         _open_ends.add(self)
 
@@ -103,6 +111,28 @@ class Endpoints:
             if size > before and size == last:
                 break
         return os.pread(page, size - before, before).decode(errors="replace") if size > before else ""
+
+
+def is_open(descriptor: int) -> bool:
+    """Whether this number stands for anything now."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _beside_the_streams() -> Iterator[None]:
+    """What is opened meanwhile gets no number of a standard stream: whoever prints would write there."""
+    held: list[int] = []
+    try:
+        while not all(map(is_open, range(3))):
+            held.append(os.open(os.devnull, os.O_RDWR))
+        yield
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
 
 
 _open_ends: set[Endpoints] = set()

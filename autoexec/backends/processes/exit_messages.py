@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from ...brief import NO_WORDS, brief
-from ...errors import ItemTimeout, WorkerDied, unpacked
+from ...errors import AutoexecError, ItemTimeout, WorkerDied, unpacked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .sent import Sent
 
-__all__ = ["died_loading", "how", "late", "late_to_load", "never_began", "short", "worker_died"]
+__all__ = [
+    "died_loading",
+    "how",
+    "late",
+    "late_to_load",
+    "never_began",
+    "not_started",
+    "short",
+    "worker_died",
+]
 
 SHOWN = 60  # characters of an item
 MOST = 12.0  # what fruitless deaths in a row may weigh before no other worker is sacrificed
@@ -65,6 +74,22 @@ def never_began(ended: str) -> WorkerDied:
         f"worker processes end before they can begin ({ended}); "
         "see what they wrote to standard error, or use backend='threads'"
     )
+
+
+def not_started(error: Exception) -> Exception:
+    """The error when no worker can be started: what the system says of it, or words for anything else.
+
+    >>> not_started(ValueError("no"))
+    AutoexecError("no worker process can be started (ValueError: no); backend='threads' needs none")
+    """
+    if isinstance(error, (OSError, AutoexecError)):
+        return error
+    words = (
+        f"no worker process can be started ({type(error).__name__}: {error}); backend='threads' needs none"
+    )
+    found = AutoexecError(words)
+    found.__cause__ = error
+    return found
 
 
 def died_loading(ended: str) -> WorkerDied:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 # To the worker. FUNCTION: serial is its number, first the task that wants it. TASK: number of the function,
 # index of the first item, and the items (or the index after the last, where a forked worker has inherited the
-# input). SCENE: directory, environment, import path. REST: the call is over.
-FUNCTION, TASK, SCENE, REST = 1, 2, 3, 4
+# input). SCENE: directory, environment, import path. REST: the call is over. BIRTH: what a fresh
+# worker is to the program, before anything else.
+FUNCTION, TASK, SCENE, REST, BIRTH = 1, 2, 3, 4, 8
 
 # To the caller. LOG: small results, one pickle after the other, that end at place `first` of the task.
 # VALUE: the outcome at place `first`. DONE: an error with its traceback as text or None, wall and CPU

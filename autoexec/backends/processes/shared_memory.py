@@ -25,6 +25,7 @@ __all__ = ["WATCHED", "access_of", "create", "map_segment", "share"]
 SHARED = "/dev/shm"
 SPARE = 8 << 20  # bytes of the shared memory that stay free for others
 MAPPED = 256 if sys.version_info < (3, 13) else 16_384  # maps at once: before 3.13 each holds a descriptor
+OURS = 4  # a part of the descriptors that a process may have: the others are the program's own
 ALIGNED = 64  # bytes: where a buffer may begin, for the processor's widest instructions
 
 WATCHED = -1  # an access beside those of `mmap`: private, but who writes there is found out
@@ -97,21 +98,32 @@ def map_segment(descriptor: int, size: int, access: int) -> memoryview:
             is written is seen only here, and found out; only read where that is not possible).
     """
     try:
-        if len(_maps) >= MAPPED:  # descriptors and maps are limited: from here on it is a plain copy
-            view = _read(descriptor, size)
-            return view.toreadonly() if access in (mmap.ACCESS_READ, WATCHED) else view
-        if access not in (mmap.ACCESS_READ, WATCHED):
-            return memoryview(_map(descriptor, size, access))
-        # Code that does not ask whether it may write would crash in a map that cannot be written to.
+        if len(_maps) >= _most():  # descriptors and maps are limited: from here on it is a plain copy
+            return _copied(descriptor, size, access)
         try:
-            found = _map(descriptor, size, mmap.ACCESS_COPY)
-        except OSError:  # the system counts what might be written as memory that is used
-            return memoryview(_map(descriptor, size, mmap.ACCESS_READ))
-        if not watch(found):
-            return memoryview(_map(descriptor, size, mmap.ACCESS_READ))
-        return memoryview(found).toreadonly() if access == mmap.ACCESS_READ else memoryview(found)
+            return _mapped(descriptor, size, access)
+        except OSError:  # others have taken what was left
+            return _copied(descriptor, size, access)
     finally:
         os.close(descriptor)
+
+
+def _copied(descriptor: int, size: int, access: int) -> memoryview:
+    view = _read(descriptor, size)
+    return view.toreadonly() if access in (mmap.ACCESS_READ, WATCHED) else view
+
+
+def _mapped(descriptor: int, size: int, access: int) -> memoryview:
+    if access not in (mmap.ACCESS_READ, WATCHED):
+        return memoryview(_map(descriptor, size, access))
+    # Code that does not ask whether it may write would crash in a map that cannot be written to.
+    try:
+        found = _map(descriptor, size, mmap.ACCESS_COPY)
+    except OSError:  # the system counts what might be written as memory that is used
+        return memoryview(_map(descriptor, size, mmap.ACCESS_READ))
+    if not watch(found):
+        return memoryview(_map(descriptor, size, mmap.ACCESS_READ))
+    return memoryview(found).toreadonly() if access == mmap.ACCESS_READ else memoryview(found)
 
 
 def _map(descriptor: int, size: int, access: int) -> Segment:
@@ -126,6 +138,15 @@ def _map(descriptor: int, size: int, access: int) -> Segment:
 def access_of(writable: str) -> int:
     """How a worker maps what it is given; see `WorkerConfig.writable`."""
     return {"": mmap.ACCESS_READ, "watched": WATCHED, "copy": mmap.ACCESS_COPY}[writable]
+
+
+def _most() -> int:
+    if sys.version_info >= (3, 13):
+        return MAPPED
+    import resource
+
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MAPPED if most == resource.RLIM_INFINITY else min(MAPPED, most // OURS)
 
 
 def _read(descriptor: int, size: int) -> memoryview:

@@ -17,12 +17,17 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
+from ... import python_program
+from ...errors import AutoexecError
 from ...introspect import loaded
-from . import native_threads, tracker
-from .endpoints import Endpoints
+from . import messages, native_threads, tracker
+from .endpoints import Endpoints, is_open
 from .handles import Held
+from .identity import birth
+from .payload import pack
 from .status_page import StatusPage
-from .worker import Worker
+from .surroundings import flush
+from .worker import Worker, importing_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +36,21 @@ if TYPE_CHECKING:
     from ...worker.invoke import CallSpec
     from ..opening import WorkerConfig
 
-__all__ = ["disturbance", "fork_worker", "may_fork", "spawn_worker"]
+__all__ = ["check_fresh", "disturbance", "fork_worker", "may_fork", "spawn_worker"]
 
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
+# Where the caller imports what, and where it found us, if that cannot be told from there any more.
+FRESH = """
+import sys
+sys.path[:] = {path}
+try:
+    from autoexec.backends.processes.worker_main import serve_descriptors
+except ImportError:
+    sys.path.append({root})
+    from autoexec.backends.processes.worker_main import serve_descriptors
+    del sys.path[-1]
+{serve}
+"""
 ENDING_S = 0.002  # seconds that a thread which was joined may still be there
 
 
@@ -107,9 +125,7 @@ def fork_worker(
         OSError: if no process can be started.
     """
     import_module(".worker_main", __package__)  # once, for all of them to share
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()  # or both processes would write what is buffered
+    flush()  # or both processes would write what is buffered
     held = held or Held()
     worker = None
     # Ctrl-C must not reach both, nor come before what is opened has an owner.
@@ -131,14 +147,14 @@ def fork_worker(
 def _forked(
     config: WorkerConfig, functions: dict[int, CallSpec], inherited: Sequence[Any] | None, held: Held
 ) -> Worker:
-    ends = Endpoints(config)
+    ends, about = Endpoints(config), birth()
     try:
         with warnings.catch_warnings():
             # CPython 3.12+ warns of any thread, also of OpenBLAS's, which may_fork has looked at.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
             if pid == 0:
-                _child(ends, config, functions, inherited, held)
+                _child(ends, config, functions, inherited, held, about)
     except BaseException:
         ends.give_up()
         raise
@@ -152,15 +168,18 @@ def _child(
     functions: dict[int, CallSpec],
     inherited: Sequence[Any] | None,
     held: Held,
+    about: dict[str, Any],
 ) -> None:
     status = 1
     try:
+        from .identity import take
         from .server import WorkerState
         from .worker_main import become_worker, serve
 
         gc.freeze()  # a collection would write to what all share with the caller, and so copy it
         ends.move()
         become_worker(ends.lifeline, config.cores, config.threads)
+        take(about, ends.lifeline, forked=True)
         if (random := loaded("numpy.random")) is not None:
             random.seed()  # as the random module does by itself after a fork
         state = WorkerState(functions, inherited, held.leave(ends.descriptors))
@@ -170,12 +189,27 @@ def _child(
         os._exit(status)
 
 
+def check_fresh() -> None:
+    """Refuse where no fresh interpreter can be started, now or later.
+
+    Raises:
+        AutoexecError: saying why.
+    """
+    if words := python_program.lacking():
+        raise AutoexecError(
+            f"no worker process can be started: {words}. One can be forked on Linux, in the main thread "
+            "while it is alone; else use backend='threads', or name a Python by multiprocessing.set_executable"
+        )
+
+
 def spawn_worker(config: WorkerConfig) -> Worker:
     """Start a fresh interpreter as a worker; it does not import the caller's `__main__`.
 
     Raises:
-        OSError: if no interpreter can be started.
+        AutoexecError: if there is none to be started here.
+        OSError: if none can be started now.
     """
+    check_fresh()
     main = sys.modules.get("__mp_main__")
     if main is not None:  # a child that multiprocessing spawned: its main module has this name, too
         import cloudpickle
@@ -183,14 +217,14 @@ def spawn_worker(config: WorkerConfig) -> Worker:
         cloudpickle.register_pickle_by_value(main)
     ends = Endpoints(config)
     seats = [(channel.fileno(), page) for channel, page in ends.theirs]
-    code = (
-        f"import sys; sys.path[:] = {sys.path!r}; "
-        "from autoexec.backends.processes.worker_main import serve_descriptors; "
+    serve = (
         f"serve_descriptors({seats}, {ends.lifeline}, {config.writable!r}, {config.cores}, {config.threads}, "
         f"{config.tracker})"
     )
+    code = FRESH.format(path=ascii(importing_path()), root=ascii(ROOT), serve=serve)
     inherited = [*ends.descriptors, config.tracker] if config.tracker != tracker.NONE else ends.descriptors
     try:
+        ends.ours[0][0].send(messages.BIRTH, pack(birth()))  # not as an argument: anybody can read those
         pid = _start(code, inherited, config)
     except BaseException:
         ends.give_up()
@@ -207,8 +241,10 @@ def _start(code: str, descriptors: Sequence[int], config: WorkerConfig) -> int:
     variables = {**os.environ, **environment(config.cores, config.threads)}
     # `subprocess` would take 15 to 20 ms to import. A descriptor put onto itself is inherited.
     actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
-    actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in descriptors]
+    streams = [descriptor for descriptor in (1, 2) if is_open(descriptor)]
+    actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in (*streams, *descriptors)]
     # Ctrl-C is held back until the worker ignores it: it would tell of it in the middle of its imports.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, ()) | {signal.SIGINT}
-    arguments = [sys.executable, *flags, "-c", code]
-    return os.posix_spawn(sys.executable, arguments, variables, file_actions=actions, setsigmask=held)
+    python = python_program.path()
+    arguments = [python, *flags, "-c", code]
+    return os.posix_spawn(python, arguments, variables, file_actions=actions, setsigmask=held)

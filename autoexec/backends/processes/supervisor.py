@@ -54,7 +54,7 @@ class Supervisor:
         self._began_s = 0.0  # when the task that runs was sent, or the one before it ended
         self._place = 0
         self._too_late = False
-        self.seeks = self._stays = False
+        self.seeks = self._stays = self._useless = False
         self._fruitless = 0.0  # what workers in a row weigh that ended before they began anything
 
     @property
@@ -101,8 +101,15 @@ class Supervisor:
         except BaseException as error:  # a fault of ours: nobody may wait for ever for what is under way
             self._backend.tasks.crashed(error)
         finally:
-            seat, self._seat = self._seat, None
+            self._leave()
+
+    def _leave(self) -> None:
+        seat, self._seat = self._seat, None
+        try:
             self._backend.give_back(seat)
+        except BaseException as error:
+            self._backend.tasks.crashed(error)
+        finally:
             self._slot.left = self._slot.left or self._backend.killed
             self._backend.tasks.gone(self._slot)
 
@@ -134,6 +141,8 @@ class Supervisor:
     def _feed(self) -> bool:
         """Send what may be sent; False when nothing is under way and nothing will come."""
         while len(self._sent) < self._depth():
+            if self._useless:
+                return False
             if self._sent:
                 task = self._backend.tasks.ahead(self._slot)
             else:
@@ -195,21 +204,23 @@ class Supervisor:
         self.seeks = True
         try:
             self._seat = self._backend.seat()
-        except OSError as error:
+        except Exception as error:  # whatever it is: nobody may wait for a worker that does not come
             self.seeks = False
             if task is not None and self._backend.served:  # others are there for it
                 self._conclude(task, "")
-                time.sleep(AGAIN_S)
+                self._useless = not isinstance(error, OSError)  # which may pass
+                if not self._useless:
+                    time.sleep(AGAIN_S)
             elif task is not None:
                 self._nobody(task, error)
         finally:
             self.seeks = False
         return self._seat
 
-    def _nobody(self, task: Sent, error: OSError) -> None:
+    def _nobody(self, task: Sent, error: Exception) -> None:
         """No worker is there, nor can be started: the next plan is used, unless this one was asked for."""
         if self._backend.strict:
-            task.fail_all(error)
+            task.fail_all(exits.not_started(error))
         self._conclude(task, "the caller: no worker could be started")
         if not self._backend.strict:
             self._backend.tasks.failed(self._slot, error)
@@ -336,12 +347,14 @@ class Supervisor:
         if not self._backend.killed:
             began = [self._bury(task, seat, ended) for task in tasks]
             self._fruitless = 0 if any(began) or seat.worker.rested else self._fruitless + exits.weight(code)
-            left = [task for task in tasks if not task.complete]
-            if self._fruitless >= exits.MOST:
-                for task in left:
+            hopeless = exits.never_began(ended) if self._fruitless >= exits.MOST else None
+            for task in tasks:
+                if hopeless is not None and self._backend.strict and not task.complete:
                     task.fail_all(exits.never_began(ended))
             for task in reversed(tasks):
                 self._conclude(task, f"process {seat.worker.pid}")
+            if hopeless is not None and not self._backend.strict:  # they have begun nothing: others may
+                self._backend.tasks.failed(self._slot, hopeless)
         self._too_late = False
         self._backend.buried(seat)
 

@@ -24,9 +24,9 @@ def set_scene(folder: str, environment: dict[str, str], path: list[str]) -> None
 
 
 def flush() -> None:
-    """Write out what items have printed."""
-    for stream in (sys.stdout, sys.stderr):
+    """Write out what was printed; the program may have put anything in place of a stream."""
+    for stream in {id(one): one for one in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)}.values():
         try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            pass
+            stream.flush()  # type: ignore[union-attr]
+        except Exception:  # none, closed, broken, or an object that knows nothing of it
+            continue

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from .endpoints import Endpoints
     from .status_page import StatusPage
 
-__all__ = ["Scene", "Seat", "Worker", "scene_now"]
+__all__ = ["Scene", "Seat", "Worker", "importing_path", "scene_now"]
 
 GRACE_S = 5.0  # seconds for a worker to end by itself
 
-Scene = tuple[str, dict[str, str], list[str]]  # directory, environment, import path
+Scene = tuple[str, dict[str, str], list[object]]  # directory, environment, import path
 
 
 def scene_now() -> Scene:
@@ -31,7 +31,25 @@ def scene_now() -> Scene:
         folder = os.getcwd()
     except OSError:
         folder = ""
-    return folder, dict(os.environ), list(sys.path)
+    return folder, dict(os.environ), [entry for entry in sys.path if _travels(entry)]
+
+
+def importing_path() -> list[str]:
+    """The entries of `sys.path` that imports look at: others, such as `Path` objects, they pass over."""
+    entries: list[object] = [*sys.path]
+    return [str(entry) for entry in entries if isinstance(entry, str)]
+
+
+def _travels(entry: object) -> bool:
+    if type(entry) is str:
+        return True
+    import pickle
+
+    try:
+        pickle.dumps(entry)
+    except Exception:
+        return False
+    return True
 
 
 class Seat:
@@ -86,8 +104,9 @@ class Worker:
         self.watched = _watch(pid)
         self.seats = [Seat(self, channel, status) for channel, status in ends.ours]
         scene = scene_now()
+        same = forked or scene[2] == importing_path()
         for seat in self.seats:
-            seat.scene = scene
+            seat.scene = scene if same else None
         self.states: dict[Any, int] = {}
         self.rested = False
         self._ends = ends

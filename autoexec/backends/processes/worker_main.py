@@ -51,12 +51,14 @@ def serve_descriptors(
     import _socket
 
     from .channel import Channel
+    from .identity import take
     from .tracker import follow
 
     access = access_of(writable)
     become_worker(lifeline, cores, threads)
     follow(tracker)
     opened = [(Channel(_socket.socket(fileno=sock), access), StatusPage(page), page) for sock, page in seats]
+    take(opened[0][0].receive().load(), lifeline, forked=False)
     serve([(channel, status) for channel, status, _ in opened], WorkerState(), opened[0][2])
     flush()
     os._exit(0)  # threads that an item left behind must not keep the worker alive
@@ -72,6 +74,8 @@ def serve(seats: Sequence[tuple[Channel, StatusPage]], state: WorkerState, stack
     """
     if stacks is not None:
         _show_stacks(stacks)
+    for channel, _ in seats:
+        channel.reserve()
     os.register_at_fork(after_in_child=partial(_leave_alone, seats))
     if len(seats) == 1:
         Seat(*seats[0], state).serve()
