@@ -17,7 +17,6 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from ...introspect import loaded
 from . import native_threads, tracker
 from .endpoints import Endpoints
 from .handles import Held
@@ -155,14 +154,16 @@ def _child(
 ) -> None:
     status = 1
     try:
+        from ...worker.generators import give_entropy, own_streams
         from .server import WorkerState
         from .worker_main import become_worker, serve
 
         gc.freeze()  # a collection would write to what all share with the caller, and so copy it
         ends.move()
         become_worker(ends.lifeline, config.cores, config.threads)
-        if (random := loaded("numpy.random")) is not None:
-            random.seed()  # as the random module does by itself after a fork
+        own_streams()
+        for spec in functions.values():
+            give_entropy(spec.call)
         state = WorkerState(functions, inherited, held.leave(ends.descriptors))
         serve([(channel, StatusPage(page)) for channel, page in ends.theirs], state, stacks=ends.theirs[0][1])
         status = 0
