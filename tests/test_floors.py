@@ -270,6 +270,7 @@ OWN_CLOCK = {
     "backends/processes/start.py",
     "backends/processes/status_page.py",
     "backends/processes/worker.py",
+    "backends/processes/written.py",
 }
 CLOCKS = re.compile(r"\btime\.(monotonic|perf_counter|time)(_ns)?\(|\bdatetime\.now\(")
 FACTS = re.compile(r"\b(calibration\.(load|learn)|machine\.look|facts\.here)\(")
