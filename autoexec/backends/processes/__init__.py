@@ -23,6 +23,10 @@ page of memory that both sides see, and that outlives the worker: which item run
 task on its way.
 
 `functions` are known by numbers and sent once; `module_globals` go along with them. `surroundings` are what a
-worker has around it: directory, environment, connections that a fork has copied. `balancing` shares out what
-is left of a long task; `stall_log` says so when nothing has ended for far longer than items take.
+worker has around it: directory and environment. `handles` are what the caller had open when a worker was
+forked; `standard_input` stays the caller's; `tracker` is multiprocessing's, for shared memory. `written`
+finds out who writes to what all workers share; `native_threads` says whose threads survive a fork.
+
+`balancing` shares out what is left of a long task; `stall_log` says so when nothing has ended for far longer
+than items take.
 """

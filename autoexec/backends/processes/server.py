@@ -17,6 +17,7 @@ from ...file_maps import dumps
 from ...introspect import name_of
 from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
+from ...worker.generators import give_entropy
 from ...worker.invoke import CallSpec, Error, run_items
 from ...worker.remote_errors import portable
 from . import handles, messages
@@ -132,7 +133,8 @@ class Seat:
         with self._state.lock:
             if number not in self._state.functions:
                 try:
-                    self._state.functions[number] = frame.load()
+                    self._state.functions[number] = spec = frame.load()
+                    give_entropy(getattr(spec, "call", None))
                 except BaseException as error:
                     self._state.functions[number] = Error(error)
         self._status.loading(0)

@@ -19,7 +19,6 @@ from importlib import import_module
 
 from ... import python_program
 from ...errors import AutoexecError
-from ...introspect import loaded
 from . import messages, native_threads, tracker
 from .endpoints import Endpoints, is_open
 from .handles import Held
@@ -172,6 +171,7 @@ def _child(
 ) -> None:
     status = 1
     try:
+        from ...worker.generators import give_entropy, own_streams
         from .identity import take
         from .server import WorkerState
         from .worker_main import become_worker, serve
@@ -180,8 +180,9 @@ def _child(
         ends.move()
         become_worker(ends.lifeline, config.cores, config.threads)
         take(about, ends.lifeline, forked=True)
-        if (random := loaded("numpy.random")) is not None:
-            random.seed()  # as the random module does by itself after a fork
+        own_streams()
+        for spec in functions.values():
+            give_entropy(spec.call)
         state = WorkerState(functions, inherited, held.leave(ends.descriptors))
         serve([(channel, StatusPage(page)) for channel, page in ends.theirs], state, stacks=ends.theirs[0][1])
         status = 0
@@ -198,7 +199,7 @@ def check_fresh() -> None:
     if words := python_program.lacking():
         raise AutoexecError(
             f"no worker process can be started: {words}. One can be forked on Linux, in the main thread "
-            "while it is alone; else use backend='threads', or name a Python by multiprocessing.set_executable"
+            "while it is alone; else use backend='threads', or name a Python: multiprocessing.set_executable"
         )
 
 
