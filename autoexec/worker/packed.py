@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from ..known_objects import at_hand
 from .context import of_call, taken_up
 from .invoke import CallSpec, Error, run_items
 
@@ -19,16 +20,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..known_objects import Known
+
 __all__ = ["load_outcomes", "pack_items", "run_packed"]
 
 
-def pack_items(items: Sequence[Any]) -> list[bytes]:
+def pack_items(items: Sequence[Any], known: Known | None = None) -> list[bytes]:
     """Each item as bytes; one that cannot be sent is sent as the error that says so.
+
+    Args:
+        items: the items.
+        known: the table of the function that they are for.
 
     >>> [pickle.loads(item) for item in pack_items([1, "a"])]
     [1, 'a']
     """
-    return [_packed(item, "args", "an item cannot be sent to a worker") for item in items]
+    with at_hand(known, None if known is None else known.shared(known.sent)):
+        return [_packed(item, "args", "an item cannot be sent to a worker") for item in items]
 
 
 def run_packed(
@@ -51,7 +59,7 @@ def run_packed(
     fresh = partial(of_call, taken_up(pickle.loads(values))) if values else None
     outcomes: list[Any] = []
     cpu, wall = time.thread_time(), time.perf_counter()
-    for item in _arrived(items):
+    for item in _arrived(items, spec.known):
         if type(item) is Error:
             outcomes.append(item)
         else:
@@ -59,21 +67,24 @@ def run_packed(
         if not spec.capture and type(outcomes[-1]) is Error:
             break
     wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
-    return [_packed(outcome, "result", "a result cannot be sent back") for outcome in outcomes], wall, cpu
+    with at_hand(spec.known):
+        back = [_packed(outcome, "result", "a result cannot be sent back") for outcome in outcomes]
+    return back, wall, cpu
 
 
 _loaded: dict[bytes, CallSpec] = {}
 
 
-def load_outcomes(outcomes: Sequence[bytes]) -> list[Any]:
+def load_outcomes(outcomes: Sequence[bytes], known: Known | None = None) -> list[Any]:
     """What came, on the caller's side; what cannot be made again here is an error in its place."""
-    return list(_arrived(outcomes))
+    return list(_arrived(outcomes, known))
 
 
-def _arrived(pieces: Sequence[bytes]) -> Iterator[Any]:
+def _arrived(pieces: Sequence[bytes], known: Known | None) -> Iterator[Any]:
     for piece in pieces:
         try:
-            value = pickle.loads(piece)
+            with at_hand(known):
+                value = pickle.loads(piece)
         except Exception as error:
             value = Error(error)
         yield value

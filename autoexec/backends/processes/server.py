@@ -13,6 +13,8 @@ from functools import partial
 from pickle import dumps
 
 from ... import resources
+from ...known_objects import at_hand
+from ...known_objects import dumps as known_dumps
 from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.invoke import CallSpec, Error, run_items
@@ -26,6 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ...known_objects import Known
     from .channel import Channel, Frame
 
 __all__ = ["Seat", "WorkerState"]
@@ -86,6 +89,7 @@ class Seat:
         self._serial = self._count = 0
         self._apart = Apart()
         self._alone = alone
+        self._known: Known | None = None  # the table of the function that runs
         self._first = self._peak = 0  # bytes before a call's first item, and the most there ever were by then
 
     def serve(self) -> None:
@@ -134,7 +138,10 @@ class Seat:
         self._status.loading(frame.serial)
         self._serial, self._count = frame.serial, 0
         try:
-            number, start, items, *more = frame.load()
+            spec = self._state.functions.get(frame.first)  # so far only whose table its items go by
+            self._known = spec.known if type(spec) is CallSpec else None
+            with at_hand(self._known):
+                number, start, items, *more = frame.load()
             spec = self._state.functions[number]
             if isinstance(items, int):
                 assert self._state.inherited is not None
@@ -190,7 +197,11 @@ class Seat:
             _hint(value.error)
         apart = self._apart
         try:
-            data = dumps(value, protocol=5, buffer_callback=apart)
+            if self._known:
+                with at_hand(self._known):
+                    data = known_dumps(value, 5, apart)
+            else:
+                data = dumps(value, protocol=5, buffer_callback=apart)
         except Exception:  # a local class, a lambda: by value, perhaps
             apart.taken.clear()
             self._send(self._packed(value))
@@ -211,7 +222,8 @@ class Seat:
 
     def _packed(self, value: Any) -> Payload:
         try:
-            return _pack(value)
+            with at_hand(self._known):
+                return by_value(value)
         except Exception as error:
             from ...unpicklable import refused
 
@@ -226,8 +238,9 @@ class Seat:
     def _done(
         self, error: BaseException | None, wall_s: float, cpu_s: float, unfit: int = 0, lost: str = ""
     ) -> None:
-        problem = portable(error) if error is not None else None
-        payload = _pack((problem, wall_s, cpu_s, unfit, lost))
+        with at_hand(self._known):
+            problem = portable(error) if error is not None else None
+        payload = pack((problem, wall_s, cpu_s, unfit, lost))
         payload = Payload(payload.data, [*payload.buffers, self._status.written()])
         self._channel.send(messages.DONE, payload, self._serial, self._count)
         payload.close()
@@ -241,13 +254,6 @@ def _prepared(spec: Any) -> BaseException | None:
     except BaseException as error:
         return error
     return None
-
-
-def _pack(value: Any) -> Payload:
-    try:
-        return pack(value)
-    except Exception:
-        return by_value(value)
 
 
 def _hint(error: BaseException) -> None:

@@ -72,6 +72,7 @@ class WorkerPool:
         assert self._setting.spec is not None
         assert self._number is not None
         began = self._setting.clock()
+        known = self._setting.spec.know()
         self._limits.enter_context(limited(self._config.cores))  # workers are born with the limit
         for _ in range(count):
             try:
@@ -81,6 +82,7 @@ class WorkerPool:
                     raise
                 break  # fewer will do
             self._adopt(worker)
+            worker.tables[self._number] = known.shadow(whole=True)
             for seat in worker.seats:
                 seat.known.add(self._number)
             if inherited is not None:
