@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copyreg
 import io
+import itertools
 import pickle
 import sys
 import threading
@@ -42,6 +43,9 @@ WIDEST = 100  # parts of a container that are
 FEW = 8  # attributes of an object that is nothing but itself
 _OBJECT: Any = object  # what it has, without a type checker's views of that
 TYPEVARS = ("TypeVar", "ParamSpec", "TypeVarTuple")
+
+
+_later = itertools.count(1)
 
 
 class _Now(threading.local):
@@ -81,7 +85,7 @@ class Known:
     Attributes:
         objects: by token.
         sent: tokens that every worker knows that was sent the function.
-        kinds: of the objects that are neither classes nor functions.
+        kinds: of objects that may be in it and are neither classes nor functions.
     """
 
     def __init__(self) -> None:
@@ -90,7 +94,8 @@ class Known:
         self._tokens: dict[int, Token] = {}
         self._states: dict[Token, Any] = {}  # of those that are nothing but themselves, as they were
         self._homes: dict[Token, tuple[str, str]] | None = None
-        self.kinds: set[type] = set()
+        self.kinds: set[type] = {object}
+        self._late: set[Token] = set()
         self._whole: Shadow | None = None
         self._partly: Shadow = Shadow({})
 
@@ -114,7 +119,7 @@ class Known:
     def token(self, obj: object) -> Token | None:
         """What an object goes by; None if it is not in the table, or has been changed since."""
         token = self._tokens.get(id(obj))
-        if token is None or self.objects[token] is not obj:
+        if token is None or self.objects.get(token) is not obj:
             return None
         if token in self._states and lone(obj) != self._states[token]:
             return None
@@ -130,25 +135,43 @@ class Known:
             home = (self._homes or {}).get(token)
             if home is None:
                 raise LookupError(f"a worker named an object that is not known here ({token})")
-            self.add(_at(*home), token)
+            found = _at(*home)
+            self.add(found, token, lone(found))
         return self.objects[token]
 
     # Pickling ---------------------------------------------------------------------------------------------
 
-    def shared(self, tokens: Collection[Token] | None = None) -> Reduce:
-        """For values on their way to somebody who knows what these tokens (None: all) stand for."""
+    def shared(self, tokens: Collection[Token] | None = None, *, grows: bool = False) -> Reduce:
+        """For values on their way to somebody who knows what these tokens (None: all) stand for.
+
+        Args:
+            tokens: what is known there.
+            grows: whether objects that are only now met get a token, too.
+        """
 
         def reduce(obj: object) -> tuple[Any, ...] | None:
             token = self.token(obj)
+            if token is None and grows and type(obj) is object:
+                token = self._meet(obj)
             if token is None:
                 return None
-            if tokens is None or token in tokens:
+            if token not in self._late and (tokens is None or token in tokens):
                 return _recall, (token,)
             if token in self._states:
-                return _stand_in, (token, type(obj)), _state_of(obj)
+                return _stand_in, (token, type(obj), self._states[token]), _state_of(obj)
             return None
 
         return reduce
+
+    def _meet(self, obj: object) -> Token | None:
+        """A token of its own for one that comes among items; its other end makes an object for it."""
+        if len(self._late) > MOST:
+            return None
+        token = self._tokens.setdefault(id(obj), -next(_later))  # other threads may meet it, too
+        self._late.add(token)
+        self._states[token] = {}
+        self.objects[token] = obj
+        return token
 
     def shadow(self, *, whole: bool) -> Shadow:
         """What a worker knows of it: all, if it was forked, or what is `sent`."""
@@ -204,7 +227,7 @@ class Known:
 def dumps(value: object, protocol: int = 5, buffer_callback: Callable[[Any], Any] | None = None) -> bytes:
     """`pickle.dumps`, except that members and lone objects go by the table at hand."""
     known, reduce = _now.known, _now.reduce
-    if known is None or reduce is None or not known.kinds or type(value) in ATOMS:
+    if known is None or reduce is None or type(value) in ATOMS:
         return pickle.dumps(value, protocol, buffer_callback=buffer_callback)
     with io.BytesIO() as file:
         pickler = pickle.Pickler(file, protocol, buffer_callback=buffer_callback)
@@ -270,13 +293,13 @@ def _recall(token: Token) -> Any:
     return _now.known.recall(token)
 
 
-def _stand_in(token: Token, kind: type) -> Any:
+def _stand_in(token: Token, kind: type, held: Any) -> Any:
     """An object that is nothing but itself, the same one each time."""
     known = _now.known
     if known is None:
         return _made(kind)
     if token not in known.objects:
-        known.add(_made(kind), token)
+        known.add(_made(kind), token, held)
     return known.objects[token]
 
 
@@ -292,12 +315,17 @@ def _arrived(along: dict[Token, Any], homes: dict[Token, tuple[str, str]]) -> Kn
     known = Known()
     known._homes = homes
     for token, obj in along.items():
-        known.add(obj, token)
+        known.add(obj, token, None if _by_itself(obj) else lone(obj))
     for token, (module, name) in homes.items():
         found = attributes(sys.modules.get(module)).get(name)
         if found is not None:
-            known.add(found, token)
+            known.add(found, token, lone(found))
     return known
+
+
+def _by_itself(obj: object) -> bool:
+    """Whether it is what it is, whatever it holds."""
+    return isa(obj, (type, FunctionType)) or _is_member(obj) or _is_typevar(obj)
 
 
 # The walk -------------------------------------------------------------------------------------------------
@@ -348,11 +376,25 @@ def known_to(*roots: Any) -> Known:
     modules: dict[str, Any] = {}
     for value in _walk(roots, modules):
         _enter(known, value)
+    modules["__main__"] = sys.modules.get("__main__")
+    if len(modules) == 1:  # a library's function calls what its arguments bring
+        modules |= {name: found for name, found in list(sys.modules.items()) if _of_user(found)}
     for name, module in modules.items():
         for key, value in list(attributes(module).items()):
             if type(value) not in ATOMS:
                 _enter(known, value, (name, key))
+            for member in _members(value):
+                _enter(known, member, (name, f"{key}.{member._name_}"))
     return known
+
+
+def _of_user(module: Any) -> bool:
+    return isa(module, ModuleType) and bool(attributes(module).get("__file__")) and not of_library(module)
+
+
+def _members(obj: Any) -> list[Any]:
+    found = vars(obj).get("_member_map_") if isa(obj, type) else None
+    return [one for one in found.values() if _is_member(one)] if type(found) is dict else []
 
 
 def _enter(known: Known, obj: Any, token: Token | None = None) -> None:
@@ -365,10 +407,14 @@ def _enter(known: Known, obj: Any, token: Token | None = None) -> None:
     elif _is_member(obj):
         if not importable(type(obj)):
             known.add(obj, token)
-    elif type(obj).__module__ == "typing" and type(obj).__name__ in TYPEVARS:
+    elif _is_typevar(obj):
         known.add(obj, token)
     elif (state := lone(obj)) is not None:
         known.add(obj, token, state)
+
+
+def _is_typevar(obj: object) -> bool:
+    return type(obj).__module__ == "typing" and type(obj).__name__ in TYPEVARS
 
 
 def _is_member(obj: object) -> bool:

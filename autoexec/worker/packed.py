@@ -35,7 +35,7 @@ def pack_items(items: Sequence[Any], known: Known | None = None) -> list[bytes]:
     >>> [pickle.loads(item) for item in pack_items([1, "a"])]
     [1, 'a']
     """
-    with at_hand(known, None if known is None else known.shared(known.sent)):
+    with at_hand(known, None if known is None else known.shared(known.sent, grows=True)):
         return [_packed(item, "args", "an item cannot be sent to a worker") for item in items]
 
 

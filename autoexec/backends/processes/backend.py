@@ -157,7 +157,7 @@ class ProcessBackend:
         content = (number, start, items, values) if values else (number, start, items)
         known = sent.task.spec.know()
         shadow = seat.worker.tables.setdefault(number, known.shadow(whole=False))
-        with at_hand(known, known.shared(known.common(shadow))):
+        with at_hand(known, known.shared(known.common(shadow), grows=True)):
             try:
                 payload = self._packed_items(content, seat)
             except Exception:  # another thread may have changed something just then: it is tried once more
