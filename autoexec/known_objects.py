@@ -19,7 +19,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from types import FunctionType, MethodType, ModuleType
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     Token: TypeAlias = int | tuple[str, str]
     Reduce: TypeAlias = Callable[[object], tuple[Any, ...] | None]
 
-__all__ = ["Known", "Shadow", "at_hand", "dumps", "known_to", "reduced"]
+__all__ = ["Known", "Shadow", "at_hand", "dumps", "known_to", "reduced", "results"]
 
 MOST = 10_000  # objects that are looked at
 WIDEST = 100  # parts of a container that are
@@ -58,20 +57,25 @@ class _Now(threading.local):
 _now = _Now()
 
 
-@contextmanager
-def at_hand(known: Known | None, reduce: Reduce | None = None) -> Iterator[None]:
+class at_hand:  # noqa: N801
     """While it is open, what this thread pickles or loads goes by a table.
 
     Args:
         known: the table, or None for no one's.
         reduce: what says what an object is pickled as, instead of the table.
     """
-    before = _now.known, _now.reduce
-    _now.known, _now.reduce = known, reduce or (known.shared() if known is not None else None)
-    try:
-        yield
-    finally:
-        _now.known, _now.reduce = before
+
+    __slots__ = ("_before", "_these")
+
+    def __init__(self, known: Known | None, reduce: Reduce | None = None) -> None:
+        self._these = known, reduce if reduce is not None or known is None else known.all
+
+    def __enter__(self) -> None:
+        self._before = _now.known, _now.reduce
+        _now.known, _now.reduce = self._these
+
+    def __exit__(self, *raised: object) -> None:
+        _now.known, _now.reduce = self._before
 
 
 def reduced(obj: object) -> tuple[Any, ...] | None:
@@ -85,7 +89,8 @@ class Known:
     Attributes:
         objects: by token.
         sent: tokens that every worker knows that was sent the function.
-        kinds: of objects that may be in it and are neither classes nor functions.
+        kinds: of those that are neither classes nor functions.
+        all: what says what an object is pickled as for somebody who knows all of them.
     """
 
     def __init__(self) -> None:
@@ -94,7 +99,8 @@ class Known:
         self._tokens: dict[int, Token] = {}
         self._states: dict[Token, Any] = {}  # of those that are nothing but themselves, as they were
         self._homes: dict[Token, tuple[str, str]] | None = None
-        self.kinds: set[type] = {object}
+        self.kinds: set[type] = set()
+        self.all = self.shared()
         self._late: set[Token] = set()
         self._whole: Shadow | None = None
         self._partly: Shadow = Shadow({})
@@ -229,10 +235,33 @@ def dumps(value: object, protocol: int = 5, buffer_callback: Callable[[Any], Any
     known, reduce = _now.known, _now.reduce
     if known is None or reduce is None or type(value) in ATOMS:
         return pickle.dumps(value, protocol, buffer_callback=buffer_callback)
+    return _dumped(value, protocol, buffer_callback, reduce, {object, *known.kinds})
+
+
+def results(known: Known | None) -> Callable[..., bytes]:
+    """What a worker pickles results by: `pickle.dumps` where the table has only classes and functions."""
+    if known is None or not known.kinds:
+        return pickle.dumps
+
+    def dumps(value: object, protocol: int, buffer_callback: Callable[[Any], Any]) -> bytes:
+        if type(value) in ATOMS:
+            return pickle.dumps(value, protocol)
+        return _dumped(value, protocol, buffer_callback, known.all, known.kinds)
+
+    return dumps
+
+
+def _dumped(
+    value: object,
+    protocol: int,
+    buffer_callback: Callable[[Any], Any] | None,
+    reduce: Reduce,
+    kinds: Collection[type],
+) -> bytes:
     with io.BytesIO() as file:
         pickler = pickle.Pickler(file, protocol, buffer_callback=buffer_callback)
         table: dict[type, Any] = {**copyreg.dispatch_table}
-        for kind in known.kinds:
+        for kind in kinds:
             table[kind] = partial(_else, reduce, table.get(kind), protocol)
         pickler.dispatch_table = table
         pickler.dump(value)

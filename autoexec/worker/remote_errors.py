@@ -82,7 +82,7 @@ class _Link:
         self.cause = places.get(id(error.__cause__))
         self.context = places.get(id(error.__context__))
         self.hides_context = error.__suppress_context__
-        self.frames = _frames(error.__traceback__)
+        self.frames = _frames(error.__traceback__) if len(places) > 1 else []
         self.data = _packed(error)
 
 

@@ -13,8 +13,7 @@ from functools import partial
 from pickle import dumps
 
 from ... import resources
-from ...known_objects import at_hand
-from ...known_objects import dumps as known_dumps
+from ...known_objects import at_hand, results
 from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.invoke import CallSpec, Error, run_items
@@ -26,6 +25,7 @@ from .surroundings import flush, hang_up, set_scene
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from ...known_objects import Known
@@ -90,6 +90,7 @@ class Seat:
         self._apart = Apart()
         self._alone = alone
         self._known: Known | None = None  # the table of the function that runs
+        self._dumps: Callable[..., bytes] = dumps
         self._first = self._peak = 0  # bytes before a call's first item, and the most there ever were by then
 
     def serve(self) -> None:
@@ -163,6 +164,7 @@ class Seat:
     def _run(self, spec: CallSpec, place: int, items: Sequence[Any], values: Any = None) -> None:
         if self._alone and not self._first:
             self._first, self._peak = resident()
+        self._dumps = results(self._known)
         cpu, wall = time.thread_time(), time.perf_counter()
         fresh = copy_context if spec.context is None else spec.in_worker
         if values is not None:  # of a call of its own
@@ -193,15 +195,14 @@ class Seat:
         Raises:
             TypeError: if it cannot be pickled.
         """
-        if type(value) is Error:
-            _hint(value.error)
         apart = self._apart
         try:
-            if self._known:
+            if type(value) is Error:
+                _hint(value.error)
                 with at_hand(self._known):
-                    data = known_dumps(value, 5, apart)
+                    data = dumps(value, protocol=5)
             else:
-                data = dumps(value, protocol=5, buffer_callback=apart)
+                data = self._dumps(value, protocol=5, buffer_callback=apart)
         except Exception:  # a local class, a lambda: by value, perhaps
             apart.taken.clear()
             self._send(self._packed(value))
