@@ -142,7 +142,7 @@ class Known:
             if home is None:
                 raise LookupError(f"a worker named an object that is not known here ({token})")
             found = _at(*home)
-            self.add(found, token, lone(found))
+            self.add(found, token, None if _by_itself(found) else lone(found))
         return self.objects[token]
 
     # Pickling ---------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class Known:
         """Where fresh interpreters find what has only itself: in a module that they import."""
         if self._homes is None:
             wanted = {id(self.objects[token]): token for token in self._states}
-            self._homes = {}
+            self._homes = {token: home for token, obj in self.objects.items() if (home := _home(obj))}
             for module, name, value in _standing(wanted):
                 self._homes.setdefault(wanted[id(value)], (module, name))
         return self._homes
@@ -273,6 +273,13 @@ def _else(reduce: Reduce, other: Any, protocol: int, obj: Any) -> Any:
     if found is not None:
         return found
     return obj.__reduce_ex__(protocol) if other is None else other(obj)
+
+
+def _home(obj: Any) -> tuple[str, str] | None:
+    """Where a member stands whose class is imported."""
+    if not (_is_member(obj) and importable(type(obj))):
+        return None
+    return type(obj).__module__, f"{type(obj).__qualname__}.{obj._name_}"
 
 
 def _standing(wanted: dict[int, Any]) -> Iterator[tuple[str, str, Any]]:
@@ -337,7 +344,10 @@ def _made(kind: type) -> Any:
 
 
 def _at(module: str, name: str) -> Any:
-    return getattr(import_module(module), name)
+    found: Any = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
 
 
 def _arrived(along: dict[Token, Any], homes: dict[Token, tuple[str, str]]) -> Known:
@@ -346,9 +356,12 @@ def _arrived(along: dict[Token, Any], homes: dict[Token, tuple[str, str]]) -> Kn
     for token, obj in along.items():
         known.add(obj, token, None if _by_itself(obj) else lone(obj))
     for token, (module, name) in homes.items():
-        found = attributes(sys.modules.get(module)).get(name)
-        if found is not None:
-            known.add(found, token, lone(found))
+        if module in sys.modules:  # else it is found when it is wanted
+            try:
+                found = _at(module, name)
+            except AttributeError:
+                continue
+            known.add(found, token, None if _by_itself(found) else lone(found))
     return known
 
 
@@ -434,7 +447,7 @@ def _enter(known: Known, obj: Any, token: Token | None = None) -> None:
         if not importable(obj):
             known.add(obj, token)
     elif _is_member(obj):
-        if not importable(type(obj)):
+        if not (importable(type(obj)) and type(obj._value_) in ATOMS):  # which may be equal to itself alone
             known.add(obj, token)
     elif _is_typevar(obj):
         known.add(obj, token)
@@ -473,13 +486,7 @@ def _walk(roots: tuple[Any, ...], modules: dict[str, Any]) -> Iterator[Any]:
 
 def _parts(obj: Any, modules: dict[str, Any]) -> list[Any]:
     if isa(obj, FunctionType):
-        home: Any = sys.modules.get(obj.__module__ or "")
-        if isa(home, ModuleType) and attributes(home) is obj.__globals__:
-            modules.setdefault(home.__name__, home)
-        cells = (_content(cell) for cell in obj.__closure__ or ())
-        named = (obj.__globals__.get(name) for name in names_of(obj.__code__))
-        beside = [*(obj.__kwdefaults__ or {}).values(), *vars(obj).values()]
-        return [*cells, *(obj.__defaults__ or ()), *beside, *named]
+        return _read_by(obj, modules)
     if isa(obj, type):
         return [*obj.__bases__, type(obj), *list(vars(obj).values())]
     if isa(obj, MethodType):
@@ -497,6 +504,20 @@ def _parts(obj: Any, modules: dict[str, Any]) -> list[Any]:
     if is_library_type(kind):
         return [kind, wrapped]
     return [kind, *list(own.values())[:WIDEST], *(value for _, value in slots_of(obj))]
+
+
+def _read_by(obj: FunctionType, modules: dict[str, Any]) -> list[Any]:
+    """What a function has captured, or names; its module is one that counts."""
+    home: Any = sys.modules.get(obj.__module__ or "")
+    if isa(home, ModuleType) and attributes(home) is obj.__globals__:
+        modules.setdefault(home.__name__, home)
+    cells = (_content(cell) for cell in obj.__closure__ or ())
+    names = names_of(obj.__code__)
+    named = [obj.__globals__[name] for name in names if name in obj.__globals__]
+    for library in [one for one in named if isa(one, ModuleType) and of_library(one)]:
+        named += [attributes(library).get(name) for name in names]
+    beside = [*(obj.__kwdefaults__ or {}).values(), *vars(obj).values()]
+    return [*cells, *(obj.__defaults__ or ()), *beside, *named]
 
 
 def _content(cell: Any) -> Any:
