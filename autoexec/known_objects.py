@@ -90,7 +90,6 @@ class Known:
         objects: by token.
         sent: tokens that every worker knows that was sent the function.
         kinds: of those that are neither classes nor functions.
-        all: what says what an object is pickled as for somebody who knows all of them.
     """
 
     def __init__(self) -> None:
@@ -100,7 +99,6 @@ class Known:
         self._states: dict[Token, Any] = {}  # of those that are nothing but themselves, as they were
         self._homes: dict[Token, tuple[str, str]] | None = None
         self.kinds: set[type] = set()
-        self.all = self.shared()
         self._late: set[Token] = set()
         self._whole: Shadow | None = None
         self._partly: Shadow = Shadow({})
@@ -154,20 +152,23 @@ class Known:
             tokens: what is known there.
             grows: whether objects that are only now met get a token, too.
         """
+        return partial(self._reduced, tokens, grows)
 
-        def reduce(obj: object) -> tuple[Any, ...] | None:
-            token = self.token(obj)
-            if token is None and grows and type(obj) is object:
-                token = self._meet(obj)
-            if token is None:
-                return None
-            if token not in self._late and (tokens is None or token in tokens):
-                return _recall, (token,)
-            if token in self._states:
-                return _stand_in, (token, type(obj), self._states[token]), _state_of(obj)
+    def all(self, obj: object) -> tuple[Any, ...] | None:
+        """What an object is pickled as for somebody who knows all of them."""
+        return self._reduced(None, False, obj)
+
+    def _reduced(self, tokens: Collection[Token] | None, grows: bool, obj: object) -> tuple[Any, ...] | None:
+        token = self.token(obj)
+        if token is None and grows and type(obj) is object:
+            token = self._meet(obj)
+        if token is None:
             return None
-
-        return reduce
+        if token not in self._late and (tokens is None or token in tokens):
+            return _recall, (token,)
+        if token in self._states:
+            return _stand_in, (token, type(obj), self._states[token]), _state_of(obj)
+        return None
 
     def _meet(self, obj: object) -> Token | None:
         """A token of its own for one that comes among items; its other end makes an object for it."""

@@ -71,7 +71,7 @@ def test_what_is_nothing_but_itself(obj: object, held: object) -> None:
 
 
 def test_a_table_names_what_has_no_name_of_its_own() -> None:
-    """Sentinels of this module and of libraries, and members with odd values; not what is imported by name."""
+    """Sentinels of this module and of libraries, members with odd values; not what is imported by name."""
     known = known_to(reads)
     for obj in (MISSING, Odd.ONLY, dataclasses.MISSING):
         assert known.token(obj) is not None

@@ -267,6 +267,20 @@ def test_errors_of_a_local_class(start: str, captured: bool) -> None:
     assert caught.value.args == (0, work.MISSING)
 
 
+def test_an_initializer_raises_a_local_error(start: str) -> None:
+    """It is the cause of what is raised here, and of the class that is here."""
+
+    class Unready(Exception):
+        """Nobody can import it."""
+
+    def begin() -> None:
+        raise Unready(work.MISSING)
+
+    with pytest.raises(autoexec.BrokenWorker) as caught:
+        list(run(work.told_apart, initializer=begin, on_error="raise"))
+    assert type(caught.value.__cause__) is Unready and caught.value.__cause__.args == (work.MISSING,)
+
+
 def test_a_class_that_a_worker_made(start: str) -> None:
     """It comes by value; the caller's own of that name are what they were."""
     own = work.made_class(0)

@@ -120,6 +120,7 @@ class Seat:
                 if type(spec) is CallSpec and spec.surround is not None:
                     spec.surround.rest()
             self._state.rest(frame.load())
+            self._known, self._dumps = None, dumps
             self._first = 0
             self._status.weigh(0, 0)
 
