@@ -1,14 +1,22 @@
-"""Pickling functions and classes by value, as cloudpickle does; where their code stands goes along."""
+"""Pickling functions and classes by value, as cloudpickle does; where their code stands goes along.
+
+What may live here: what is done otherwise than by cloudpickle. What goes by a table (`known_objects`) goes by
+that, and a class of this process is never written over by a copy of it that comes back.
+"""
 
 from __future__ import annotations
 
 import io
+import sys
 from collections import ChainMap
 from collections.abc import Callable
 from functools import cache
 from types import CodeType
+from weakref import WeakValueDictionary
 
 from .file_maps import rows
+from .introspect import isa
+from .known_objects import reduced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["dumps"]
 
 UNKNOWN = "<dynamic-code>"  # what cloudpickle says instead
+_copies: WeakValueDictionary[int, type] = WeakValueDictionary()  # classes that came from elsewhere, by id
 
 
 def dumps(
@@ -24,9 +33,10 @@ def dumps(
     protocol: int = 5,
     buffer_callback: Callable[[Any], Any] | None = None,
 ) -> bytes:
-    """`cloudpickle.dumps`, except that code keeps the name of its file.
+    """`cloudpickle.dumps`, except for what this file is about.
 
-    Since 3.1.3 cloudpickle leaves the name out, and a traceback from another process could not show the line.
+    Since 3.1.3 cloudpickle leaves the name of a code's file out, and a traceback from another process could
+    not show the line.
 
     Raises:
         ImportError: cloudpickle is not installed.
@@ -54,5 +64,60 @@ def _pickler(here: bool) -> Any:
         make, args, *more = reduce(code)
         return (make, tuple(code.co_filename if one == UNKNOWN else one for one in args), *more)
 
+    def reducer_override(self: Any, obj: Any) -> Any:
+        found = reduced(obj)
+        if found is not None:
+            return found
+        found = Pickler.reducer_override(self, obj)
+        if found is NotImplemented:
+            return _member(obj)
+        return _class(obj, found) if isa(obj, type) and len(found) == 6 else found
+
     table = ChainMap({CodeType: located}, rows() if here else {}, Pickler.dispatch_table)
-    return type("Located", (Pickler,), {"dispatch_table": table})
+    return type("Located", (Pickler,), {"dispatch_table": table, "reducer_override": reducer_override})
+
+
+def _member(obj: Any) -> Any:
+    """A member of an enumeration by its name: its value may have only itself."""
+    enum: Any = sys.modules.get("enum")
+    if enum is None or not isa(obj, enum.Enum) or type(obj).__reduce_ex__ is not enum.Enum.__reduce_ex__:
+        return NotImplemented
+    name = obj._name_
+    return (_named, (type(obj), name)) if type(obj)._member_map_.get(name) is obj else NotImplemented
+
+
+def _named(cls: Any, name: str) -> Any:
+    return cls._member_map_[name]
+
+
+def _class(cls: type, reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A class by value: with its slots, and filled only where it is a copy."""
+    make, args, state, _, _, fill = reduced
+    slots = vars(cls).get("__slots__")
+    if slots is not None and make.__name__ == "_make_skeleton_class":
+        args[3].setdefault("__slots__", slots)
+    return _skeleton, (make, args), (fill, state), None, None, _filled
+
+
+def _skeleton(make: Callable[..., type], args: tuple[Any, ...]) -> type:
+    """The class that cloudpickle knows by the number in `args`, or a new one, which is a copy."""
+    from cloudpickle import cloudpickle as theirs  # type: ignore[import-untyped, unused-ignore]
+
+    found = theirs._DYNAMIC_CLASS_TRACKER_BY_ID.get(args[-2])
+    if found is None:
+        try:
+            found = make(*args)
+        except (AttributeError, TypeError):  # a NamedTuple has slots of its own making
+            if make.__name__ != "_make_skeleton_class" or args[3].pop("__slots__", None) is None:
+                raise
+            found = make(*args)
+        _copies[id(found)] = found
+    return found  # type: ignore[no-any-return]
+
+
+def _filled(cls: type, held: tuple[Callable[[type, Any], object], Any]) -> type:
+    """A copy gets what the class has; a class that was made here is what it was."""
+    fill, state = held
+    if _copies.get(id(cls)) is cls:
+        fill(cls, state)
+    return cls

@@ -41,6 +41,7 @@ ROOMS = {
 SHARED = {
     "brief": "ground",
     "by_value": "ground",
+    "known_objects": "ground",
     "own_thread": "ground",
     "python_program": "ground",
     "errors": "ground",

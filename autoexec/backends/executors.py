@@ -247,7 +247,7 @@ class ExecutorBackend:
         if id(spec) not in self._bytes:
             self._bytes[id(spec)] = spec, self._serialise(spec)
         values = carried(task.context)  # of a call's own; that of a map goes with its function
-        call = run_packed, self._bytes[id(spec)][1], pack_items(task.items), task.place
+        call = run_packed, self._bytes[id(spec)][1], pack_items(task.items, spec.known), task.place
         return (*call, pickle.dumps(values)) if values else call
 
     # In ---------------------------------------------------------------------------------------------------
@@ -279,7 +279,7 @@ class ExecutorBackend:
             outcomes, wall, cpu, *looks = future.result()
             if looks:
                 lost, home = looks
-                outcomes = told(task, load_outcomes(outcomes), lost, load_home(home))
+                outcomes = told(task, load_outcomes(outcomes, task.spec.known), lost, load_home(home))
             clean = is_clean(task.spec, outcomes)
         except Exception as other:  # it runs something else
             self._fail(slot, task, other)

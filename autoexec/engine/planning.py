@@ -426,6 +426,7 @@ class Planner:
     def _equipped(self, spec: CallSpec, send: Callable[[Any, Any], Any]) -> Any:
         """A function for another process, with what it reads in modules that are imported anew there."""
         from ..backends.processes.module_globals import WithModuleGlobals
+        from ..known_objects import at_hand
         from ..safety.globals_read import module_globals
         from ..safety.hazards import dump
         from ..unpicklable import Unpicklable
@@ -433,16 +434,19 @@ class Planner:
 
         spec.values = carried(spec.context, serialization.crosses)
         values = module_globals(self._call)
+        known = spec.know()
         if values:
             from ..by_value import dumps
 
             try:
-                return send(WithModuleGlobals(spec, values), dumps)
+                with at_hand(known, known.departing()):
+                    return send(WithModuleGlobals(spec, values), dumps)
             except Exception:  # the function, or some of that: then as much as can be sent
                 values = {key: value for key, value in values.items() if serialization.crosses(value)}
-        found = dump(
-            spec, lambda spec, dumps: send(WithModuleGlobals(spec, values) if values else spec, dumps)
-        )
+        with at_hand(known, known.departing()):
+            found = dump(
+                spec, lambda spec, dumps: send(WithModuleGlobals(spec, values) if values else spec, dumps)
+            )
         if isinstance(found, Unpicklable):
             raise TypeError(f"{name_of(self._call)} cannot be sent to another process: {found}")
         return found

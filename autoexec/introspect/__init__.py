@@ -24,7 +24,7 @@ from types import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "loaded",
     "name_of",
     "named",
+    "slots_of",
     "static_attribute",
 ]
 
@@ -88,6 +89,26 @@ def static_attribute(obj: Any, name: str, default: Any = None) -> Any:
     if own is not _MISSING:
         return own
     return default if found is _MISSING else found
+
+
+def slots_of(obj: object) -> Iterator[tuple[str, Any]]:
+    """The attributes of `obj` that lie in slots, as far as they are set.
+
+    >>> class Point:
+    ...     __slots__ = ("x", "y")
+    >>> point = Point()
+    >>> point.y = 2
+    >>> [*slots_of(point)]
+    [('y', 2)]
+    """
+    for kind in type(obj).__mro__:
+        if "__slots__" not in vars(kind):
+            continue
+        for name, member in list(vars(kind).items()):
+            if isa(member, MemberDescriptorType) and member.__objclass__ is kind:
+                value = _fetched(member, obj, _MISSING)
+                if value is not _MISSING:
+                    yield name, value
 
 
 def _in_classes(classes: Iterable[type], name: str) -> Any:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any, Protocol
 
+    from ..known_objects import Known
+
     class Surround(Protocol):
         """What stands around the tasks of a function in a worker process."""
 
@@ -136,12 +138,19 @@ class Error:
         self.error = error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from .remote_errors import portable, restored
+        from .remote_errors import portable
 
-        return restored, (Error, *portable(self.error))
+        return _failed, (portable(self.error),)
 
     def __repr__(self) -> str:
         return f"Error({self.error!r})"
+
+
+def _failed(data: bytes) -> Error:
+    """An error that has crossed a process border."""
+    from .remote_errors import restored
+
+    return Error(restored(data))
 
 
 def fatal(error: BaseException) -> bool:
@@ -166,11 +175,12 @@ class CallSpec:
         values: in a fresh worker what its caller's context variables had, by module and name.
         around: what stands around each item, on every backend, the outermost first.
         surround: what stands around each task in a worker process, or None; handed in by the engine.
+        known: what the function reaches that goes by numbers to other processes and back, or None until then.
     """
 
     __slots__ = (
-        "around", "call", "capture", "context", "initargs", "initializer", "sets", "star", "surround",
-        "together", "token", "values",
+        "around", "call", "capture", "context", "initargs", "initializer", "known", "sets", "star",
+        "surround", "together", "token", "values",
     )  # fmt: skip
 
     def __init__(
@@ -192,16 +202,25 @@ class CallSpec:
         self.values: dict[tuple[str, str], Any] = {}
         self.around = around
         self.surround: Surround | None = None
+        self.known: Known | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         own = (self.call, self.star, self.capture, self.initializer, self.initargs, self.token, self.values)
-        return _arrived, (*own, self.around, self.surround)
+        return _arrived, (*own, self.around, self.surround, self.known)
 
     @property
     def importable(self) -> bool:
         """Whether a fresh interpreter finds all that it holds under its name: then plain pickle will do."""
         found = importable(self.call) and not self.values and all(importable(one) for one in self.around)
         return found and (self.initializer is None or (importable(self.initializer) and not self.initargs))
+
+    def know(self) -> Known:
+        """The table of what the function reaches, as it was when this was first asked."""
+        if self.known is None:
+            from ..known_objects import known_to
+
+            self.known = known_to(self.call, self.initializer, *self.initargs)
+        return self.known
 
     def in_worker(self) -> contextvars.Context:
         """The same in a worker, which has objects of its own."""
@@ -223,13 +242,14 @@ def _arrived(
     values: dict[tuple[str, str], Any],
     around: tuple[Around, ...] = (),
     surround: Surround | None = None,
+    known: Known | None = None,
 ) -> CallSpec:
     """A spec in another process."""
     spec = CallSpec(
         call, star=star, capture=capture, initializer=initializer, initargs=initargs, token=token,
         around=around,
     )  # fmt: skip
-    spec.values, spec.surround = values, surround
+    spec.values, spec.surround, spec.known = values, surround, known
     if values:
         spec.context = taken_up(values)
     return spec

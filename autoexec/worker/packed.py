@@ -14,6 +14,7 @@ from functools import partial
 from itertools import chain
 
 from ..by_value import dumps
+from ..known_objects import at_hand
 from .context import of_call, taken_up
 from .invoke import CallSpec, Error, run_items
 
@@ -21,16 +22,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..known_objects import Known
+
 __all__ = ["load_home", "load_outcomes", "pack_items", "run_packed"]
 
 
-def pack_items(items: Sequence[Any]) -> list[bytes]:
+def pack_items(items: Sequence[Any], known: Known | None = None) -> list[bytes]:
     """Each item as bytes; one that cannot be sent is sent as the error that says so.
+
+    Args:
+        items: the items.
+        known: the table of the function that they are for.
 
     >>> [pickle.loads(item) for item in pack_items([1, "a"])]
     [1, 'a']
     """
-    return [_packed(item, "args", "an item cannot be sent to a worker") for item in items]
+    with at_hand(known, None if known is None else known.shared(known.sent, grows=True)):
+        return [_packed(item, "args", "an item cannot be sent to a worker") for item in items]
 
 
 def run_packed(
@@ -53,7 +61,7 @@ def run_packed(
         spec = _loaded[data] = pickle.loads(data)
     fresh = partial(of_call, taken_up(pickle.loads(values))) if values else None
     outcomes: list[Any] = []
-    surround, loaded = spec.surround, _arrived(items)
+    surround, loaded = spec.surround, _arrived(items, spec.known)
     if surround is not None and items:
         first = next(loaded)
         loaded = chain((first,), loaded)
@@ -69,12 +77,13 @@ def run_packed(
             break
     wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
     lost, home = ("", []) if surround is None else surround.end()
-    try:
-        entries = dumps(home) if home else b""
-    except Exception:
-        lost, entries = f"what was added to {home[0][0]!r} cannot be sent home", b""
-    packed = [_packed(outcome, "result", "a result cannot be sent back") for outcome in outcomes]
-    return packed, wall, cpu, lost, entries
+    with at_hand(spec.known):
+        try:
+            entries = dumps(home) if home else b""
+        except Exception:
+            lost, entries = f"what was added to {home[0][0]!r} cannot be sent home", b""
+        back = [_packed(outcome, "result", "a result cannot be sent back") for outcome in outcomes]
+    return back, wall, cpu, lost, entries
 
 
 _loaded: dict[bytes, CallSpec] = {}
@@ -85,15 +94,16 @@ def load_home(entries: bytes) -> list[Any]:
     return pickle.loads(entries) if entries else []
 
 
-def load_outcomes(outcomes: Sequence[bytes]) -> list[Any]:
+def load_outcomes(outcomes: Sequence[bytes], known: Known | None = None) -> list[Any]:
     """What came, on the caller's side; what cannot be made again here is an error in its place."""
-    return list(_arrived(outcomes))
+    return list(_arrived(outcomes, known))
 
 
-def _arrived(pieces: Sequence[bytes]) -> Iterator[Any]:
+def _arrived(pieces: Sequence[bytes], known: Known | None) -> Iterator[Any]:
     for piece in pieces:
         try:
-            value = pickle.loads(piece)
+            with at_hand(known):
+                value = pickle.loads(piece)
         except Exception as error:
             value = Error(error)
         yield value

@@ -284,10 +284,12 @@ def _leave() -> None:
 
 
 def test_an_initializer_that_raises(start: str) -> None:
-    """The run ends with `BrokenWorker`, whose cause tells of the error."""
+    """The run ends with `BrokenWorker`, whose cause is the error."""
     with pytest.raises(BrokenWorker, match="_fail raised FileNotFoundError: no model") as caught:
         list(run(work.value_of, initializer=_fail, on_error="raise"))
-    assert "FileNotFoundError: no model" in str(caught.value.__cause__)
+    cause = caught.value.__cause__
+    assert type(cause) is FileNotFoundError and str(cause) == "no model"
+    assert cause.__traceback__ is not None
 
 
 def test_an_initializer_that_raises_with_on_error(start: str) -> None:

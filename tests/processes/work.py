@@ -279,6 +279,43 @@ def run(work: Callable[..., Any], items: Iterable[Any] = range(12), **options: A
     return autoexec.map(work, items, **options)
 
 
+class _Unset:
+    """A singleton without a name."""
+
+
+MISSING, UNSET = object(), _Unset()
+WIDE = [_Unset() for _ in range(1000)]
+_before: list[object] = []
+
+
+def told_apart(x: object) -> tuple[bool, bool, object]:
+    """What an item is, and itself."""
+    return x is MISSING, x is UNSET, x
+
+
+def same_as_before(pair: tuple[object, object]) -> object:
+    """The first of the pair is what it was in the calls before."""
+    _before.append(pair[0])
+    assert _before[0] is pair[0]
+    return pair[1]
+
+
+def made_class(number: int) -> Any:
+    """A class of its own."""
+
+    class Made:
+        """It knows its number."""
+
+        def doubled(self) -> int:
+            """Twice that."""
+            return 2 * Made.number
+
+        number: int
+
+    Made.number = number
+    return Made
+
+
 def others(values: list[Any]) -> list[Any]:
     """All results but the bad item's."""
     return values[:BAD] + values[BAD + 1 :]

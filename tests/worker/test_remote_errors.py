@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import pickle
 import threading
+import traceback
 from typing import Any
 
 import pytest
 
 from autoexec.errors import AutoexecError, JournalError
 from autoexec.worker.invoke import Error
-from autoexec.worker.remote_errors import RemoteTraceback, portable
+from autoexec.worker.remote_errors import RemoteTraceback, portable, restored
 
 
 class Keyword(Exception):
@@ -47,6 +48,14 @@ def raised(error: BaseException) -> BaseException:
             raise KeyError("why")
         except KeyError as cause:
             raise error from cause
+    except BaseException as caught:
+        return caught
+
+
+def raised_alone(error: BaseException) -> BaseException:
+    """The error with a traceback."""
+    try:
+        raise error
     except BaseException as caught:
         return caught
 
@@ -88,12 +97,12 @@ def test_errors_with_state_of_their_own(error: BaseException) -> None:
 
 
 def test_the_remote_traceback_is_the_cause() -> None:
-    """As text: with the lines of the other side, and with what it was raised from."""
-    found = travelled(raised(ValueError("wrong")))
-    cause = found.__cause__
-    assert isinstance(cause, RemoteTraceback)
-    for words in ("in raised", "ValueError: wrong", "KeyError: 'why'", "direct cause"):
-        assert words in str(cause)
+    """As text, with the lines of the other side, where an error has no cause of its own."""
+    found = travelled(raised_alone(ValueError("wrong")))
+    assert isinstance(found.__cause__, RemoteTraceback)
+    for words in ("in raised_alone", "ValueError: wrong"):
+        assert words in str(found.__cause__)
+    assert found.__context__ is None and not found.__suppress_context__
 
 
 def test_a_remote_traceback_may_travel_on() -> None:
@@ -109,7 +118,6 @@ def test_an_error_that_its_arguments_do_not_make() -> None:
         pickle.loads(pickle.dumps(Keyword("wrong", code=4)))
     found = travelled(raised(Keyword("wrong", code=4)))
     assert type(found) is Keyword and (found.args, found.code) == (("wrong",), 4)
-    assert isinstance(found.__cause__, RemoteTraceback)
 
 
 def test_parts_that_stay_behind() -> None:
@@ -138,23 +146,140 @@ def test_the_status_errors_of_requests() -> None:
     assert type(found) is requests.HTTPError and found.response.status_code == 429
 
 
+def test_an_argument_that_cannot_travel() -> None:
+    """Words stand in its place, and the class is what it was."""
+    found = travelled(raised(Stuck("wrong")))
+    assert type(found) is Stuck and str(found) == "wrong"
+    assert found.args == ("wrong", "<lock, which cannot be sent>")
+
+
 def test_an_error_that_cannot_travel() -> None:
     """A plain one tells its name and what it said; its traceback arrives all the same."""
-    found = travelled(raised(Stuck("wrong")))
+
+    class Bound(Exception):
+        """Its class holds what stays here."""
+
+        lock = threading.Lock()
+
+    found = travelled(raised_alone(Bound("wrong")))
     assert type(found) is AutoexecError
-    assert str(found) == "Stuck: wrong (the error itself cannot be pickled)"
-    assert "Stuck: wrong" in str(found.__cause__)
+    assert str(found) == f"{Bound.__qualname__}: wrong (the error itself cannot be pickled)"
+    assert "Bound: wrong" in str(found.__cause__)
 
 
 def test_an_error_of_a_local_class() -> None:
     """It can travel by value."""
-    cloudpickle = pytest.importorskip("cloudpickle")
+    pytest.importorskip("cloudpickle")
 
     class Local(Exception):
         """Nobody can import it."""
 
-    error = raised(Local("wrong"))
-    sent, text = portable(error)
-    assert sent is error and "Local: wrong" in text
-    found = cloudpickle.loads(cloudpickle.dumps(Error(error))).error
-    assert type(found).__name__ == "Local" and isinstance(found.__cause__, RemoteTraceback)
+    found = travelled(raised_alone(Local("wrong")))
+    assert type(found) is Local and isinstance(found.__cause__, RemoteTraceback)
+    assert restored(portable(Local("wrong"))).args == ("wrong",)
+
+
+class Said(Exception):
+    """Its arguments make something else of it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
+class Slots(OSError):
+    """Its attributes lie in slots."""
+
+    __slots__ = ("__hidden", "code")
+
+    def __init__(self, code: int) -> None:
+        super().__init__(2, "gone", "a.txt")
+        self.code, self.__hidden = code, -code
+
+    def hidden(self) -> int:
+        """What nobody else can name."""
+        return self.__hidden
+
+
+class Many(ExceptionGroup[Exception]):
+    """A group of the user's own, with an attribute."""
+
+    why = ""
+
+    def derive(self, excs: Any) -> Many:
+        """As `except*` makes parts of it."""
+        return Many(self.message, excs)
+
+
+def test_an_error_that_its_arguments_make_another_one() -> None:
+    """It is not initialised a second time: its words are what they were."""
+    found = travelled(Said(404))
+    assert (str(found), found.args, found.status) == ("status 404", ("status 404",), 404)
+
+
+def test_attributes_in_slots_and_of_c_code() -> None:
+    """Those of the user's class, with private names, and those of the class that it is built on."""
+    found = travelled(Slots(3))
+    assert type(found) is Slots and (found.code, found.hidden()) == (3, -3)
+    assert (found.errno, found.strerror, found.filename) == (2, "gone", "a.txt")
+    lost = travelled(ImportError("no", name="module", path="there"))
+    assert (lost.name, lost.path) == ("module", "there")
+
+
+def test_a_group_arrives_with_its_members() -> None:
+    """Each with its class and attributes, groups in groups too; only what cannot be sent is left out."""
+    inner = ExceptionGroup("inner", [Locked("deep"), Said(500)])
+    group = Many("many", [Keyword("wrong", code=3), inner, ValueError(threading.Lock())])
+    group.why = "busy"
+    group.add_note("a note")
+    found = travelled(raised(group))
+    assert type(found) is Many and (found.message, found.why) == ("many", "busy")
+    assert found.__notes__ == ["a note"] and type(found.__cause__) is KeyError
+    keyword, held, value = found.exceptions
+    assert (type(keyword), keyword.code) == (Keyword, 3)
+    assert [type(error) for error in held.exceptions] == [Locked, Said] and held.exceptions[1].status == 500
+    assert type(value) is ValueError and found.subgroup(Said) is not None
+
+
+def chained(how: str) -> BaseException:
+    """An error raised in the handler of another one."""
+    try:
+        try:
+            raise KeyError("why")
+        except KeyError as first:
+            if how == "from":
+                raise Keyword("wrong", code=1) from first
+            if how == "none":
+                raise Keyword("wrong", code=1) from None
+            raise Keyword("wrong", code=1)  # noqa: B904
+    except Keyword as caught:
+        return caught
+
+
+@pytest.mark.parametrize("how", ["from", "none", "handler"])
+def test_the_chain_is_what_it_was(how: str) -> None:
+    """Cause, context, and whether the context is shown."""
+    error = chained(how)
+    found = travelled(error)
+    for name in ("__cause__", "__context__"):
+        there, here = getattr(error, name), getattr(found, name)
+        assert type(there) is type(here) and repr(there) == repr(here)
+    assert found.__suppress_context__ is error.__suppress_context__
+
+
+def test_a_chain_in_a_ring() -> None:
+    """Two errors, each the context of the other."""
+    one, two = ValueError(1), KeyError(2)
+    one.__context__, two.__cause__ = two, one
+    found = travelled(one)
+    assert found.__context__.__cause__ is found
+
+
+def test_the_chain_tells_where_it_was_raised() -> None:
+    """A traceback names files, functions and lines of the other side, for each of its errors."""
+    error = chained("from")
+    shown = "".join(traceback.format_exception(travelled(error)))
+    for one in (error, error.__cause__):
+        assert one is not None and one.__traceback__ is not None
+        assert f'File "{__file__}", line {one.__traceback__.tb_lineno}, in chained' in shown
+    assert 'raise KeyError("why")' in shown and "direct cause" in shown

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 from ...errors import WorkerDied
 from ...introspect import ATOMS
+from ...known_objects import at_hand, dumps
 from ...own_thread import OwnThread
 from ...registry import PROCESSES
 from ...resident import resident_of
 from ...worker.context import carried
 from ...worker.invoke import Task
-from ...worker.remote_errors import with_traceback
 from ..opening import Opening, Setting
 from . import exit_messages
 from .balancing import AGAIN_S, relieve
@@ -158,10 +158,13 @@ class ProcessBackend:
             return pack((number, start, start + len(items)))
         values = carried(sent.task.context)  # of a call's own; that of a map goes with its function
         content = (number, start, items, values) if values else (number, start, items)
-        try:
-            payload = self._packed_items(content, seat)
-        except Exception:  # another thread may have changed something just then: it is tried once more
-            payload = self._packed_items(content, seat)
+        known = sent.task.spec.know()
+        shadow = seat.worker.tables.setdefault(number, known.shadow(whole=False))
+        with at_hand(known, known.shared(known.common(shadow), grows=True)):
+            try:
+                payload = self._packed_items(content, seat)
+            except Exception:  # another thread may have changed something just then: it is tried once more
+                payload = self._packed_items(content, seat)
         self.each_bytes = payload.size / max(1, len(items))
         return payload
 
@@ -169,7 +172,7 @@ class ProcessBackend:
     def _packed_items(content: tuple[Any, ...], seat: Seat) -> Payload:
         if seat.worker.forked and not seat.worker.rested:
             try:
-                return pack(content)
+                return pack(content, dumps)
             except Exception:
                 pass  # a lambda or a local class among the items
         # A fresh interpreter has another __main__, one at rest an old one: what lives there goes by value.
@@ -183,11 +186,6 @@ class ProcessBackend:
         if isinstance(error, WorkerDied):
             return error
         return refused(unpacked(sent.rest[0], sent.task.spec.star), "args", error)
-
-    @staticmethod
-    def revived(error: BaseException, text: str) -> BaseException:
-        """An error with the traceback of the other side."""
-        return with_traceback(error, text) if text else error
 
     # Workers ----------------------------------------------------------------------------------------------
 

@@ -113,6 +113,7 @@ def put(worker: Worker, known: set[int]) -> bool:
     except OSError:
         return False
     worker.rested = True
+    worker.tables = {number: table for number, table in worker.tables.items() if number in known}
     _kept.hook()
     _kept.resting.append(worker)
     resting = list(_kept.resting)

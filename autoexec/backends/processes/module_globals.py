@@ -25,10 +25,10 @@ class WithModuleGlobals:
         self._call, self._values = call, values
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrived, (self._call, self._values)
+        return _arrived, (self._values, self._call)  # the call tells last what else it has met
 
 
-def _arrived(call: Any, values: dict[tuple[str, str], Any]) -> Any:
+def _arrived(values: dict[tuple[str, str], Any], call: Any) -> Any:
     for (module, name), value in values.items():
         setattr(import_module(module), name, value)
     return call

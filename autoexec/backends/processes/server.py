@@ -15,6 +15,7 @@ from ... import resources
 from ...errors import EffectLost
 from ...file_maps import dumps
 from ...introspect import name_of
+from ...known_objects import at_hand, results
 from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.generators import give_entropy
@@ -28,8 +29,10 @@ from .written import Writes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
+    from ...known_objects import Known
     from .channel import Channel, Frame
 
 __all__ = ["Seat", "WorkerState"]
@@ -94,6 +97,8 @@ class Seat:
         self._alone = alone
         self._writes = Writes()
         self._spec: CallSpec | None = None
+        self._known: Known | None = None  # the table of the function that runs
+        self._dumps: Callable[..., bytes] = dumps
         self._first = self._peak = 0  # bytes before a call's first item, and the most there ever were by then
 
     def serve(self) -> None:
@@ -123,6 +128,7 @@ class Seat:
                 if type(spec) is CallSpec and spec.surround is not None:
                     spec.surround.rest()
             self._state.rest(frame.load())
+            self._known, self._dumps = None, dumps
             self._first = 0
             self._status.weigh(0, 0)
 
@@ -143,7 +149,10 @@ class Seat:
         self._status.loading(frame.serial)
         self._serial, self._count = frame.serial, 0
         try:
-            number, start, items, *more = frame.load()
+            spec = self._state.functions.get(frame.first)  # so far only whose table its items go by
+            self._known = spec.known if type(spec) is CallSpec else None
+            with at_hand(self._known):
+                number, start, items, *more = frame.load()
             spec = self._state.functions[number]
             if isinstance(items, int):
                 assert self._state.inherited is not None
@@ -165,6 +174,7 @@ class Seat:
     def _run(self, spec: CallSpec, place: int, items: Sequence[Any], values: Any = None) -> None:
         if self._alone and not self._first:
             self._first, self._peak = resident()
+        self._dumps = results(self._known)
         cpu, wall = time.thread_time(), time.perf_counter()
         fresh = copy_context if spec.context is None else spec.in_worker
         if values is not None:  # of a call of its own
@@ -202,13 +212,16 @@ class Seat:
         Raises:
             TypeError: if it cannot be pickled.
         """
-        if type(value) is Error:
-            _hint(value.error)
-        elif self._writes.found():
+        if type(value) is not Error and self._writes.found():
             value = Error(EffectLost(f"{self._wrote()}, in a worker process: that is lost. {INSTEAD}"))
         apart = self._apart
         try:
-            data = dumps(value, protocol=5, buffer_callback=apart)
+            if type(value) is Error:
+                _hint(value.error)
+                with at_hand(self._known):
+                    data = dumps(value, protocol=5)
+            else:
+                data = self._dumps(value, protocol=5, buffer_callback=apart)
         except Exception:  # a local class, a lambda: by value, perhaps
             apart.taken.clear()
             self._send(self._packed(value))
@@ -229,7 +242,8 @@ class Seat:
 
     def _packed(self, value: Any) -> Payload:
         try:
-            return _pack(value)
+            with at_hand(self._known):
+                return by_value(value)
         except Exception as error:
             from ...unpicklable import refused
 
@@ -249,13 +263,14 @@ class Seat:
         unfit: int = 0,
         left: tuple[str, list[Any]] | None = None,
     ) -> None:
-        problem = portable(error) if error is not None else None
         lost, entries = left or ("", [])
-        try:
-            payload = _pack((problem, wall_s, cpu_s, unfit, lost, entries))
-        except Exception:  # what was added somewhere cannot be sent
-            lost = lost or f"what was added to {entries[0][0]!r} cannot be sent home"
-            payload = _pack((problem, wall_s, cpu_s, unfit, lost, []))
+        with at_hand(self._known):
+            problem = portable(error) if error is not None else None
+            try:
+                payload = by_value((problem, wall_s, cpu_s, unfit, lost, entries)) if entries else None
+            except Exception:  # what was added somewhere cannot be sent
+                lost, payload = lost or f"what was added to {entries[0][0]!r} cannot be sent home", None
+        payload = payload or pack((problem, wall_s, cpu_s, unfit, lost, []))
         payload = Payload(payload.data, [*payload.buffers, self._status.written()])
         self._channel.send(messages.DONE, payload, self._serial, self._count)
         payload.close()
@@ -269,13 +284,6 @@ def _prepared(spec: Any) -> BaseException | None:
     except BaseException as error:
         return error
     return None
-
-
-def _pack(value: Any) -> Payload:
-    try:
-        return pack(value)
-    except Exception:
-        return by_value(value)
 
 
 def _hint(error: BaseException) -> None:

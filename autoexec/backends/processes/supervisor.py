@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from ...known_objects import at_hand
 from ...worker.invoke import TaskResult, run_items
+from ...worker.remote_errors import restored
 from . import exit_messages as exits
 from . import messages
 from .payload import load, pack
@@ -187,7 +189,7 @@ class Supervisor:
             if function is not None:
                 seat.channel.send(messages.FUNCTION, function, number, task.serial, busy=self._take)
                 seat.known.add(number)
-            seat.channel.send(messages.TASK, payload, task.serial, busy=self._take)
+            seat.channel.send(messages.TASK, payload, task.serial, number, busy=self._take)
         except (OSError, EOFError):
             self._mourn()
         finally:
@@ -268,7 +270,8 @@ class Supervisor:
         if frame.kind == messages.LOG:
             _add(task, entries(frame.part(0)))
         elif frame.kind == messages.VALUE:
-            _add_one(task, frame.load)
+            with at_hand(task.task.spec.known):
+                _add_one(task, frame.load)
         elif frame.kind == messages.DONE:
             self._done(task, frame)
 
@@ -279,7 +282,7 @@ class Supervisor:
         try:
             problem, wall, cpu, unfit, lost, home = frame.load()
         except BaseException as error:
-            problem, wall, cpu, unfit, lost, home = (error, ""), 0.0, 0.0, 0, "", []
+            problem, wall, cpu, unfit, lost, home = error, 0.0, 0.0, 0, "", []
         task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
         self._pace = wall
         if lost or home:
@@ -287,7 +290,8 @@ class Supervisor:
         count = len(task.outcomes)
         self._backend.moved(self._seat, count, wall / max(1, count))
         if problem is not None:
-            raised = self._backend.revived(*problem)
+            with at_hand(task.task.spec.known):
+                raised = problem if isinstance(problem, BaseException) else restored(problem)
             if unfit == messages.ITEMS_UNFIT and len(task.rest) > 1:
                 task.single = True  # which of the items is it?
             elif unfit:
@@ -405,8 +409,9 @@ class Supervisor:
 
 def _add(task: Sent, results: Iterable[memoryview]) -> None:
     """Small results, as they stand in a log."""
-    for result in results:
-        _add_one(task, partial(load, result))
+    with at_hand(task.task.spec.known):
+        for result in results:
+            _add_one(task, partial(load, result))
 
 
 def _add_one(task: Sent, loaded: Callable[[], Any]) -> None:

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ...known_objects import Shadow
     from ..opening import WorkerConfig
     from .channel import Channel
     from .endpoints import Endpoints
@@ -97,6 +98,7 @@ class Worker:
         forked: whether it is a copy of the caller.
         states: numbers of the functions that it knows as the caller does, by their states (see `kept`).
         rested: whether it has served an earlier call.
+        tables: what it knows by numbers beside each function, by the function's number.
     """
 
     def __init__(self, pid: int, ends: Endpoints, config: WorkerConfig, *, forked: bool) -> None:
@@ -109,6 +111,7 @@ class Worker:
             seat.scene = scene if same else None
         self.states: dict[Any, int] = {}
         self.rested = False
+        self.tables: dict[int, Shadow] = {}
         self._ends = ends
         self._taken = set(self.seats)
         self._exit: int | None = None

@@ -74,6 +74,7 @@ class WorkerPool:
         assert self._setting.spec is not None
         assert self._number is not None
         began = self._setting.clock()
+        known = self._setting.spec.know()
         self._limits.enter_context(limited(self._config.cores))  # workers are born with the limit
         held = Held()
         for _ in range(count):
@@ -84,6 +85,7 @@ class WorkerPool:
                     raise
                 break  # fewer will do
             self._adopt(worker)
+            worker.tables[self._number] = known.shadow(whole=True)
             for seat in worker.seats:
                 seat.known.add(self._number)
             if inherited is not None:
