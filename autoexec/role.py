@@ -1,11 +1,12 @@
 """What this process is: whether it is one of autoexec's own workers, and how many cores it may keep busy.
 
-Both are set once, where a worker begins.
+All is set once, where a worker begins.
 """
 
 from __future__ import annotations
 
-__all__ = ["cores", "in_worker"]
+__all__ = ["cores", "in_worker", "variables"]
 
 in_worker = False
 cores: int | None = None  # a worker's share of the machine; None in a process that has no such limit
+variables: frozenset[str] = frozenset()  # of its environment, which its share has set

@@ -17,6 +17,7 @@ from ...own_thread import OwnThread
 from ...registry import PROCESSES
 from ...resident import resident_of
 from ...worker.context import carried
+from ...worker import process_state
 from ...worker.invoke import Task
 from ...worker.remote_errors import with_traceback
 from ..opening import Opening, Setting
@@ -26,7 +27,7 @@ from .functions import Functions
 from .payload import Payload, by_value, pack
 from .sent import Sent
 from .supervisor import Supervisor
-from .worker import Seat, scene_now
+from .worker import Seat
 from .worker_pool import WorkerPool
 
 TYPE_CHECKING = False
@@ -63,7 +64,7 @@ class ProcessBackend:
         starting: whether no worker has finished anything yet.
         each_bytes: pickled bytes of an item on its way here, as last seen.
         killed: whether running tasks were ended.
-        scene: directory, environment and import path of this call.
+        scene: what the caller has set for its process, at this call; see `process_state`.
         functions: what workers are sent.
         clock: tells the time, as `time.monotonic` does.
     """
@@ -75,9 +76,9 @@ class ProcessBackend:
         self._rules = setting.rules
         self.item_timeout, self.strict = self._rules.item_timeout, self._rules.strict
         self.eager, self.killed = setting.eager, False
-        self.scene = scene_now()
+        self.scene = process_state.read(setting.context)
         self.functions = Functions(setting.packed)
-        self._pool = WorkerPool(setting, self.functions)
+        self._pool = WorkerPool(setting, self.functions, self.scene)
         self._lock = threading.Lock()
         self.starting = True
         self._over = 0  # supervisors that have ended

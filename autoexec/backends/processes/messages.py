@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # To the worker. FUNCTION: serial is its number, first the task that wants it. TASK: number of the function,
 # index of the first item, and the items (or the index after the last, where a forked worker has inherited the
-# input). SCENE: directory, environment, import path. REST: the call is over.
+# input). SCENE: what the caller has set for its process. REST: the call is over.
 FUNCTION, TASK, SCENE, REST = 1, 2, 3, 4
 
 # To the caller. LOG: small results, one pickle after the other, that end at place `first` of the task.

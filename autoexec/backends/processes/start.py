@@ -131,8 +131,8 @@ def _forked(config: WorkerConfig, functions: dict[int, CallSpec], inherited: Seq
             # CPython 3.12+ warns of any thread, also of OpenBLAS's, which may_fork has looked at.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
-            if pid == 0:
-                _child(ends, config, functions, inherited)
+        if pid == 0:  # with the filters that the caller has
+            _child(ends, config, functions, inherited)
     except BaseException:
         ends.give_up()
         raise

@@ -1,4 +1,7 @@
-"""What a worker has around it: the caller's directory and environment, connections that a fork has copied."""
+"""What a worker has around it: connections that a fork has copied, what items have printed.
+
+What the caller has set for its process is in `worker.process_state`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,7 @@ import os
 import sys
 from collections.abc import Collection
 
-from ..core_budget import CORES, VARIABLES
-
-__all__ = ["connections", "flush", "hang_up", "set_scene"]
-
-OWN = frozenset((*VARIABLES, CORES))  # variables that the worker's share has set
+__all__ = ["connections", "flush", "hang_up"]
 
 
 def connections(own: Collection[int]) -> dict[int, tuple[int, int]]:
@@ -38,17 +37,6 @@ def hang_up(copied: dict[int, tuple[int, int]]) -> None:
         if copied.get(descriptor) == where:
             os.dup2(null, descriptor, inheritable=False)
     os.close(null)
-
-
-def set_scene(folder: str, environment: dict[str, str], path: list[str]) -> None:
-    """Work where the caller works now: directory, environment, import path."""
-    if folder:
-        os.chdir(folder)
-    mine = dict(os.environ)
-    for name in mine.keys() - environment.keys() - OWN:
-        del os.environ[name]
-    os.environ.update({name: value for name, value in environment.items() if name not in OWN})
-    sys.path[:] = path
 
 
 def flush() -> None:

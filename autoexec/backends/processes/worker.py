@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import threading
 import time
+
+from ...worker.process_state import bound, outputs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,21 +19,9 @@ if TYPE_CHECKING:
     from .endpoints import Endpoints
     from .status_page import StatusPage
 
-__all__ = ["Scene", "Seat", "Worker", "scene_now"]
+__all__ = ["Seat", "Worker"]
 
 GRACE_S = 5.0  # seconds for a worker to end by itself
-
-Scene = tuple[str, dict[str, str], list[str]]  # directory, environment, import path
-
-
-def scene_now() -> Scene:
-    """Directory ("" where there is none), environment and import path of this process."""
-    try:
-        folder = os.getcwd()
-    except OSError:
-        folder = ""
-    return folder, dict(os.environ), list(sys.path)
-
 
 class Seat:
     """The caller's view of one place in a worker.
@@ -42,7 +31,8 @@ class Seat:
         channel: the caller's end.
         status: what runs there.
         known: numbers of the functions that it was sent.
-        scene: directory, environment and import path that it has, or None where items may have changed them.
+        scene: what it was told of the caller's process (see `process_state`), or None where items may have
+            changed anything.
     """
 
     __slots__ = ("_poll", "channel", "known", "scene", "status", "worker")
@@ -50,7 +40,7 @@ class Seat:
     def __init__(self, worker: Worker, channel: Channel, status: StatusPage) -> None:
         self.worker, self.channel, self.status = worker, channel, status
         self.known: set[int] = set()
-        self.scene: Scene | None = None
+        self.scene: dict[str, object] | None = None
         self._poll = select.poll()
         self._poll.register(channel.fileno(), select.POLLIN)
         if worker.watched is not None:
@@ -79,17 +69,18 @@ class Worker:
         forked: whether it is a copy of the caller.
         states: numbers of the functions that it knows as the caller does, by their states (see `kept`).
         rested: whether it has served an earlier call.
+        bound: what of its caller's own it has, that no other process can be given; see `process_state`.
+        outputs: what its standard output and error lead to.
     """
 
     def __init__(self, pid: int, ends: Endpoints, config: WorkerConfig, *, forked: bool) -> None:
         self.pid, self.config, self.forked = pid, config, forked
         self.watched = _watch(pid)
         self.seats = [Seat(self, channel, status) for channel, status in ends.ours]
-        scene = scene_now()
-        for seat in self.seats:
-            seat.scene = scene
         self.states: dict[Any, int] = {}
         self.rested = False
+        self.bound = bound() if forked else ()
+        self.outputs = outputs()
         self._ends = ends
         self._taken = set(self.seats)
         self._exit: int | None = None
