@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import sys
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from types import CodeType
 
@@ -12,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["dumps"]
+__all__ = ["dumps", "travelling_whole"]
 
 UNKNOWN = "<dynamic-code>"  # what cloudpickle says instead
 
@@ -37,6 +39,26 @@ def dumps(
     with io.BytesIO() as file:
         _pickler()(file, protocol=protocol, buffer_callback=buffer_callback).dump(value)
         return file.getvalue()
+
+
+@contextlib.contextmanager
+def travelling_whole(names: Collection[str]) -> Iterator[None]:
+    """Meanwhile functions and classes of these modules go by value: another process could not import them."""
+    if not names:
+        yield
+        return
+    import cloudpickle
+
+    there = cloudpickle.list_registry_pickle_by_value()
+    modules = [sys.modules[name] for name in names if name in sys.modules and name not in there]
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            with contextlib.suppress(ValueError):  # another thread has had the same in mind
+                cloudpickle.unregister_pickle_by_value(module)
 
 
 @cache

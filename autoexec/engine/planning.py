@@ -18,6 +18,7 @@ from ..measure.sizes import weight
 from ..records import CHANGES_ARGUMENT, Forecast, Hazard, Plan, Profile, Sample, WorkKind
 from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, opened, ours, row, weighed
 from ..safety import fingerprint, serialization
+from ..worker.process_state import Same
 from .memory import Memory
 from .sampling import Sampler
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ..backends.inline import Block
     from ..backends.processes.payload import Payload
     from ..options import Options
+    from ..safety.globals_read import ModuleState
     from ..worker.invoke import CallSpec
     from .scheduler import Scheduler
     from .source import Source
@@ -79,6 +81,7 @@ class Planner:
         self._again = options.initializer is None and source is not None
         self._opened: list[Backend] = []
         self._wanted = list(WANTED)
+        self._modules: ModuleState | None = None
         self.memory: Memory | None = None
 
     # Plans ------------------------------------------------------------------------------------------------
@@ -332,7 +335,7 @@ class Planner:
             OSError: if processes cannot be started.
             RuntimeError: if threads cannot be started.
         """
-        forks = fork and row(plan.backend).forks and self._may_fork()
+        forks, self._modules = fork and row(plan.backend).forks and self._may_fork(), None
         if self._watched(plan) and self._spec is not None:
             from ..safety.watch import Watch
 
@@ -346,7 +349,7 @@ class Planner:
             inherited=self._inherited(profile) if forks else None,
             eager=eager,
             config=self._config(plan),
-            rules=self._rules(profile, scheduler.clock) if plan.backend == PROCESSES else TaskRules(),
+            rules=self._rules(profile, scheduler.clock, forks) if plan.backend == PROCESSES else TaskRules(),
             loop=loop,
             blocked=blocked,
             clock=scheduler.clock,
@@ -368,18 +371,27 @@ class Planner:
     def _config(self, plan: Plan) -> WorkerConfig:
         return WorkerConfig(plan.threads, plan.native_threads or 1, self._options.writable == "copy")
 
-    def _rules(self, profile: Profile | None, clock: Callable[[], float]) -> TaskRules:
+    def _rules(self, profile: Profile | None, clock: Callable[[], float], forks: bool) -> TaskRules:
         self.memory = Memory(profile.memory_bytes if profile is not None else 0, clock=clock)
         return TaskRules(
             item_timeout=self._options.item_timeout,
             strict=self._options.backend == PROCESSES,
             expected_s=profile.wall_s if profile is not None else 0.0,
             state=self._state(),
-            keep=self._again,
+            # What was put into a library stands in the way of others; a copy is asked for its own only.
+            keep=self._again and (forks or not self._module_state().strange),
             travels=self._again and fingerprint.travels(self._call),
             starved=self.memory.starved,
             roomy=self.memory.roomy,
         )
+
+    def _module_state(self) -> ModuleState:
+        """What the function reads in modules that a fresh interpreter imports anew: once for each opening."""
+        if self._modules is None:
+            from ..safety.globals_read import module_state
+
+            self._modules = module_state(self._call)
+        return self._modules
 
     def _state(self) -> Any:
         """What the function depends on, for workers that may know it; None where that cannot be told."""
@@ -390,7 +402,7 @@ class Planner:
         if state is None or spec is None:
             return state
         # Variables of the caller's are the context's own: a worker that knows others must not be used.
-        variables = tuple((variable, id(value)) for variable, value in (spec.context or {}).items())
+        variables = tuple((variable, Same(value)) for variable, value in (spec.context or {}).items())
         return (spec.capture, spec.star, frozenset(variables), state)
 
     def _serialised(self, spec: CallSpec) -> bytes:
@@ -403,24 +415,30 @@ class Planner:
 
     def _equipped(self, spec: CallSpec, send: Callable[[Any, Any], Any]) -> Any:
         """A function for another process, with what it reads in modules that are imported anew there."""
-        from ..backends.processes.module_globals import WithModuleGlobals
-        from ..safety.globals_read import module_globals
+        from .. import by_value
+        from ..backends.processes.module_globals import WithModuleGlobals, kind_of
         from ..safety.hazards import dump
         from ..unpicklable import Unpicklable
         from ..worker.context import carried
 
         spec.values = carried(spec.context, serialization.crosses)
-        values = module_globals(self._call)
-        if values:
-            from ..by_value import dumps
+        state = self._module_state()
+        values, unsent = state.values, {}
+        with by_value.travelling_whole(state.unknown):
+            if values or state.unknown:
+                try:
+                    return send(WithModuleGlobals(spec, values), by_value.dumps)
+                except Exception:  # the function, or some of that: then as much as can be sent
+                    values = {key: value for key, value in values.items() if serialization.crosses(value)}
+                kept = state.values.keys() - values.keys() - state.filled
+                unsent = {key: kind_of(state.values[key]) for key in kept}
 
-            try:
-                return send(WithModuleGlobals(spec, values), dumps)
-            except Exception:  # the function, or some of that: then as much as can be sent
-                values = {key: value for key, value in values.items() if serialization.crosses(value)}
-        found = dump(
-            spec, lambda spec, dumps: send(WithModuleGlobals(spec, values) if values else spec, dumps)
-        )
+            def sent(spec: CallSpec, dumps: Callable[..., bytes]) -> Any:
+                if not (values or unsent or state.unknown):
+                    return send(spec, dumps)
+                return send(WithModuleGlobals(spec, values, unsent), by_value.dumps)
+
+            found = dump(spec, sent)
         if isinstance(found, Unpicklable):
             raise TypeError(f"{name_of(self._call)} cannot be sent to another process: {found}")
         return found

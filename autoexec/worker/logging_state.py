@@ -1,7 +1,7 @@
 """Levels and handlers of the loggers: what can be said of them in plain values, and set again elsewhere.
 
-What may live here: the rows of `process_state` about logging. A handler that writes to a file, or to a standard
-stream, can be made again by whoever knows its name; any other one is the process's own (`bound`).
+What may live here: the rows of `process_state` about logging. A handler that writes to a file, or to a
+standard stream, can be made again by whoever knows its name; any other one is the process's own (`bound`).
 """
 
 from __future__ import annotations

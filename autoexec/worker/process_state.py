@@ -1,9 +1,9 @@
 """What a program sets for its whole process, as rows: how each is read here, and set in a worker.
 
-What may live here: the table, and who asks it. A row is read only where its module has been imported, and cheaply;
-what is read consists of tuples of plain values, so that it can be compared and sent. Whoever starts workers tells
-them what differs from what they have (`difference`, `take_over`); whoever looks for effects compares the same rows.
-What no row can hold, such as a stream that something was redirected to, is in `bound`.
+What may live here: the table, and who asks it. A row is read only where its module has been imported, and
+cheaply; what is read consists of tuples of plain values, so that it can be compared and sent. Whoever starts
+workers tells them what differs from what they have (`difference`, `take_over`); whoever looks for effects
+compares the same rows. What no row can hold, such as a stream that output was sent to, is in `bound`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Row:
 
 
 class Same:
-    """An object as a value that equals nothing but itself; it is kept, so that no other one gets its address."""
+    """An object as a value that equals nothing but itself; it is kept: no other one gets its address."""
 
     __slots__ = ("obj",)
 
@@ -165,7 +165,7 @@ def _set(row: Row, value: Any, contexts: tuple[Context, ...]) -> None:
 
 
 def bound() -> tuple[tuple[str, Same], ...]:
-    """What this process has replaced of its own, and no other one can be given; a fresh interpreter has none."""
+    """What this process has put in the place of its own, and no other one can be given."""
     found = [
         (f"sys.{name}", stream)
         for name in ("stdin", "stdout", "stderr")
@@ -301,9 +301,10 @@ def _set_filters(warnings: Any, rows: tuple[Any, ...]) -> None:
             texts = [re.compile(*text) if type(text) is tuple else text for text in (message, module)]
             made.append((action, texts[0], kind, texts[1], line))
     warnings.filters[:] = made
-    changed = getattr(warnings, "_filters_mutated", None) or getattr(warnings, "_filters_mutated_lock_held", None)
-    if changed is not None:
-        changed()
+    for name in ("_filters_mutated", "_filters_mutated_lock_held"):  # before 3.14, and from then on
+        if hasattr(warnings, name):
+            getattr(warnings, name)()
+            break
 
 
 def _errors(numpy: Any) -> tuple[Any, ...]:
@@ -352,7 +353,7 @@ def _attribute(name: str) -> tuple[Callable[[Any], object], Callable[[Any, Any],
     return lambda module: getattr(module, name), lambda module, value: setattr(module, name, value)
 
 
-# An environment comes before the time zone that it names, and a directory before a path that is relative to it.
+# An environment comes before the time zone that it names.
 ROWS = (
     Row("the working directory", "os", _folder, _set_folder, early=True, looked=True),
     Row("os.environ", "os", lambda os: (*os.environ.items(),), _set_environment, early=True, looked=True),
@@ -387,9 +388,7 @@ ROWS = (
         looked=True,
     ),
     Row("the garbage collector", "gc", _collecting, _set_collecting, looked=True),
-    Row(
-        "the decimal context", "decimal", _decimal, _set_decimal, _DECIMAL, varies=True, looked=True
-    ),
+    Row("the decimal context", "decimal", _decimal, _set_decimal, _DECIMAL, varies=True, looked=True),
     Row("the warning filters", "warnings", _filters, _set_filters),
     Row(
         "the socket timeout",

@@ -46,7 +46,8 @@ def numpy_prints(numpy: Any) -> tuple[Any, ...]:
 def set_numpy_prints(numpy: Any, items: tuple[Any, ...]) -> None:
     """Print them so."""
     known = numpy.get_printoptions()
-    numpy.set_printoptions(**{name: value for name, value in {**_PRINTS, **dict(items)}.items() if name in known})
+    wanted = {**_PRINTS, **dict(items)}
+    numpy.set_printoptions(**{name: value for name, value in wanted.items() if name in known})
 
 
 def pandas_options(config: Any) -> tuple[Any, ...]:

@@ -302,7 +302,7 @@ def test_where_an_item_moved_to_is_not_where_the_next_call_works(tmp_path: Path)
         os.environ["AUTOEXEC_TEST_SCENE"] = "set by an item"
         sys.path.append("/nowhere")
 
-    with opened(wander, fork=True, state=STATE) as pool:
+    with opened(wander, state=STATE) as pool:
         pool.run([0], 1)
         pids = pool.pids
     with opened(_scene, state="other", travels=True) as pool:

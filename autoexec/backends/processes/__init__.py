@@ -21,7 +21,8 @@ arrays stand in `shared_memory`; `endpoints` are the two ends before anybody sit
 page of memory that both sides see, and that outlives the worker: which item runs, and since when. `sent` is a
 task on its way.
 
-`functions` are known by numbers and sent once; `module_globals` go along with them. `surroundings` are what a
-worker has around it: directory, environment, connections that a fork has copied. `balancing` shares out what
-is left of a long task; `stall_log` says so when nothing has ended for far longer than items take.
+`functions` are known by numbers and sent once; `module_globals` go along with them. What the caller has set
+for its process is told to workers that have not got it (`worker.process_state`). `surroundings` are
+connections that a fork has copied. `balancing` shares out what is left of a long task; `stall_log` says so
+when nothing has ended for far longer than items take.
 """

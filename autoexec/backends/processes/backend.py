@@ -16,8 +16,8 @@ from ...introspect import ATOMS
 from ...own_thread import OwnThread
 from ...registry import PROCESSES
 from ...resident import resident_of
-from ...worker.context import carried
 from ...worker import process_state
+from ...worker.context import carried
 from ...worker.invoke import Task
 from ...worker.remote_errors import with_traceback
 from ..opening import Opening, Setting
@@ -105,6 +105,8 @@ class ProcessBackend:
         ]
         for thread in self._threads:
             thread.start()
+        if setting.spec is not None and not all(seat and self._pool.knows(seat) for seat in seats):
+            self.functions.take(setting.spec)
 
     # Tasks ------------------------------------------------------------------------------------------------
 

@@ -94,7 +94,8 @@ def take(
     number = max(numbers) if numbers else None
     found = [worker for worker in known if worker.states[state] == number]
     if travels:
-        found += [worker for worker in fit if worker not in found]
+        # A copy of the caller has all that the caller had; who began as nobody has what was sent.
+        found += [worker for worker in fit if worker not in found and not worker.forked]
     found = _kept.out(found[:count])
     return found, number if found else None
 

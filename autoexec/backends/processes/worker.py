@@ -23,6 +23,7 @@ __all__ = ["Seat", "Worker"]
 
 GRACE_S = 5.0  # seconds for a worker to end by itself
 
+
 class Seat:
     """The caller's view of one place in a worker.
 

@@ -95,6 +95,10 @@ class WorkerPool:
         self._workers.append(worker)
         self._seats += worker.seats
 
+    def knows(self, seat: Seat) -> bool:
+        """Whether a seat's worker has the function of the call already."""
+        return self._number in seat.known
+
     def inherits(self, worker: Worker) -> bool:
         """Whether a worker has the input already."""
         return worker in self._inherited
