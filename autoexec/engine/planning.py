@@ -121,6 +121,8 @@ class Planner:
         workers = self._options.max_workers or sizing.cpu_workers(self.machine, remaining)
         plan = Plan(name, workers, self._options.chunksize or 1, reason="the caller asked for this backend")
         profile = self._unsampled(remaining)
+        if backend == PROCESSES and (lost := self._left_behind(fork=True)):
+            plan = replace(plan, reason=f"{plan.reason}; {lost[0]}", hazards=lost)
         return self._with_budget(plan, profile), profile
 
     def direct(self, remaining: int | None, backend: str = THREADS) -> tuple[Plan, Profile]:
@@ -143,7 +145,7 @@ class Planner:
             ways = (ways[0], replace(ways[1], seconds=min(ways[1].seconds, 0.5 * ways[0].seconds - 1.0)))
         plan = planner.choose(ways, profile)
         if plan.backend != SERIAL and self._options.backend != THREADS:
-            hazards = self._against(sampler)
+            hazards = (*self._against(sampler), *self._left_behind(fork))
             stays = stays or self._kept_here()
             ways = planner.refuse(ways, hazards=hazards, daemon=self.machine.daemon, stays=stays)
             plan = planner.choose(ways, profile, hazards)
@@ -156,6 +158,15 @@ class Planner:
         found = sampler.against(self.hazards(), strict=self._options.effects == "strict")
         copies = self._options.writable == "copy"
         return tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
+
+    def _left_behind(self, fork: bool) -> tuple[Hazard, ...]:
+        """What the function uses that a worker could not be given."""
+        if self._options.effects == "ignore":
+            return ()
+        from ..safety.left_behind import left_behind
+
+        forks = fork and self._may_fork(monitor=True)
+        return left_behind(self._call, lambda: self._module_state().names, forks=forks)
 
     def _kept_here(self) -> str:
         """The option that keeps calls in this process, in words, or ""."""

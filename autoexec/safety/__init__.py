@@ -11,5 +11,6 @@ hazards                    what in a function forbids another process or thread.
                            (what it holds)
 fingerprint, globals_read  whether a worker still knows the function; module globals that go along with it;
                            library_parts (what stands in libraries and is not theirs)
+left_behind                what it uses of this process that no worker can be given
 serialization              what crosses, and what that costs
 """

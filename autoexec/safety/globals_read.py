@@ -40,15 +40,17 @@ class ModuleState:
         filled: those that the function itself may fill: a worker may fill its own.
         strange: whether some of it stands in libraries, which other functions of a worker would find, too.
         unknown: names of modules that no other process could import as they are here.
+        names: of globals and attributes that the user's code uses.
     """
 
-    __slots__ = ("filled", "strange", "unknown", "values")
+    __slots__ = ("filled", "names", "strange", "unknown", "values")
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, str], Any] = {}
         self.filled: set[tuple[str, str]] = set()
         self.strange = False
         self.unknown: set[str] = set()
+        self.names: set[str] = set()
 
 
 def module_globals(func: Callable[..., object]) -> dict[tuple[str, str], Any]:
@@ -89,6 +91,7 @@ class _Walk:
             return
         self._seen.add(id(obj))
         self._home(obj.__module__)
+        self.state.names.update(names_of(obj.__code__))
         for cell in obj.__closure__ or ():
             self._held(cell.cell_contents, depth)
         stored = {name for code in codes_of(obj.__code__) for _, name in steps_of(code, "STORE_GLOBAL")}

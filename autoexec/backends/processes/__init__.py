@@ -11,7 +11,8 @@ what became of it. It knows at any moment what its worker holds and which item o
 worker dies exactly that item is named; the worker is replaced for what is left.
 
 `worker_pool` starts the workers of one call, takes those that rest (`idle`), gives them back, and finds out
-how they ended (`exit_messages`). `start` forks where that is safe, and starts fresh interpreters elsewhere.
+how they ended (`exit_messages`). `start` forks where that is safe, and starts fresh interpreters elsewhere,
+with the flags of this one (`interpreter`).
 
 `worker` is a worker process as the caller sees it, with its seats. `worker_main` is what runs there: a share
 of the cores, a lifeline to the caller, a thread for each seat. `server` is what a seat does with its tasks.

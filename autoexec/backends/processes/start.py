@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from ...introspect import loaded
+from . import interpreter
 from .endpoints import Endpoints
 from .status_page import StatusPage
 from .worker import Worker
@@ -192,12 +193,11 @@ def _start(code: str, descriptors: Sequence[int], config: WorkerConfig) -> int:
     """Start an interpreter that inherits these descriptors; its process."""
     from ..core_budget import environment
 
-    flags = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
-    variables = {**os.environ, **environment(config.cores, config.threads)}
+    variables = {**os.environ, **interpreter.seed(), **environment(config.cores, config.threads)}
     # `subprocess` would take 15 to 20 ms to import. A descriptor put onto itself is inherited.
     actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in descriptors]
     # Ctrl-C is held back until the worker ignores it: it would tell of it in the middle of its imports.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, ()) | {signal.SIGINT}
-    arguments = [sys.executable, *flags, "-c", code]
+    arguments = [sys.executable, *interpreter.arguments(), "-c", code]
     return os.posix_spawn(sys.executable, arguments, variables, file_actions=actions, setsigmask=held)
