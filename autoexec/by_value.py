@@ -70,7 +70,11 @@ def _pickler() -> Any:
 
     def located(code: CodeType) -> tuple[Any, ...]:
         make, args, *more = reduce(code)
-        return (make, tuple(code.co_filename if one == UNKNOWN else one for one in args), *more)
+        return (
+            make,
+            tuple(code.co_filename if type(one) is str and one == UNKNOWN else one for one in args),
+            *more,
+        )
 
     table = ChainMap({CodeType: located}, Pickler.dispatch_table)
     return type("Located", (Pickler,), {"dispatch_table": table})

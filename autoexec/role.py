@@ -5,8 +5,9 @@ All is set once, where a worker begins.
 
 from __future__ import annotations
 
-__all__ = ["cores", "in_worker", "variables"]
+__all__ = ["cores", "fresh", "in_worker", "variables"]
 
 in_worker = False
+fresh = False  # a worker that was started as an interpreter of its own: its `__main__` is empty
 cores: int | None = None  # a worker's share of the machine; None in a process that has no such limit
 variables: frozenset[str] = frozenset()  # of its environment, which its share has set

@@ -434,20 +434,22 @@ class Planner:
 
         spec.values = carried(spec.context, serialization.crosses)
         state = self._module_state()
-        values, unsent = state.values, {}
+        values, main = state.values, state.main
+        unsent = {key: kind_of(value) for key, value in state.mocks.items()}
         with by_value.travelling_whole(state.unknown):
-            if values or state.unknown:
+            if values or main or unsent or state.unknown:
                 try:
-                    return send(WithModuleGlobals(spec, values), by_value.dumps)
+                    return send(WithModuleGlobals(spec, values, main, unsent), by_value.dumps)
                 except Exception:  # the function, or some of that: then as much as can be sent
                     values = {key: value for key, value in values.items() if serialization.crosses(value)}
+                    main = {name: value for name, value in main.items() if serialization.crosses(value)}
                 kept = state.values.keys() - values.keys() - state.filled
-                unsent = {key: kind_of(state.values[key]) for key in kept}
+                unsent.update((key, kind_of(state.values[key])) for key in kept)
 
             def sent(spec: CallSpec, dumps: Callable[..., bytes]) -> Any:
-                if not (values or unsent or state.unknown):
+                if not (values or main or unsent or state.unknown):
                     return send(spec, dumps)
-                return send(WithModuleGlobals(spec, values, unsent), by_value.dumps)
+                return send(WithModuleGlobals(spec, values, main, unsent), by_value.dumps)
 
             found = dump(spec, sent)
         if isinstance(found, Unpicklable):

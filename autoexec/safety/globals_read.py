@@ -12,7 +12,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
+from itertools import islice
 from types import CodeType, FunctionType, MethodType, ModuleType
 
 from ..introspect import ATOMS, MAIN, attributes, bare, importable, isa, static_attribute
@@ -28,7 +29,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ModuleState", "module_globals", "module_state"]
 
+MANY = 64  # values of a table that are looked at
+MOST = 2000  # values in all
 PLAIN = (*ATOMS, list, dict, set, tuple, frozenset)  # what an attribute of a class is taken along as
+# By which things are found that code does not name.
+BY_NAME = frozenset(
+    (
+        *("loads", "load", "Unpickler", "modules", "__main__", "getattr", "eval", "exec", "globals"),
+        *("import_module", "Pool", "Process", "Manager", "get_context", "ProcessPoolExecutor", "Parallel"),
+    )
+)
 _FILLED = ("_abc_impl", "_field_defaults", "_fields")  # attributes that libraries give to classes
 
 
@@ -37,20 +47,24 @@ class ModuleState:
 
     Attributes:
         values: by module and name; the name of a class's attribute has a dot.
+        mocks: what tests have put in the place of others, by the same; nobody would see calls of a copy.
         filled: those that the function itself may fill: a worker may fill its own.
         strange: whether some of it stands in libraries, which other functions of a worker would find, too.
         unknown: names of modules that no other process could import as they are here.
         names: of globals and attributes that the user's code uses.
+        main: functions and classes that stand in `__main__`, by name.
     """
 
-    __slots__ = ("filled", "names", "strange", "unknown", "values")
+    __slots__ = ("filled", "main", "mocks", "names", "strange", "unknown", "values")
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, str], Any] = {}
+        self.mocks: dict[tuple[str, str], Any] = {}
         self.filled: set[tuple[str, str]] = set()
         self.strange = False
         self.unknown: set[str] = set()
         self.names: set[str] = set()
+        self.main: dict[str, Any] = {}
 
 
 def module_globals(func: Callable[..., object]) -> dict[tuple[str, str], Any]:
@@ -69,6 +83,9 @@ def module_state(func: Callable[..., object]) -> ModuleState:
         walk.meet(func, 0)
     except Exception:  # an object that resists being looked at is no reason to fail
         pass
+    if not BY_NAME.isdisjoint(walk.state.names):
+        names = attributes(sys.modules.get("__main__"))
+        walk.state.main.update((name, value) for name, value in list(names.items()) if _of_main(value))
     return walk.state
 
 
@@ -78,22 +95,25 @@ class _Walk:
     def __init__(self) -> None:
         self.state = ModuleState()
         self._seen: set[int] = set()
+        self._left = MOST
 
     def meet(self, obj: Any, depth: int) -> None:
         """A callable, and all that it calls or is made of."""
-        obj, bound, _ = layers(obj)
-        for _, value in bound:
-            self._class_of(value, depth)
+        obj, bound, keywords = layers(obj)
+        for value in (*(value for _, value in bound), *keywords.values()):
+            self._held(value, depth)
         if isa(obj, type):
             self._class(obj, depth)
             return
         if not isa(obj, FunctionType) or id(obj) in self._seen or depth > DEEPEST or of_library(obj):
             return
         self._seen.add(id(obj))
+        self._in_main(obj)
         self._home(obj.__module__)
         self.state.names.update(names_of(obj.__code__))
-        for cell in obj.__closure__ or ():
-            self._held(cell.cell_contents, depth)
+        cells = [cell.cell_contents for cell in obj.__closure__ or ()]
+        for value in (*cells, *(obj.__defaults__ or ()), *(obj.__kwdefaults__ or {}).values()):
+            self._held(value, depth)
         stored = {name for code in codes_of(obj.__code__) for _, name in steps_of(code, "STORE_GLOBAL")}
         for module, name, value in _read(obj):
             if name in stored:
@@ -104,12 +124,30 @@ class _Walk:
 
     def _held(self, value: Any, depth: int) -> None:
         """What a closure holds goes by value, but for what its functions and its class read."""
-        self.meet(value, depth + 1)
-        self._class_of(value, depth)
+        if type(value) in ATOMS or depth > DEEPEST or self._left <= 0:
+            return
+        self._left -= 1
+        if type(value) in (dict, list, tuple):
+            if id(value) in self._seen:
+                return
+            self._seen.add(id(value))
+            values = value.values() if type(value) is dict else value
+            for part in islice(values, MANY):
+                self._held(part, depth + 1)
+        elif isa(bare(value), FunctionType) or isa(value, (type, partial, MethodType)):
+            self.meet(value, depth + 1)
+        else:
+            self._class_of(value, depth)
 
     def _class_of(self, value: Any, depth: int) -> None:
-        if type(value) not in ATOMS and not isa(value, (type, ModuleType, FunctionType, MethodType)):
-            self._class(type(value), depth + 1)
+        if isa(value, ModuleType) or id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        self._class(type(value), depth + 1)
+        theirs = is_library_type(type(value))
+        for part in islice(attributes(value).values(), MANY):
+            if not theirs or isa(part, (FunctionType, MethodType, partial)):
+                self._held(part, depth + 1)
 
     def _value(self, module: str, name: str, value: Any, depth: int) -> None:
         if isa(value, ModuleType):
@@ -119,9 +157,19 @@ class _Walk:
             if _comes_with(module, name, value):
                 return
         else:
-            self._class_of(value, depth)
+            self._held(value, depth)
         if module not in MAIN:
-            self.state.values[module, name] = value
+            self._set(module, name, value)
+
+    def _set(self, module: str, name: str, value: Any) -> None:
+        values = self.state.mocks if type(value).__module__ == "unittest.mock" else self.state.values
+        values[module, name] = value
+
+    def _in_main(self, value: Any) -> None:
+        """A thing of `__main__`, if it stands there under its own name."""
+        name = static_attribute(value, "__qualname__")
+        if _of_main(value) and attributes(sys.modules.get("__main__")).get(name) is value:
+            self.state.main[name] = value
 
     def _in_library(self, home: ModuleType, name: str, value: Any, depth: int) -> None:
         """What others have put into a library, and what is set there for all."""
@@ -140,7 +188,7 @@ class _Walk:
                 self._strange(module, f"{name}.{key}", value)
 
     def _strange(self, module: str, name: str, value: Any) -> None:
-        self.state.values[module, name] = value
+        self._set(module, name, value)
         self.state.strange = True
 
     # Classes and modules of the user's --------------------------------------------------------------------
@@ -150,6 +198,7 @@ class _Walk:
         if id(kind) in self._seen or depth > DEEPEST or is_library_type(kind):
             return
         self._seen.add(id(kind))
+        self._in_main(kind)
         self._home(kind.__module__)
         sent = importable(kind) and type(kind).__module__ in ("builtins", "abc")
         for key, value in list(vars(kind).items()):
@@ -160,10 +209,10 @@ class _Walk:
                     self.meet(part, depth + 1)
             elif isa(bare(value), FunctionType):
                 self.meet(value, depth + 1)
-            elif type(value) not in PLAIN and not _mocked(value):
+            elif type(value) not in PLAIN and type(value).__module__ != "unittest.mock":
                 continue
             if sent and not _private(key) and key not in _FILLED and not _is_own(kind, value):
-                self.state.values[kind.__module__, f"{kind.__qualname__}.{key}"] = value
+                self._set(kind.__module__, f"{kind.__qualname__}.{key}", value)
         for base in (*kind.__bases__, type(kind)):
             self._class(base, depth + 1)
 
@@ -204,8 +253,8 @@ def _is_own(kind: type, value: Any) -> bool:
     return isa(value, FunctionType) and value.__module__ == kind.__module__
 
 
-def _mocked(value: Any) -> bool:
-    return type(value).__module__ == "unittest.mock"
+def _of_main(value: Any) -> bool:
+    return isa(value, (FunctionType, type)) and static_attribute(value, "__module__") in MAIN
 
 
 def _private(key: str) -> bool:

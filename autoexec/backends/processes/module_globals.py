@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+
+from ... import role
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,17 +24,24 @@ class WithModuleGlobals:
     Args:
         call: the function, or what holds it.
         values: by module and name; the name of a class's attribute has a dot.
+        main: functions and classes that stand in `__main__`, which a fresh interpreter finds there, too.
         unsent: of values that cannot be sent what they are, by the same: a module that is imported anew may
             make its own, such as a lock.
     """
 
-    __slots__ = ("_call", "_unsent", "_values")
+    __slots__ = ("_call", "_main", "_unsent", "_values")
 
-    def __init__(self, call: Any, values: Values, unsent: dict[tuple[str, str], str] | None = None) -> None:
-        self._call, self._values, self._unsent = call, values, unsent or {}
+    def __init__(
+        self,
+        call: Any,
+        values: Values,
+        main: dict[str, Any] | None = None,
+        unsent: dict[tuple[str, str], str] | None = None,
+    ) -> None:
+        self._call, self._values, self._main, self._unsent = call, values, main or {}, unsent or {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _arrived, (_Given(self._values, self._unsent), self._call)
+        return _arrived, (_Given(self._values, self._unsent), self._call, self._main)
 
 
 class _Given:
@@ -51,7 +61,9 @@ def kind_of(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-def _arrived(_: None, call: Any) -> Any:
+def _arrived(_: None, call: Any, main: dict[str, Any]) -> Any:
+    if role.fresh:  # a copy of the caller has them
+        vars(sys.modules["__main__"]).update(main)
     return call
 
 

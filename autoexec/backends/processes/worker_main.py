@@ -46,6 +46,7 @@ def serve_descriptors(
     from .channel import Channel
 
     access = mmap.ACCESS_COPY if writable else mmap.ACCESS_READ
+    role.fresh = True
     become_worker(lifeline, cores, threads)
     opened = [(Channel(_socket.socket(fileno=sock), access), StatusPage(page), page) for sock, page in seats]
     serve([(channel, status) for channel, status, _ in opened], WorkerState(), opened[0][2])
