@@ -12,13 +12,12 @@ from ..decide import costs, planner, sizing
 from ..decide.classify import profile_of
 from ..errors import unpacked
 from ..frozen import replace
-from ..introspect import loaded, name_of
+from ..introspect import Same, loaded, name_of
 from ..measure.facts import Facts
 from ..measure.sizes import weight
 from ..records import CHANGES_ARGUMENT, Forecast, Hazard, Plan, Profile, Sample, WorkKind
 from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, opened, ours, row, weighed
 from ..safety import fingerprint, serialization
-from ..worker.process_state import Same
 from .memory import Memory
 from .sampling import Sampler
 

@@ -12,13 +12,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from types import CodeType, FunctionType, ModuleType
 
-from ..introspect import ATOMS, importable, isa
+from ..introspect import ATOMS, Same, importable, isa
 from ..introspect.code import imports_of, names_of, steps_of
 from ..introspect.layers import MISSING
 from ..introspect.libraries import of_library
 from ..measure.sizes import weight
-from ..worker.process_state import Same as _Same
-from .library_parts import read_in_libraries, replaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ def _state(obj: Any, seen: dict[int, int], depth: int) -> Hashable:
     if of_library(obj):
         return ("library", obj.__name__, getattr(obj, "__module__", ""), *_own_parts(obj, seen, depth))
     if type(obj) is _OfLibrary:
-        return "held by a library", _Same(obj.value)
+        return "held by a library", Same(obj.value)
     if isa(obj, partial):
         held = (obj.func, obj.args, tuple(obj.keywords.items()))
         return "partial", tuple(_state(part, seen, depth) for part in held)
@@ -83,6 +81,8 @@ def _state(obj: Any, seen: dict[int, int], depth: int) -> Hashable:
 
 def _own_parts(obj: Any, seen: dict[int, int], depth: int) -> Iterator[Hashable]:
     """What a library's class has of others: parts that were replaced, and plain settings."""
+    from .library_parts import replaced
+
     if isa(obj, type):
         for name, value in sorted(vars(obj).items()):
             if not name.startswith("__") and (type(value) in ATOMS or replaced(value)):
@@ -141,6 +141,8 @@ def _is_array(obj: object) -> bool:
 
 def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
     """What a function reads beside its arguments."""
+    from .library_parts import read_in_libraries
+
     yield "defaults", func.__defaults__ or ()
     yield from sorted((func.__kwdefaults__ or {}).items())
     for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=False):
@@ -160,6 +162,8 @@ def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
 
 def _tells(value: Any) -> bool:
     """Whether what stands in a library's module is more than the library's own affair."""
+    from .library_parts import replaced
+
     return type(value) in ATOMS or of_library(value) or replaced(value)
 
 

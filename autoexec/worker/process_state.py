@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 
 from .. import role
-from ..introspect import attributes, loaded
+from ..introspect import Same, attributes, loaded
 from . import logging_state
 from .settings import differing, numpy_prints, pandas_options, set_numpy_prints, set_pandas_options
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Any
 
-__all__ = ["ROWS", "Row", "Same", "begun", "bound", "difference", "outputs", "read", "settle", "take_over"]
+__all__ = ["ROWS", "Row", "begun", "bound", "difference", "outputs", "read", "settle", "take_over"]
 
 Scene = dict[str, object]
 ANY: Any = object()  # no value is the usual one: a fresh interpreter is always told
@@ -58,21 +58,6 @@ class Row:
     ) -> None:
         self.name, self.module, self.read, self.set, self.usual = name, module, read, set, usual
         self.early, self.varies, self.looked = early, varies, looked
-
-
-class Same:
-    """An object as a value that equals nothing but itself; it is kept: no other one gets its address."""
-
-    __slots__ = ("obj",)
-
-    def __init__(self, obj: object) -> None:
-        self.obj = obj
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is Same and other.obj is self.obj
-
-    def __hash__(self) -> int:
-        return id(self.obj)
 
 
 # Asking, and telling ----------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from autoexec.introspect import loaded
+from autoexec.introspect import Same, loaded
 from autoexec.worker import process_state
-from autoexec.worker.process_state import ROWS, Same, bound, difference, outputs, read, settle, take_over
+from autoexec.worker.process_state import ROWS, bound, difference, outputs, read, settle, take_over
 
 
 @pytest.fixture
