@@ -235,6 +235,21 @@ def _set_zone(time: Any, zone: tuple[Any, ...]) -> None:
         time.tzset()
 
 
+def _program(main: Any) -> tuple[Any, ...]:
+    """What children of multiprocessing are told to import."""
+    return getattr(main, "__file__", None), getattr(getattr(main, "__spec__", None), "name", None)
+
+
+def _set_program(main: Any, value: tuple[Any, ...]) -> None:
+    file, name = value
+    if role.fresh:  # a copy is that program
+        main.__file__ = file
+        if name is not None:
+            from importlib.machinery import ModuleSpec
+
+            main.__spec__ = ModuleSpec(name, None)
+
+
 def _collecting(gc: Any) -> tuple[Any, ...]:
     return gc.isenabled(), tuple(gc.get_threshold())
 
@@ -344,6 +359,7 @@ ROWS = (
     Row("os.environ", "os", lambda os: (*os.environ.items(),), _set_environment, early=True, looked=True),
     Row("sys.path", "sys", lambda sys: (*sys.path,), _set_path, early=True, looked=True),
     Row("sys.argv", "sys", lambda sys: (*sys.argv,), _set_argv, early=True, looked=True),
+    Row("the program's file", "__main__", _program, _set_program, (None, None), early=True),
     Row(
         "the recursion limit",
         "sys",

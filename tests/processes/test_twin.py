@@ -157,8 +157,9 @@ def test_things_are_found_by_name_in_main(script: Script) -> None:
         def handler(i): return getattr(sys.modules[__name__], "squ" + "are")(i)
         def pool(i):
             with multiprocessing.Pool(1) as workers: return workers.map(square, [i])[0]
-        for what in (load, handler, pool, lambda i, what=pool: what(i)):
-            print(list(autoexec.map(what, range(4), backend="processes", max_workers=2)))
+        if __name__ == "__main__":  # for children of multiprocessing that are no copies
+            for what in (load, handler, pool, lambda i, what=pool: what(i)):
+                print(list(autoexec.map(what, range(4), backend="processes", max_workers=2)))
     """)
     code, out, err = script.run(text)
     assert (code, out.splitlines()) == (0, ["[0, 1, 4, 9]"] * 4), err
