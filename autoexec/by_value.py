@@ -6,10 +6,11 @@ that, and a class of this process is never written over by a copy of it that com
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from types import CodeType
 from weakref import WeakValueDictionary
@@ -22,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["dumps"]
+__all__ = ["dumps", "travelling_whole"]
 
 UNKNOWN = "<dynamic-code>"  # what cloudpickle says instead
 _copies: WeakValueDictionary[int, type] = WeakValueDictionary()  # classes that came from elsewhere, by id
@@ -53,6 +54,26 @@ def dumps(
         return file.getvalue()
 
 
+@contextlib.contextmanager
+def travelling_whole(names: Collection[str]) -> Iterator[None]:
+    """Meanwhile functions and classes of these modules go by value: another process could not import them."""
+    if not names:
+        yield
+        return
+    import cloudpickle
+
+    there = cloudpickle.list_registry_pickle_by_value()
+    modules = [sys.modules[name] for name in names if name in sys.modules and name not in there]
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        for module in modules:
+            with contextlib.suppress(ValueError):  # another thread has had the same in mind
+                cloudpickle.unregister_pickle_by_value(module)
+
+
 @cache
 def _pickler(here: bool) -> Any:
     """Made when it is first needed: importing cloudpickle takes tens of milliseconds."""
@@ -62,7 +83,11 @@ def _pickler(here: bool) -> Any:
 
     def located(code: CodeType) -> tuple[Any, ...]:
         make, args, *more = reduce(code)
-        return (make, tuple(code.co_filename if one == UNKNOWN else one for one in args), *more)
+        return (
+            make,
+            tuple(code.co_filename if type(one) is str and one == UNKNOWN else one for one in args),
+            *more,
+        )
 
     def reducer_override(self: Any, obj: Any) -> Any:
         found = reduced(obj)

@@ -76,7 +76,7 @@ def take_share(cores: int, threads: int = 1) -> None:
         cores: the worker's share of the usable cores.
         threads: items that the worker runs at a time.
     """
-    role.cores = cores
+    role.cores, role.variables = cores, frozenset(VARIABLES)
     wanted = environment(cores, threads)
     if getattr(_numba_pool(), "_is_initialized", False):
         del wanted["NUMBA_NUM_THREADS"]  # numba refuses to compile when it changes under its threads

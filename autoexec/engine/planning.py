@@ -12,7 +12,7 @@ from ..decide import costs, planner, sizing
 from ..decide.classify import profile_of
 from ..errors import unpacked
 from ..frozen import replace
-from ..introspect import loaded, name_of
+from ..introspect import Same, loaded, name_of
 from ..measure.facts import Facts
 from ..measure.sizes import weight
 from ..records import CHANGES_ARGUMENT, Forecast, Hazard, Plan, Profile, Sample, WorkKind
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..backends.inline import Block
     from ..backends.processes.payload import Payload
     from ..options import Options
+    from ..safety.globals_read import ModuleState
     from ..worker.invoke import CallSpec
     from .scheduler import Scheduler
     from .source import Source
@@ -81,6 +82,7 @@ class Planner:
         self._wanted = list(WANTED)
         self._memos: dict[str, dict[Any, Any]] = {}  # what workers send home entries for, by path
         self._made: tuple[tuple[str, str, Any], ...] = ()  # and what they make for themselves
+        self._modules: ModuleState | None = None
         self.memory: Memory | None = None
 
     # Plans ------------------------------------------------------------------------------------------------
@@ -120,6 +122,8 @@ class Planner:
         workers = self._options.max_workers or sizing.cpu_workers(self.machine, remaining)
         plan = Plan(name, workers, self._options.chunksize or 1, reason="the caller asked for this backend")
         profile = self._unsampled(remaining)
+        if backend == PROCESSES and (lost := self._left_behind(fork=True)):
+            plan = replace(plan, reason=f"{plan.reason}; {lost[0]}", hazards=lost)
         return self._with_budget(plan, profile), profile
 
     def direct(self, remaining: int | None, backend: str = THREADS) -> tuple[Plan, Profile]:
@@ -142,7 +146,7 @@ class Planner:
             ways = (ways[0], replace(ways[1], seconds=min(ways[1].seconds, 0.5 * ways[0].seconds - 1.0)))
         plan = planner.choose(ways, profile)
         if plan.backend != SERIAL and self._options.backend != THREADS:
-            hazards = self._against(sampler)
+            hazards = (*self._against(sampler), *self._left_behind(fork))
             stays = stays or self._kept_here()
             ways = planner.refuse(
                 ways,
@@ -164,6 +168,15 @@ class Planner:
         self._memos, self._made = ({}, ()) if strict else (sampler.memos, sampler.made)
         copies = self._options.writable == "copy"
         return tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
+
+    def _left_behind(self, fork: bool) -> tuple[Hazard, ...]:
+        """What the function uses that a worker could not be given."""
+        if self._options.effects == "ignore":
+            return ()
+        from ..safety.left_behind import left_behind
+
+        forks = fork and self._may_fork(monitor=True)
+        return left_behind(self._call, lambda: self._module_state().names, forks=forks)
 
     def _kept_here(self) -> str:
         """The option that keeps calls in this process, in words, or ""."""
@@ -347,7 +360,7 @@ class Planner:
             OSError: if processes cannot be started.
             RuntimeError: if threads cannot be started.
         """
-        forks = fork and row(plan.backend).forks and self._may_fork()
+        forks, self._modules = fork and row(plan.backend).forks and self._may_fork(), None
         if self._watched(plan) and self._spec is not None:
             from ..safety.memos import Home
             from ..safety.watch import Watch
@@ -365,7 +378,7 @@ class Planner:
             inherited=self._inherited(profile) if forks else None,
             eager=eager,
             config=self._config(plan),
-            rules=self._rules(profile, scheduler.clock) if plan.backend == PROCESSES else TaskRules(),
+            rules=self._rules(profile, scheduler.clock, forks) if plan.backend == PROCESSES else TaskRules(),
             loop=loop,
             blocked=blocked,
             clock=scheduler.clock,
@@ -390,18 +403,27 @@ class Planner:
             writable = "copy" if self._options.effects == "ignore" else "watched"
         return WorkerConfig(plan.threads, plan.native_threads or 1, writable)
 
-    def _rules(self, profile: Profile | None, clock: Callable[[], float]) -> TaskRules:
+    def _rules(self, profile: Profile | None, clock: Callable[[], float], forks: bool) -> TaskRules:
         self.memory = Memory(profile.memory_bytes if profile is not None else 0, clock=clock)
         return TaskRules(
             item_timeout=self._options.item_timeout,
             strict=self._options.backend == PROCESSES,
             expected_s=profile.wall_s if profile is not None else 0.0,
             state=self._state(),
-            keep=self._again,
+            # What was put into a library stands in the way of others; a copy is asked for its own only.
+            keep=self._again and (forks or not self._module_state().strange),
             travels=self._again and fingerprint.travels(self._call),
             starved=self.memory.starved,
             roomy=self.memory.roomy,
         )
+
+    def _module_state(self) -> ModuleState:
+        """What the function reads in modules that a fresh interpreter imports anew: once for each opening."""
+        if self._modules is None:
+            from ..safety.globals_read import module_state
+
+            self._modules = module_state(self._call)
+        return self._modules
 
     def _state(self) -> Any:
         """What the function depends on, for workers that may know it; None where that cannot be told."""
@@ -412,7 +434,7 @@ class Planner:
         if state is None or spec is None:
             return state
         # Variables of the caller's are the context's own: a worker that knows others must not be used.
-        variables = tuple((variable, id(value)) for variable, value in (spec.context or {}).items())
+        variables = tuple((variable, Same(value)) for variable, value in (spec.context or {}).items())
         return (spec.capture, spec.star, frozenset(variables), state)
 
     def _serialised(self, spec: CallSpec) -> bytes:
@@ -425,28 +447,35 @@ class Planner:
 
     def _equipped(self, spec: CallSpec, send: Callable[[Any, Any], Any]) -> Any:
         """A function for another process, with what it reads in modules that are imported anew there."""
-        from ..backends.processes.module_globals import WithModuleGlobals
+        from .. import by_value
+        from ..backends.processes.module_globals import WithModuleGlobals, kind_of
         from ..known_objects import at_hand
-        from ..safety.globals_read import module_globals
         from ..safety.hazards import dump
         from ..unpicklable import Unpicklable
         from ..worker.context import carried
 
         spec.values = carried(spec.context, serialization.crosses)
-        values = module_globals(self._call)
-        known = spec.know()
-        if values:
-            from ..by_value import dumps
+        state, known = self._module_state(), spec.know()
+        values, main = state.values, state.main
+        unsent = {key: kind_of(value) for key, value in state.mocks.items()}
+        with by_value.travelling_whole(state.unknown):
+            if values or main or unsent or state.unknown:
+                try:
+                    with at_hand(known, known.departing()):
+                        return send(WithModuleGlobals(spec, values, main, unsent), by_value.dumps)
+                except Exception:  # the function, or some of that: then as much as can be sent
+                    values = {key: value for key, value in values.items() if serialization.crosses(value)}
+                    main = {name: value for name, value in main.items() if serialization.crosses(value)}
+                kept = state.values.keys() - values.keys() - state.filled
+                unsent.update((key, kind_of(state.values[key])) for key in kept)
 
-            try:
-                with at_hand(known, known.departing()):
-                    return send(WithModuleGlobals(spec, values), dumps)
-            except Exception:  # the function, or some of that: then as much as can be sent
-                values = {key: value for key, value in values.items() if serialization.crosses(value)}
-        with at_hand(known, known.departing()):
-            found = dump(
-                spec, lambda spec, dumps: send(WithModuleGlobals(spec, values) if values else spec, dumps)
-            )
+            def sent(spec: CallSpec, dumps: Callable[..., bytes]) -> Any:
+                if not (values or main or unsent or state.unknown):
+                    return send(spec, dumps)
+                return send(WithModuleGlobals(spec, values, main, unsent), by_value.dumps)
+
+            with at_hand(known, known.departing()):
+                found = dump(spec, sent)
         if isinstance(found, Unpicklable):
             raise TypeError(f"{name_of(self._call)} cannot be sent to another process: {found}")
         return found

@@ -32,6 +32,7 @@ __all__ = [
     "CO_ASYNC_GENERATOR",
     "CO_COROUTINE",
     "MAIN",
+    "Same",
     "attributes",
     "bare",
     "flags",
@@ -56,6 +57,21 @@ _MARKS = (
     ("_is_coroutine_marker", "inspect", ("_is_coroutine_mark", "_is_coroutine_marker")),
     ("_is_coroutine", "asyncio.coroutines", ("_is_coroutine",)),
 )
+
+
+class Same:
+    """An object as a value that equals nothing but itself; it is kept: no other one gets its address."""
+
+    __slots__ = ("obj",)
+
+    def __init__(self, obj: object) -> None:
+        self.obj = obj
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Same and other.obj is self.obj
+
+    def __hash__(self) -> int:
+        return id(self.obj)
 
 
 def isa(obj: object, kinds: type | tuple[type, ...]) -> bool:

@@ -37,8 +37,54 @@ def is_stdlib(filename: str) -> bool:
 
 @cache
 def is_library(filename: str) -> bool:
-    """Whether code from this file was installed rather than written by the user."""
-    return is_stdlib(filename) or f"-packages{os.sep}" in filename
+    """Whether code from this file was installed rather than written by the user.
+
+    A package of the user's own may be installed, too: from a folder of this machine, or without an installer.
+    """
+    if is_stdlib(filename):
+        return True
+    folder, mark, inside = filename.rpartition(f"-packages{os.sep}")
+    if not mark:
+        return False
+    own = _own_work(folder + mark)
+    return own is not None and inside.partition(os.sep)[0].removesuffix(".py") not in own
+
+
+@cache
+def _own_work(folder: str) -> frozenset[str] | None:
+    """The modules in a folder of packages that were installed from a folder of this machine.
+
+    None if no installer has ever been there. One listing and a look for each package: half a millisecond.
+    """
+    try:
+        installed = [name for name in os.listdir(folder) if name.endswith((".dist-info", ".egg-info"))]
+    except OSError:
+        return frozenset()
+    if not installed and not folder.startswith((sys.prefix + os.sep, sys.base_prefix + os.sep)):
+        return None
+    found: set[str] = set()
+    for name in installed:
+        about = os.path.join(folder, name)
+        if name.endswith(".dist-info") and os.path.exists(os.path.join(about, "direct_url.json")):
+            try:
+                found |= _built_here(about)
+            except (OSError, ValueError, KeyError, TypeError):  # whatever that is, it is no installer's
+                continue
+    return frozenset(found)
+
+
+def _built_here(about: str) -> set[str]:
+    """The modules of an installed package, if the folder that it was built from is on this machine."""
+    import json
+
+    with open(os.path.join(about, "direct_url.json"), encoding="utf-8") as file:
+        origin = json.load(file)
+    if "dir_info" not in origin or not os.path.isdir(origin["url"].removeprefix("file://")):
+        return set()
+    with open(os.path.join(about, "RECORD"), encoding="utf-8") as file:
+        files = [line.partition(",")[0] for line in file]
+    tops = {name.partition("/")[0].removesuffix(".py") for name in files if name.endswith(".py")}
+    return tops - {".."}
 
 
 def top_package(kind: type) -> str:
@@ -55,10 +101,15 @@ def of_library(obj: Any) -> bool:
         module = sys.modules.get(getattr(obj, "__module__", None) or "")
         named = module is not None and getattr(module, obj.__name__, None) is obj
         return named and of_library(module)
-    if isa(obj, FunctionType):
-        return is_library(obj.__code__.co_filename) and importable(obj)
+    if isa(obj, FunctionType):  # one that a library has made around the user's own is the user's
+        return is_library(obj.__code__.co_filename) and importable(obj) and _of_library_module(obj)
     kind = type(obj)
     return kind.__module__ == "numpy" and kind.__name__ in ("ufunc", "_ArrayFunctionDispatcher")
+
+
+def _of_library_module(obj: Any) -> bool:
+    home = sys.modules.get(obj.__module__)
+    return home is not None and of_library(home)
 
 
 def is_library_type(kind: type) -> bool:

@@ -10,6 +10,8 @@ effects                    what items change of the caller's state, seen by look
 hazards                    what in a function forbids another process or thread. Behind it: quick_check (a
                            glance), bytecode, bytecode_calls, opcodes and stack_values (a reading), captures
                            (what it holds)
-fingerprint, globals_read  whether a worker still knows the function; module globals that go along with it
+fingerprint, globals_read  whether a worker still knows the function; module globals that go along with it;
+                           library_parts (what stands in libraries and is not theirs)
+left_behind                what it uses of this process that no worker can be given
 serialization              what crosses, and what that costs
 """

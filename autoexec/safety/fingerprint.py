@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from types import CodeType, FunctionType, ModuleType
 
-from ..introspect import ATOMS, importable, isa
+from ..introspect import ATOMS, Same, importable, isa
 from ..introspect.code import imports_of, names_of, steps_of
 from ..introspect.layers import MISSING
 from ..introspect.libraries import of_library
@@ -31,6 +31,15 @@ DEEPEST = 20  # functions that call functions that call functions
 
 class _Unsure(Exception):
     """Something may change without anybody seeing it."""
+
+
+class _OfLibrary:
+    """What a library keeps under a name: its own affair, as long as it is the same object."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
 
 
 def state_of(func: Callable[..., object]) -> Hashable | None:
@@ -54,7 +63,9 @@ def _state(obj: Any, seen: dict[int, int], depth: int) -> Hashable:
     if type(obj) in (tuple, frozenset):
         return type(obj), tuple(_state(part, seen, depth) for part in obj)
     if of_library(obj):
-        return "library", obj.__name__, getattr(obj, "__module__", "")
+        return ("library", obj.__name__, getattr(obj, "__module__", ""), *_own_parts(obj, seen, depth))
+    if type(obj) is _OfLibrary:
+        return "held by a library", Same(obj.value)
     if isa(obj, partial):
         held = (obj.func, obj.args, tuple(obj.keywords.items()))
         return "partial", tuple(_state(part, seen, depth) for part in held)
@@ -66,6 +77,16 @@ def _state(obj: Any, seen: dict[int, int], depth: int) -> Hashable:
     if _remembers(obj.__code__, frozenset(obj.__code__.co_freevars)):
         raise _Unsure
     return obj.__code__, tuple((name, _state(part, seen, depth + 1)) for name, part in _reads(obj))
+
+
+def _own_parts(obj: Any, seen: dict[int, int], depth: int) -> Iterator[Hashable]:
+    """What a library's class has of others: parts that were replaced, and plain settings."""
+    from .library_parts import replaced
+
+    if isa(obj, type):
+        for name, value in sorted(vars(obj).items()):
+            if not name.startswith("__") and (type(value) in ATOMS or replaced(value)):
+                yield name, _state(value, seen, depth + 1)
 
 
 def held_bytes(func: Callable[..., object]) -> int:
@@ -97,7 +118,7 @@ def travels(func: Callable[..., object]) -> bool:
 
 
 def _travels(obj: Any, seen: set[int], depth: int) -> bool:
-    if type(obj) in ATOMS or of_library(obj) or id(obj) in seen:
+    if type(obj) in ATOMS or of_library(obj) or type(obj) is _OfLibrary or id(obj) in seen:
         return True
     seen.add(id(obj))
     if depth > DEEPEST:
@@ -120,6 +141,8 @@ def _is_array(obj: object) -> bool:
 
 def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
     """What a function reads beside its arguments."""
+    from .library_parts import read_in_libraries
+
     yield "defaults", func.__defaults__ or ()
     yield from sorted((func.__kwdefaults__ or {}).items())
     for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=False):
@@ -131,8 +154,17 @@ def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
     yield from sorted(vars(func).items())
     for name in sorted(imports_of(func.__code__)):
         yield name, _module(name)
+    for module, name, value in read_in_libraries(func):
+        yield f"{module.__name__}.{name}", value if _tells(value) else _OfLibrary(value)
     if DYNAMIC.intersection(names_of(func.__code__)):
         yield "what it looks up by name", _Unsure()
+
+
+def _tells(value: Any) -> bool:
+    """Whether what stands in a library's module is more than the library's own affair."""
+    from .library_parts import replaced
+
+    return type(value) in ATOMS or of_library(value) or replaced(value)
 
 
 def _remembers(code: CodeType, free: frozenset[str]) -> bool:

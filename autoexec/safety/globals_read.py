@@ -1,55 +1,224 @@
-"""Globals of the user's modules that a function reads: a fresh interpreter has them as on the first day.
+"""What a function reads in modules: a fresh interpreter has them as on the first day.
 
 A function that is found by name on the other side brings its module, imported anew. What the program has set
-there meanwhile (a configuration, a table that was loaded) has to travel along, or the function would do
-something else than in the loop.
+there meanwhile (a configuration, a table that was loaded, the attribute of a class, a function that a test
+has put in the place of another) has to travel along, or the function would do something else than in the
+loop. Modules whose file has changed since, or that have none, travel whole.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
-from types import FunctionType, ModuleType
+from functools import cache, partial
+from itertools import islice
+from types import CodeType, FunctionType, MethodType, ModuleType
 
-from ..introspect import MAIN, bare, isa
-from ..introspect.code import names_of
+from ..introspect import ATOMS, MAIN, attributes, bare, importable, isa, static_attribute
+from ..introspect.code import codes_of, names_of, steps_of
 from ..introspect.layers import layers
-from ..introspect.libraries import of_library
+from ..introspect.libraries import is_library_type, is_stdlib, of_library
 from .fingerprint import DEEPEST
+from .library_parts import read_in_libraries, replaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["module_globals"]
+__all__ = ["ModuleState", "module_globals", "module_state"]
+
+MANY = 64  # values of a table that are looked at
+MOST = 2000  # values in all
+PLAIN = (*ATOMS, list, dict, set, tuple, frozenset)  # what an attribute of a class is taken along as
+# By which things are found that code does not name.
+BY_NAME = frozenset(
+    (
+        *("loads", "load", "Unpickler", "modules", "__main__", "getattr", "eval", "exec", "globals"),
+        *("import_module", "Pool", "Process", "Manager", "get_context", "ProcessPoolExecutor", "Parallel"),
+    )
+)
+_FILLED = ("_abc_impl", "_field_defaults", "_fields")  # attributes that libraries give to classes
+
+
+class ModuleState:
+    """What a worker has to be given with a function.
+
+    Attributes:
+        values: by module and name; the name of a class's attribute has a dot.
+        mocks: what tests have put in the place of others, by the same; nobody would see calls of a copy.
+        filled: those that the function itself may fill: a worker may fill its own.
+        strange: whether some of it stands in libraries, which other functions of a worker would find, too.
+        unknown: names of modules that no other process could import as they are here.
+        names: of globals and attributes that the user's code uses.
+        main: functions and classes that stand in `__main__`, by name.
+    """
+
+    __slots__ = ("filled", "main", "mocks", "names", "strange", "unknown", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], Any] = {}
+        self.mocks: dict[tuple[str, str], Any] = {}
+        self.filled: set[tuple[str, str]] = set()
+        self.strange = False
+        self.unknown: set[str] = set()
+        self.names: set[str] = set()
+        self.main: dict[str, Any] = {}
 
 
 def module_globals(func: Callable[..., object]) -> dict[tuple[str, str], Any]:
-    """Values by module and name; functions, classes and modules, which are found there anyway, are left out.
+    """Values by module and name; functions, classes and modules that are found there anyway are left out.
 
     >>> module_globals(lambda x: x), module_globals(len)
     ({}, {})
     """
-    found: dict[tuple[str, str], Any] = {}
+    return module_state(func).values
+
+
+def module_state(func: Callable[..., object]) -> ModuleState:
+    """All that a function reads in modules that a worker imports anew."""
+    walk = _Walk()
     try:
-        _collect(func, found, set(), 0)
+        walk.meet(func, 0)
     except Exception:  # an object that resists being looked at is no reason to fail
-        return found
-    return found
+        pass
+    if not BY_NAME.isdisjoint(walk.state.names):
+        names = attributes(sys.modules.get("__main__"))
+        walk.state.main.update((name, value) for name, value in list(names.items()) if _of_main(value))
+    return walk.state
 
 
-def _collect(obj: Any, found: dict[tuple[str, str], Any], seen: set[int], depth: int) -> None:
-    obj = layers(obj)[0]
-    if not isa(obj, FunctionType) or id(obj) in seen or depth > DEEPEST or of_library(obj):
-        return
-    seen.add(id(obj))
-    for cell in obj.__closure__ or ():
-        _collect(cell.cell_contents, found, seen, depth + 1)
-    for module, name, value in _read(obj):
-        if isa(bare(value), FunctionType):
-            _collect(value, found, seen, depth + 1)
-        elif not isa(value, (type, ModuleType)) and module not in MAIN:
-            found[module, name] = value
+class _Walk:
+    """From function to function."""
+
+    def __init__(self) -> None:
+        self.state = ModuleState()
+        self._seen: set[int] = set()
+        self._left = MOST
+
+    def meet(self, obj: Any, depth: int) -> None:
+        """A callable, and all that it calls or is made of."""
+        obj, bound, keywords = layers(obj)
+        for value in (*(value for _, value in bound), *keywords.values()):
+            self._held(value, depth)
+        if isa(obj, type):
+            self._class(obj, depth)
+            return
+        if not isa(obj, FunctionType) or id(obj) in self._seen or depth > DEEPEST or of_library(obj):
+            return
+        self._seen.add(id(obj))
+        self._in_main(obj)
+        self._home(obj.__module__)
+        self.state.names.update(names_of(obj.__code__))
+        cells = [cell.cell_contents for cell in obj.__closure__ or ()]
+        for value in (*cells, *(obj.__defaults__ or ()), *(obj.__kwdefaults__ or {}).values()):
+            self._held(value, depth)
+        stored = {name for code in codes_of(obj.__code__) for _, name in steps_of(code, "STORE_GLOBAL")}
+        for module, name, value in _read(obj):
+            if name in stored:
+                self.state.filled.add((module, name))
+            self._value(module, name, value, depth)
+        for home, name, value in read_in_libraries(obj):
+            self._in_library(home, name, value, depth)
+
+    def _held(self, value: Any, depth: int) -> None:
+        """What a closure holds goes by value, but for what its functions and its class read."""
+        if type(value) in ATOMS or depth > DEEPEST or self._left <= 0:
+            return
+        self._left -= 1
+        if type(value) in (dict, list, tuple):
+            if id(value) in self._seen:
+                return
+            self._seen.add(id(value))
+            values = value.values() if type(value) is dict else value
+            for part in islice(values, MANY):
+                self._held(part, depth + 1)
+        elif isa(bare(value), FunctionType) or isa(value, (type, partial, MethodType)):
+            self.meet(value, depth + 1)
+        else:
+            self._class_of(value, depth)
+
+    def _class_of(self, value: Any, depth: int) -> None:
+        if isa(value, ModuleType) or id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        self._class(type(value), depth + 1)
+        theirs = is_library_type(type(value))
+        for part in islice(attributes(value).values(), MANY):
+            if not theirs or isa(part, (FunctionType, MethodType, partial)):
+                self._held(part, depth + 1)
+
+    def _value(self, module: str, name: str, value: Any, depth: int) -> None:
+        if isa(value, ModuleType):
+            return
+        if isa(bare(value), FunctionType) or isa(value, type):
+            self.meet(value, depth + 1)
+            if _comes_with(module, name, value):
+                return
+        else:
+            self._held(value, depth)
+        if module not in MAIN:
+            self._set(module, name, value)
+
+    def _set(self, module: str, name: str, value: Any) -> None:
+        values = self.state.mocks if type(value).__module__ == "unittest.mock" else self.state.values
+        values[module, name] = value
+
+    def _in_main(self, value: Any) -> None:
+        """A thing of `__main__`, if it stands there under its own name."""
+        name = static_attribute(value, "__qualname__")
+        if _of_main(value) and attributes(sys.modules.get("__main__")).get(name) is value:
+            self.state.main[name] = value
+
+    def _in_library(self, home: ModuleType, name: str, value: Any, depth: int) -> None:
+        """What others have put into a library, and what is set there for all."""
+        if replaced(value):
+            self.meet(value, depth + 1)
+            self._strange(home.__name__, name, value)
+        elif isa(value, type):
+            self._class_of_library(home.__name__, name, value, depth)
+        elif type(value) in ATOMS and not is_stdlib(attributes(home).get("__file__") or "<frozen>"):
+            self._strange(home.__name__, name, value)
+
+    def _class_of_library(self, module: str, name: str, kind: type, depth: int) -> None:
+        for key, value in list(vars(kind).items()):
+            if not _private(key) and replaced(value):
+                self.meet(value, depth + 1)
+                self._strange(module, f"{name}.{key}", value)
+
+    def _strange(self, module: str, name: str, value: Any) -> None:
+        self._set(module, name, value)
+        self.state.strange = True
+
+    # Classes and modules of the user's --------------------------------------------------------------------
+
+    def _class(self, kind: type, depth: int) -> None:
+        """Methods read globals, too; and attributes of a class are set as those of a module are."""
+        if id(kind) in self._seen or depth > DEEPEST or is_library_type(kind):
+            return
+        self._seen.add(id(kind))
+        self._in_main(kind)
+        self._home(kind.__module__)
+        sent = importable(kind) and type(kind).__module__ in ("builtins", "abc")
+        for key, value in list(vars(kind).items()):
+            if isa(value, (staticmethod, classmethod)):
+                self.meet(value.__func__, depth + 1)
+            elif isa(value, property):
+                for part in (value.fget, value.fset):
+                    self.meet(part, depth + 1)
+            elif isa(bare(value), FunctionType):
+                self.meet(value, depth + 1)
+            elif type(value) not in PLAIN and type(value).__module__ != "unittest.mock":
+                continue
+            if sent and not _private(key) and key not in _FILLED and not _is_own(kind, value):
+                self._set(kind.__module__, f"{kind.__qualname__}.{key}", value)
+        for base in (*kind.__bases__, type(kind)):
+            self._class(base, depth + 1)
+
+    def _home(self, name: str) -> None:
+        if name not in self.state.unknown and name not in MAIN and not _as_on_disk(name):
+            self.state.unknown.add(name)
 
 
 def _read(func: FunctionType) -> Iterator[tuple[str, str, Any]]:
@@ -63,3 +232,84 @@ def _read(func: FunctionType) -> Iterator[tuple[str, str, Any]]:
             yield from ((value.__name__, attr, inside[attr]) for attr in names & inside.keys())
         elif home in sys.modules:
             yield home, name, value
+
+
+def _comes_with(module: str, name: str, value: Any) -> bool:
+    """Whether a function or a class is what a module that is imported anew has under this name."""
+    inner = bare(value)
+    if isa(inner, FunctionType) and inner.__globals__ is attributes(sys.modules.get(module)):
+        return inner.__name__ in (name, "<lambda>") or "<locals>" in inner.__qualname__
+    home, path = static_attribute(value, "__module__"), static_attribute(value, "__qualname__")
+    return (home, path) == (module, name) and importable(value)
+
+
+def _is_own(kind: type, value: Any) -> bool:
+    """Whether a function in a class is what its module puts there: it is known by its name."""
+    if isa(value, (staticmethod, classmethod)):
+        value = value.__func__
+    value = bare(value)
+    if isa(value, property):
+        return True
+    return isa(value, FunctionType) and value.__module__ == kind.__module__
+
+
+def _of_main(value: Any) -> bool:
+    return isa(value, (FunctionType, type)) and static_attribute(value, "__module__") in MAIN
+
+
+def _private(key: str) -> bool:
+    return key.startswith("__") and key.endswith("__")
+
+
+# Files ------------------------------------------------------------------------------------------------------
+
+
+def _as_on_disk(name: str) -> bool:
+    """Whether another process that imports a module gets the code that this one has.
+
+    Only files that are younger than this process are read.
+    """
+    module = sys.modules.get(name)
+    file = attributes(module).get("__file__")
+    if module is None or attributes(module).get("__spec__") is None:
+        return True  # made by hand: nobody can tell where it came from, and its name is all there is
+    if file is None:
+        return False
+    if not file.endswith(".py"):
+        return True
+    try:
+        if os.stat(file).st_mtime < _began():
+            return True
+        with open(file, "rb") as opened:
+            text = opened.read()
+        there = compile(text, file, "exec", dont_inherit=True)
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return _same_code(vars(module), {code.co_qualname: code for code in codes_of(there)}, file)
+
+
+def _same_code(names: dict[str, Any], there: dict[str, CodeType], file: str) -> bool:
+    """Whether the functions of a module, and of its classes, are what its file says now."""
+    for value in list(names.values()):
+        parts = vars(value).values() if isa(value, type) else (value,)
+        for part in parts:
+            func = getattr(part, "__func__", part)
+            code = getattr(func, "__code__", None) if isa(func, FunctionType) else None
+            if code is None or code.co_filename != file:
+                continue
+            if there.get(code.co_qualname) != code:
+                return False
+    return True
+
+
+@cache
+def _began() -> float:
+    """When this process began, to the second; 0.0 where nobody can tell."""
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        with open("/proc/uptime", "rb") as file:
+            up = float(file.read().split()[0])
+        return time.time() - up + ticks / os.sysconf("SC_CLK_TCK") - 1.0
+    except (OSError, ValueError, IndexError):
+        return 0.0

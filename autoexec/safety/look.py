@@ -13,6 +13,7 @@ from io import StringIO
 
 from ..introspect import ATOMS, isa, loaded
 from ..introspect.layers import MISSING
+from ..worker.process_state import ROWS
 from .reach import Place, Reached, reach
 from .readings import IGNORED, hidden_names
 
@@ -184,24 +185,16 @@ def _numpy_draws(random: Any) -> Any:
 
 
 _ASKED: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "os.environ": ("os", lambda os: [*os.environ.items()]),
-    "sys.path": ("sys", lambda sys: [*sys.path]),
-    "sys.argv": ("sys", lambda sys: [*sys.argv]),
+    **{row.name: (row.module, row.read) for row in ROWS if row.looked},
     "sys.stdout": ("sys", lambda sys: sys.stdout),
     "sys.stderr": ("sys", lambda sys: sys.stderr),
     "what is printed": ("sys", lambda sys: sys.stdout.tell() if type(sys.stdout) is StringIO else None),
     "sys.excepthook": ("sys", lambda sys: sys.excepthook),
-    "the recursion limit": ("sys", lambda sys: sys.getrecursionlimit()),
-    "the working directory": ("os", lambda os: os.getcwd()),
-    "the decimal context": ("decimal", lambda decimal: repr(decimal.getcontext()).partition("flags")[0]),
-    "the warning filters": ("warnings", lambda warnings: [*warnings.filters]),
     "the socket timeout": ("socket", lambda socket: [socket.getdefaulttimeout()]),
-    "the csv field size": ("csv", lambda csv: csv.field_size_limit()),
-    "the locale": ("locale", lambda locale: locale.setlocale(locale.LC_ALL)),
+    "the warning filters": ("warnings", lambda warnings: [*warnings.filters]),
     "signal handlers": ("signal", lambda signal: [*map(signal.getsignal, _signals(signal))]),
     "random": ("random", lambda random: random.getstate()),
     "numpy.random": ("numpy.random", _numpy_draws),
-    "numpy's error state": ("numpy", lambda numpy: [*numpy.geterr().items()]),
     "the log level": ("logging", lambda logging: [logging.root.level, logging.root.manager.disable]),
     "log handlers": ("logging", lambda logging: [*logging.root.handlers]),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import select
 import socket
@@ -88,6 +89,41 @@ def test_workers_that_do_not_know_the_function(travels: bool) -> None:
         assert (set(pool.run([0], 1).values()) == first) == travels
     with opened(lambda x: os.getpid(), fork=True, state="third", travels=True) as pool:
         assert set(pool.run([0], 1).values()) != first
+
+
+def test_a_copy_of_the_caller_serves_the_function_that_it_knows_only() -> None:
+    """It has all that the caller had then, patches of libraries included."""
+    with opened(_pid, fork=True, state=STATE) as pool:
+        pids = pool.pids
+    with opened(_pid, state="other", travels=True) as pool:
+        pool.run([0], 1)
+        assert not pool.pids & pids
+    assert len(_resting()) == 2
+
+
+def test_workers_with_streams_that_are_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a copy prints would go to a stream that the caller had then."""
+    pids = []
+    for stream in (io.StringIO(), io.StringIO(), None):
+        if stream is not None:
+            monkeypatch.setattr(sys, "stdout", stream)
+        with opened(_pid, fork=True, state=STATE) as pool:
+            pids.append(pool.pids)
+    assert not pids[0] & pids[1] and pids[1] == pids[2]
+
+
+def test_workers_whose_output_leads_elsewhere(tmp_path: Path) -> None:
+    """Descriptor 1 of the caller is another file by now."""
+    with opened(_pid, fork=True, state=STATE) as pool:
+        pids, kept = pool.pids, os.dup(1)
+    try:
+        with open(tmp_path / "out", "w") as file:
+            os.dup2(file.fileno(), 1)
+        with opened(_pid, fork=True, state=STATE) as pool:
+            assert not pool.pids & pids
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def test_forked_workers_with_the_input_are_not_used_for_another_one() -> None:
@@ -302,7 +338,7 @@ def test_where_an_item_moved_to_is_not_where_the_next_call_works(tmp_path: Path)
         os.environ["AUTOEXEC_TEST_SCENE"] = "set by an item"
         sys.path.append("/nowhere")
 
-    with opened(wander, fork=True, state=STATE) as pool:
+    with opened(wander, state=STATE) as pool:
         pool.run([0], 1)
         pids = pool.pids
     with opened(_scene, state="other", travels=True) as pool:

@@ -20,6 +20,8 @@ def module(tmp_path: Path) -> Iterator[Callable[..., Any]]:
         name = name or f"made_{len(made)}"
         folder = tmp_path / "site-packages" if installed else tmp_path
         folder.mkdir(exist_ok=True)
+        if installed:  # an installer has been there
+            (folder / f"{name or 'made'}-1.0.dist-info").mkdir(exist_ok=True)
         file = folder / f"{name}.py"
         file.write_text(text, encoding="utf-8")
         found = types.ModuleType(name)

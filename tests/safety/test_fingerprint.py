@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -187,6 +188,39 @@ def test_any_constant_has_a_state_that_repeats(value: Any) -> None:
         state = state_of(_made(text, V=value))
         assert state is not None and state == state_of(_made(text, V=value))
         assert state != state_of(_made(text, V=(value, 1)))
+
+
+def test_what_a_library_has_made_around_it() -> None:
+    """The user's own function inside counts, though the wrapper's code is the library's."""
+    text = (
+        "import contextlib\n@contextlib.contextmanager\ndef inner(x): yield x * {}\n"
+        "def work(x):\n    with inner(x) as y: return y"
+    )
+    one, two = (state_of(_made(text.format(factor))) for factor in (1, 2))
+    assert one is not None and one == state_of(_made(text.format(1))) and one != two
+
+
+PATCHES = {
+    "function": ("json.loads", lambda text: 1),
+    "in a submodule": ("os.path.basename", lambda text: 1),
+    "method of a class": ("json.JSONDecoder.decode", lambda self, text: 1),
+    "setting of a class": ("json.JSONEncoder.item_separator", ";"),
+    "setting of a module": ("json.decoder.NaN", 1.0),
+    "object": ("json.loads", mock.MagicMock()),
+}
+
+
+@pytest.mark.parametrize(("target", "value"), PATCHES.values(), ids=PATCHES)
+def test_what_was_put_into_a_library(target: str, value: Any) -> None:
+    """As tests do: the function does something else meanwhile."""
+    text = (
+        "import json, json.decoder, os\n"
+        "def work(x): return json.loads(x), json.JSONDecoder, json.JSONEncoder, json.decoder.NaN, os.path.basename(x)"
+    )
+    before = state_of(_made(text))
+    with mock.patch(target, value):
+        during = state_of(_made(text))
+    assert before is not None and before != during and before == state_of(_made(text))
 
 
 # What travels -----------------------------------------------------------------------------------------------

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import json
 import sys
 import types
 from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
 
 import pytest
 
-from autoexec.safety.globals_read import module_globals
+from autoexec.safety.globals_read import module_globals, module_state
 
 SETTINGS = """
 import autoexec
@@ -58,17 +62,24 @@ def work(tmp_path: object) -> Iterator[types.ModuleType]:
     [
         ("direct", {("work_of_test", "FACTOR"): 2}),
         ("through_a_module", {("settings_of_test", "LEVEL"): 3}),
-        ("through_a_helper", {("settings_of_test", "LEVEL"): 3}),
+        ("through_a_helper", {("settings_of_test", "LEVEL"): 3, ("work_of_test", "helper"): "helper"}),
         ("outside", {("work_of_test", "FACTOR"): 2}),
-        ("through_a_decorated_helper", {("settings_of_test", "LEVEL"): 3}),
+        (
+            "through_a_decorated_helper",
+            {("settings_of_test", "LEVEL"): 3, ("work_of_test", "decorated"): "decorated"},
+        ),
         ("inside", {("work_of_test", "FACTOR"): 2, ("settings_of_test", "LEVEL"): 3}),
         ("library", {}),
         ("again", {("work_of_test", "FACTOR"): 2}),
     ],
 )
 def test_what_is_read(work: types.ModuleType, name: str, expected: dict[tuple[str, str], object]) -> None:
-    """Plain globals, of the function's own module and of those it uses, also in functions inside it."""
-    assert module_globals(getattr(work, name)) == expected
+    """Plain globals, of the function's own module and of those it uses, also in functions inside it.
+
+    What comes from another module is named, too: it may have been put there later.
+    """
+    found = module_globals(getattr(work, name))
+    assert {key: getattr(value, "__name__", value) for key, value in found.items()} == expected
 
 
 def test_as_it_is_now(work: types.ModuleType) -> None:
@@ -91,3 +102,99 @@ def test_functions_that_travel_whole_bring_nothing_else() -> None:
     item = namespace["item"]
     assert callable(item) and module_globals(item) == {}
     assert module_globals(len) == {} and module_globals(int) == {} and module_globals(3) == {}  # type: ignore[arg-type]
+
+
+# Changed since, or put there by others ----------------------------------------------------------------------
+
+SHOP = """
+class Config:
+    threshold, names, __secret = 0.5, ["a"], 1
+    def limit(self): return LIMIT
+    @staticmethod
+    def plain(): return RATE
+LIMIT, RATE, CLIENT = 1, 2, None
+def download(i): return "real"
+def process(i): return download(i), Config.threshold
+def connect(i):
+    global CLIENT
+    if CLIENT is None: CLIENT = object()
+    return CLIENT
+TABLE = {"a": download}
+def dispatch(i): return TABLE["a"](i), Config().limit()
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """A module of the user's that lies on the disk."""
+    (tmp_path / "shop_of_test.py").write_text(SHOP)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("shop_of_test", None)
+    found = importlib.import_module("shop_of_test")
+    monkeypatch.setitem(sys.modules, "shop_of_test", found)
+    return found
+
+
+def test_attributes_of_classes(shop: types.ModuleType) -> None:
+    """Plain values, and what its methods read; the methods themselves are there anyway."""
+    shop.Config.threshold = 0.9
+    values = module_state(shop.process).values
+    assert values["shop_of_test", "Config.threshold"] == 0.9 and values["shop_of_test", "LIMIT"] == 1
+    assert values["shop_of_test", "RATE"] == 2 and ("shop_of_test", "Config.limit") not in values
+    assert ("shop_of_test", "download") not in values
+
+
+@pytest.mark.parametrize("target", ["download", "Config.limit", "Config.plain"])
+def test_functions_in_the_place_of_others(shop: types.ModuleType, target: str) -> None:
+    """In a module, in a class."""
+    seven = lambda *_: 7  # noqa: E731
+    with mock.patch(f"shop_of_test.{target}", seven):
+        assert module_state(shop.process).values["shop_of_test", target](1) == 7
+    assert ("shop_of_test", target) not in module_state(shop.process).values
+
+
+def test_functions_of_libraries(shop: types.ModuleType) -> None:
+    """They stand in the way of other functions, and the worker is not kept for these."""
+    call = lambda text: json.loads(text)  # noqa: E731
+    assert not module_state(call).strange
+    seven = lambda text: 7  # noqa: E731
+    with mock.patch("json.loads", seven):
+        state = module_state(call)
+        assert state.strange and state.values["json", "loads"]("") == 7
+
+
+def test_what_a_function_fills_itself(shop: types.ModuleType) -> None:
+    """A worker may make its own."""
+    assert module_state(shop.connect).filled == {("shop_of_test", "CLIENT")}
+
+
+def test_functions_in_tables_defaults_and_objects(shop: types.ModuleType) -> None:
+    """All that it can call is looked at."""
+    held = types.SimpleNamespace(call=shop.dispatch)
+    for call in (
+        shop.dispatch,
+        lambda i, do=shop.dispatch: do(i),
+        functools.partial(map, shop.dispatch),
+        lambda i: held.call(i),
+        lambda i: [held.call],
+    ):
+        assert ("shop_of_test", "LIMIT") in module_state(call).values
+
+
+def test_a_table_that_holds_itself(shop: types.ModuleType) -> None:
+    """It ends."""
+    table: list[object] = []
+    table += [[table] * 50 for _ in range(50)]
+    assert module_state(lambda i: table).values == {}
+
+
+def test_a_file_that_has_changed_since(shop: types.ModuleType) -> None:
+    """Its code goes by value; so does what has no file."""
+    assert module_state(shop.process).unknown == set()
+    file = Path(str(shop.__file__))
+    file.write_text(SHOP.replace('"real"', '"another"'))
+    assert module_state(shop.process).unknown == {"shop_of_test"}
+    file.write_text("# a comment\n" + SHOP[1:])
+    assert module_state(shop.process).unknown == set()
+    file.unlink()
+    assert module_state(shop.process).unknown == {"shop_of_test"}

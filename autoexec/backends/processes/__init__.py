@@ -11,7 +11,8 @@ what became of it. It knows at any moment what its worker holds and which item o
 worker dies exactly that item is named; the worker is replaced for what is left.
 
 `worker_pool` starts the workers of one call, takes those that rest (`idle`), gives them back, and finds out
-how they ended (`exit_messages`). `start` forks where that is safe, and starts fresh interpreters elsewhere.
+how they ended (`exit_messages`). `start` forks where that is safe, and starts fresh interpreters elsewhere,
+with the flags of this one (`interpreter`).
 
 `worker` is a worker process as the caller sees it, with its seats. `worker_main` is what runs there: a share
 of the cores, a lifeline to the caller, a thread for each seat; `identity` is what `multiprocessing` takes it
@@ -22,10 +23,11 @@ arrays stand in `shared_memory`; `endpoints` are the two ends before anybody sit
 page of memory that both sides see, and that outlives the worker: which item runs, and since when. `sent` is a
 task on its way.
 
-`functions` are known by numbers and sent once; `module_globals` go along with them. `surroundings` are what a
-worker has around it: directory and environment. `handles` are what the caller had open when a worker was
-forked; `standard_input` stays the caller's; `tracker` is multiprocessing's, for shared memory. `written`
-finds out who writes to what all workers share; `native_threads` says whose threads survive a fork.
+`functions` are known by numbers and sent once; `module_globals` go along with them. What the caller has set
+for its process is told to workers that have not got it (`worker.process_state`); `surroundings` are what
+items have printed. `handles` are what the caller had open when a worker was forked; `standard_input` stays
+the caller's; `tracker` is multiprocessing's, for shared memory. `written` finds out who writes to what all
+workers share; `native_threads` says whose threads survive a fork.
 
 `balancing` shares out what is left of a long task; `stall_log` says so when nothing has ended for far longer
 than items take.

@@ -17,6 +17,7 @@ from ...known_objects import at_hand, dumps
 from ...own_thread import OwnThread
 from ...registry import PROCESSES
 from ...resident import resident_of
+from ...worker import process_state
 from ...worker.context import carried
 from ...worker.invoke import Task
 from ..opening import Opening, Setting
@@ -27,7 +28,7 @@ from .payload import Payload, by_value, pack
 from .sent import Sent
 from .start import check_fresh
 from .supervisor import Supervisor
-from .worker import Seat, scene_now
+from .worker import Seat
 from .worker_pool import WorkerPool
 
 TYPE_CHECKING = False
@@ -64,7 +65,7 @@ class ProcessBackend:
         starting: whether no worker has finished anything yet.
         each_bytes: pickled bytes of an item on its way here, as last seen.
         killed: whether running tasks were ended.
-        scene: directory, environment and import path of this call.
+        scene: what the caller has set for its process, at this call; see `process_state`.
         functions: what workers are sent.
         clock: tells the time, as `time.monotonic` does.
     """
@@ -76,9 +77,9 @@ class ProcessBackend:
         self._rules = setting.rules
         self.item_timeout, self.strict = self._rules.item_timeout, self._rules.strict
         self.eager, self.killed = setting.eager, False
-        self.scene = scene_now()
+        self.scene = process_state.read(setting.context)
         self.functions = Functions(setting.packed)
-        self._pool = WorkerPool(setting, self.functions)
+        self._pool = WorkerPool(setting, self.functions, self.scene)
         self._lock = threading.Lock()
         self.starting = True
         self._over = 0  # supervisors that have ended
@@ -107,6 +108,8 @@ class ProcessBackend:
         ]
         for thread in self._threads:
             thread.start()
+        if setting.spec is not None and not all(seat and self._pool.knows(seat) for seat in seats):
+            self.functions.take(setting.spec)
 
     # Tasks ------------------------------------------------------------------------------------------------
 

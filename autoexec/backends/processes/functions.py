@@ -54,6 +54,18 @@ class Functions:
                 found = self._payloads[id(spec)] = self._packed(spec)
             return found
 
+    def take(self, spec: CallSpec) -> None:
+        """Make a function's bytes now: what it reads is what it is at this moment, however late workers ask.
+
+        What cannot be pickled is told to whoever sends a task.
+        """
+        with self._lock:
+            if id(spec) not in self._payloads:
+                try:
+                    self._payloads[id(spec)] = self._packed(spec)
+                except BaseException:  # the user's code may raise SystemExit, too
+                    return
+
     def unready(self, pid: int, weight: float, error: Exception) -> None:
         """A worker ended while it loaded a function: after some in a row no other one is to try."""
         with self._lock:

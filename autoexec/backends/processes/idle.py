@@ -12,6 +12,7 @@ import atexit
 import os
 
 from ...resident import resident
+from ...worker.process_state import bound, outputs
 from . import messages
 from .payload import pack
 
@@ -66,7 +67,7 @@ _kept = _Kept()
 
 
 def take(
-    count: int, config: WorkerConfig, state: Any, *, travels: bool, many: bool
+    count: int, config: WorkerConfig, state: Any, *, travels: bool, many: bool, fork: bool = False
 ) -> tuple[list[Worker], int | None]:
     """Up to `count` resting workers for a call, and the number they know its function by.
 
@@ -76,17 +77,25 @@ def take(
         state: of the function, or None.
         travels: whether any worker will do, because the function is sent to it.
         many: whether forked workers would inherit the input: then nobody who rests will do.
+        fork: whether new ones would be forked, and so have all that this process has.
     """
     if many:
         return [], None
     _end(_kept.out([worker for worker in list(_kept.resting) if worker.over]))
-    fit = [worker for worker in list(_kept.resting) if worker.config == config]
+    own, leads = bound(), outputs()
+    alike = (own,) if fork else (own, ())  # a fresh interpreter would not have it either
+    fit = [
+        worker
+        for worker in list(_kept.resting)
+        if worker.config == config and worker.bound in alike and worker.outputs == leads
+    ]
     known = [worker for worker in fit if state is not None and state in worker.states]
     numbers = {worker.states[state] for worker in known}
     number = max(numbers) if numbers else None
     found = [worker for worker in known if worker.states[state] == number]
     if travels:
-        found += [worker for worker in fit if worker not in found]
+        # A copy of the caller has all that the caller had; who began as nobody has what was sent.
+        found += [worker for worker in fit if worker not in found and not worker.forked]
     found = _kept.out(found[:count])
     return found, number if found else None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 # To the worker. FUNCTION: serial is its number, first the task that wants it. TASK: number of the function,
 # index of the first item, and the items (or the index after the last, where a forked worker has inherited the
-# input). SCENE: directory, environment, import path. REST: the call is over. BIRTH: what a fresh
-# worker is to the program, before anything else.
+# input). SCENE: what the caller has set for its process. REST: the call is over. BIRTH: what a fresh worker
+# is to the program, before anything else.
 FUNCTION, TASK, SCENE, REST, BIRTH = 1, 2, 3, 4, 8
 
 # To the caller. LOG: small results, one pickle after the other, that end at place `first` of the task.

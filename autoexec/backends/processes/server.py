@@ -20,11 +20,12 @@ from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.generators import give_entropy
 from ...worker.invoke import CallSpec, Error, run_items
+from ...worker.process_state import settle, take_over
 from ...worker.remote_errors import portable
 from . import handles, messages
 from .payload import Apart, Payload, by_value, pack
 from .status_page import StatusPage
-from .surroundings import flush, set_scene
+from .surroundings import flush
 from .written import Writes
 
 TYPE_CHECKING = False
@@ -99,6 +100,8 @@ class Seat:
         self._spec: CallSpec | None = None
         self._known: Known | None = None  # the table of the function that runs
         self._dumps: Callable[..., bytes] = dumps
+        self._unsettled: dict[str, Any] = {}  # of what the caller has set for its process
+        self._unfit: Exception | None = None  # why this worker cannot have that
         self._first = self._peak = 0  # bytes before a call's first item, and the most there ever were by then
 
     def serve(self) -> None:
@@ -121,7 +124,7 @@ class Seat:
         elif frame.kind == messages.FUNCTION:
             self._learn(frame)
         elif frame.kind == messages.SCENE:
-            set_scene(*frame.load())
+            self._take_over(frame)
         elif frame.kind == messages.REST:
             resources.close_here()
             for spec in self._state.functions.values():
@@ -131,6 +134,27 @@ class Seat:
             self._known, self._dumps = None, dumps
             self._first = 0
             self._status.weigh(0, 0)
+
+    def _take_over(self, frame: Frame) -> None:
+        """What the caller has set for its process; some of it only makes sense once a function is there."""
+        try:
+            self._unfit = None
+            self._unsettled = take_over(frame.load())
+        except Exception as error:
+            self._unfit = error
+
+    def _settle(self, spec: Any) -> None:
+        """Set what has waited for the function and its modules.
+
+        Items find it in the context of their call, which was made before.
+        """
+        scene, self._unsettled = self._unsettled, {}
+        context = spec.context if type(spec) is CallSpec else None
+        try:
+            with self._state.lock:
+                settle(scene, () if context is None else (context,))
+        except Exception as error:
+            self._unfit = error
 
     def _learn(self, frame: Frame) -> None:
         """A function that the tasks to come will call."""
@@ -149,7 +173,7 @@ class Seat:
         self._status.loading(frame.serial)
         self._serial, self._count = frame.serial, 0
         try:
-            spec = self._state.functions.get(frame.first)  # so far only whose table its items go by
+            spec: Any = self._state.functions.get(frame.first)  # so far only whose table its items go by
             self._known = spec.known if type(spec) is CallSpec else None
             with at_hand(self._known):
                 number, start, items, *more = frame.load()
@@ -161,6 +185,10 @@ class Seat:
             self._status.take(frame.serial)
             self._done(error, 0.0, 0.0, messages.ITEMS_UNFIT)
             return
+        if self._unsettled:
+            self._settle(spec)
+        if self._unfit is not None:
+            spec = Error(self._unfit)
         self._status.loading(frame.serial, function=True)  # the initializer is not the item's own time
         unprepared = _prepared(spec)
         self._status.take(frame.serial)

@@ -19,7 +19,7 @@ from importlib import import_module
 
 from ... import python_program
 from ...errors import AutoexecError
-from . import messages, native_threads, tracker
+from . import interpreter, messages, native_threads, tracker
 from .endpoints import Endpoints, is_open
 from .handles import Held
 from .identity import birth
@@ -152,8 +152,8 @@ def _forked(
             # CPython 3.12+ warns of any thread, also of OpenBLAS's, which may_fork has looked at.
             warnings.simplefilter("ignore", DeprecationWarning)
             pid = os.fork()
-            if pid == 0:
-                _child(ends, config, functions, inherited, held, about)
+        if pid == 0:  # with the filters that the caller has
+            _child(ends, config, functions, inherited, held, about)
     except BaseException:
         ends.give_up()
         raise
@@ -238,8 +238,7 @@ def _start(code: str, descriptors: Sequence[int], config: WorkerConfig) -> int:
     """Start an interpreter that inherits these descriptors; its process."""
     from ..core_budget import environment
 
-    flags = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
-    variables = {**os.environ, **environment(config.cores, config.threads)}
+    variables = {**os.environ, **interpreter.seed(), **environment(config.cores, config.threads)}
     # `subprocess` would take 15 to 20 ms to import. A descriptor put onto itself is inherited.
     actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     streams = [descriptor for descriptor in (1, 2) if is_open(descriptor)]
@@ -247,5 +246,5 @@ def _start(code: str, descriptors: Sequence[int], config: WorkerConfig) -> int:
     # Ctrl-C is held back until the worker ignores it: it would tell of it in the middle of its imports.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, ()) | {signal.SIGINT}
     python = python_program.path()
-    arguments = [python, *flags, "-c", code]
+    arguments = [python, *interpreter.arguments(), "-c", code]
     return os.posix_spawn(python, arguments, variables, file_actions=actions, setsigmask=held)

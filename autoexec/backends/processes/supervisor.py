@@ -13,10 +13,11 @@ from functools import partial
 
 from ...known_objects import at_hand
 from ...worker.invoke import TaskResult, run_items
+from ...worker.process_state import difference
 from ...worker.remote_errors import restored
 from . import exit_messages as exits
 from . import messages
-from .payload import load, pack
+from .payload import Payload, by_value, load, pack
 from .sent import Sent
 from .status_page import entries
 
@@ -198,8 +199,10 @@ class Supervisor:
     def _catch_up(self, seat: Seat) -> None:
         """Tell a worker of an earlier call where the caller works now."""
         scene = self._backend.scene
-        if seat.scene != scene:
-            seat.channel.send(messages.SCENE, pack(scene), busy=self._take)
+        if seat.scene is not scene:
+            changes = difference(scene, seat.scene)
+            if changes:
+                seat.channel.send(messages.SCENE, _packed(changes), busy=self._take)
             seat.scene = scene
 
     def _find_seat(self, task: Sent | None) -> Seat | None:
@@ -405,6 +408,13 @@ class Supervisor:
         if self._too_late and limit is not None:
             return exits.late(seat.worker.pid, limit, task)
         return exits.worker_died(seat.worker.pid, ended, task)
+
+
+def _packed(scene: dict[str, object]) -> Payload:
+    try:
+        return pack(scene)
+    except Exception:  # a function that formats numbers, perhaps
+        return by_value(scene)
 
 
 def _add(task: Sent, results: Iterable[memoryview]) -> None:

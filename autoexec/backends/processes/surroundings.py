@@ -1,26 +1,13 @@
-"""What a worker has around it: the caller's directory and environment."""
+"""What a worker has around it: what items have printed.
+
+What the caller has set for its process is in `worker.process_state`, what it has open in `handles`.
+"""
 
 from __future__ import annotations
 
-import os
 import sys
 
-from ..core_budget import CORES, VARIABLES
-
-__all__ = ["flush", "set_scene"]
-
-OWN = frozenset((*VARIABLES, CORES))  # variables that the worker's share has set
-
-
-def set_scene(folder: str, environment: dict[str, str], path: list[str]) -> None:
-    """Work where the caller works now: directory, environment, import path."""
-    if folder:
-        os.chdir(folder)
-    mine = dict(os.environ)
-    for name in mine.keys() - environment.keys() - OWN:
-        del os.environ[name]
-    os.environ.update({name: value for name, value in environment.items() if name not in OWN})
-    sys.path[:] = path
+__all__ = ["flush"]
 
 
 def flush() -> None:

@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 
+from ...worker.process_state import bound, outputs
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -19,38 +21,15 @@ if TYPE_CHECKING:
     from .endpoints import Endpoints
     from .status_page import StatusPage
 
-__all__ = ["Scene", "Seat", "Worker", "importing_path", "scene_now"]
+__all__ = ["Seat", "Worker", "importing_path"]
 
 GRACE_S = 5.0  # seconds for a worker to end by itself
-
-Scene = tuple[str, dict[str, str], list[object]]  # directory, environment, import path
-
-
-def scene_now() -> Scene:
-    """Directory ("" where there is none), environment and import path of this process."""
-    try:
-        folder = os.getcwd()
-    except OSError:
-        folder = ""
-    return folder, dict(os.environ), [entry for entry in sys.path if _travels(entry)]
 
 
 def importing_path() -> list[str]:
     """The entries of `sys.path` that imports look at: others, such as `Path` objects, they pass over."""
     entries: list[object] = [*sys.path]
     return [str(entry) for entry in entries if isinstance(entry, str)]
-
-
-def _travels(entry: object) -> bool:
-    if type(entry) is str:
-        return True
-    import pickle
-
-    try:
-        pickle.dumps(entry)
-    except Exception:
-        return False
-    return True
 
 
 class Seat:
@@ -61,7 +40,8 @@ class Seat:
         channel: the caller's end.
         status: what runs there.
         known: numbers of the functions that it was sent.
-        scene: directory, environment and import path that it has, or None where items may have changed them.
+        scene: what it was told of the caller's process (see `process_state`), or None where items may have
+            changed anything.
     """
 
     __slots__ = ("_poll", "channel", "known", "scene", "status", "worker")
@@ -69,7 +49,7 @@ class Seat:
     def __init__(self, worker: Worker, channel: Channel, status: StatusPage) -> None:
         self.worker, self.channel, self.status = worker, channel, status
         self.known: set[int] = set()
-        self.scene: Scene | None = None
+        self.scene: dict[str, object] | None = None
         self._poll = select.poll()
         self._poll.register(channel.fileno(), select.POLLIN)
         if worker.watched is not None:
@@ -99,19 +79,19 @@ class Worker:
         states: numbers of the functions that it knows as the caller does, by their states (see `kept`).
         rested: whether it has served an earlier call.
         tables: what it knows by numbers beside each function, by the function's number.
+        bound: what of its caller's own it has, that no other process can be given; see `process_state`.
+        outputs: what its standard output and error lead to.
     """
 
     def __init__(self, pid: int, ends: Endpoints, config: WorkerConfig, *, forked: bool) -> None:
         self.pid, self.config, self.forked = pid, config, forked
         self.watched = _watch(pid)
         self.seats = [Seat(self, channel, status) for channel, status in ends.ours]
-        scene = scene_now()
-        same = forked or scene[2] == importing_path()
-        for seat in self.seats:
-            seat.scene = scene if same else None
         self.states: dict[Any, int] = {}
         self.rested = False
         self.tables: dict[int, Shadow] = {}
+        self.bound = bound() if forked else ()
+        self.outputs = outputs()
         self._ends = ends
         self._taken = set(self.seats)
         self._exit: int | None = None

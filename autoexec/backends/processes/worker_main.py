@@ -55,6 +55,7 @@ def serve_descriptors(
     from .tracker import follow
 
     access = access_of(writable)
+    role.fresh = True
     become_worker(lifeline, cores, threads)
     follow(tracker)
     opened = [(Channel(_socket.socket(fileno=sock), access), StatusPage(page), page) for sock, page in seats]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from ...frozen import replace
+from ...worker import process_state
 from ..core_budget import limited
 from . import idle, tracker
 from .handles import Held
@@ -27,15 +28,16 @@ class WorkerPool:
     Args:
         setting: what the workers are for.
         functions: the functions of the call.
+        scene: what the caller has set for its process.
 
     Attributes:
         fork_s: seconds that a fork took, or None.
         found: whether workers were there at once.
     """
 
-    def __init__(self, setting: Setting, functions: Functions) -> None:
+    def __init__(self, setting: Setting, functions: Functions, scene: dict[str, object]) -> None:
         self._config, self._rules = replace(setting.config, tracker=tracker.running()), setting.rules
-        self._setting, self._functions = setting, functions
+        self._setting, self._functions, self._scene = setting, functions, scene
         self._lock = threading.Lock()
         # Of several threads that want a seat in a worker of several seats, one starts it.
         self._starting = threading.Lock() if setting.config.threads > 1 else contextlib.nullcontext()
@@ -58,6 +60,7 @@ class WorkerPool:
             self._rules.state,
             travels=self._rules.travels and not self._setting.fork,
             many=inherited is not None,
+            fork=self._setting.fork,
         )
         for worker in found:
             self._adopt(worker)
@@ -88,6 +91,7 @@ class WorkerPool:
             worker.tables[self._number] = known.shadow(whole=True)
             for seat in worker.seats:
                 seat.known.add(self._number)
+                seat.scene = self._scene
             if inherited is not None:
                 self._inherited.add(worker)
         self.fork_s = (self._setting.clock() - began) / count
@@ -95,6 +99,10 @@ class WorkerPool:
     def _adopt(self, worker: Worker) -> None:
         self._workers.append(worker)
         self._seats += worker.seats
+
+    def knows(self, seat: Seat) -> bool:
+        """Whether a seat's worker has the function of the call already."""
+        return self._number in seat.known
 
     def inherits(self, worker: Worker) -> bool:
         """Whether a worker has the input already."""
@@ -110,7 +118,10 @@ class WorkerPool:
             with self._lock:
                 if self._seats:
                     return self._seats.pop(0)
+            with_it = process_state.begun()
             worker = spawn_worker(self._config)
+            for seat in worker.seats:
+                seat.scene = with_it
             with self._lock:
                 self._adopt(worker)
                 if self._killed:
