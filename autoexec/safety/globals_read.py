@@ -13,6 +13,7 @@ from types import FunctionType, ModuleType
 
 from ..introspect import MAIN, bare, isa
 from ..introspect.code import names_of
+from ..introspect.elsewhere import only_here
 from ..introspect.layers import layers
 from ..introspect.libraries import of_library
 from .fingerprint import DEEPEST
@@ -48,7 +49,7 @@ def _collect(obj: Any, found: dict[tuple[str, str], Any], seen: set[int], depth:
     for module, name, value in _read(obj):
         if isa(bare(value), FunctionType):
             _collect(value, found, seen, depth + 1)
-        elif not isa(value, (type, ModuleType)) and module not in MAIN:
+        elif not isa(value, (type, ModuleType)) and module not in MAIN and not only_here(module):
             found[module, name] = value
 
 

@@ -193,7 +193,7 @@ def check_fresh() -> None:
     if words := python_program.lacking():
         raise AutoexecError(
             f"no worker process can be started: {words}. One can be forked on Linux, in the main thread "
-            "while it is alone; else use backend='threads', or name a Python by multiprocessing.set_executable"
+            "while it is alone; else use backend='threads', or give multiprocessing.set_executable a Python"
         )
 
 
