@@ -12,11 +12,12 @@ import sys
 from collections import ChainMap
 from collections.abc import Callable, Collection, Iterator
 from functools import cache
-from types import CodeType
+from types import CodeType, FunctionType, ModuleType
 from weakref import WeakValueDictionary
 
 from .file_maps import rows
 from .introspect import isa
+from .introspect.elsewhere import only_here
 from .known_objects import reduced
 
 TYPE_CHECKING = False
@@ -50,7 +51,11 @@ def dumps(
     rows()
     with io.BytesIO() as file:
         here = buffer_callback is not None  # apart: for processes that share memory with this one
-        _pickler(here)(file, protocol=protocol, buffer_callback=buffer_callback).dump(value)
+        pickler = _pickler(here)(file, protocol=protocol, buffer_callback=buffer_callback)
+        try:
+            pickler.dump(value)
+        finally:
+            pickler.told.end()
         return file.getvalue()
 
 
@@ -89,17 +94,60 @@ def _pickler(here: bool) -> Any:
             *more,
         )
 
-    def reducer_override(self: Any, obj: Any) -> Any:
-        found = reduced(obj)
-        if found is not None:
-            return found
-        found = Pickler.reducer_override(self, obj)
-        if found is NotImplemented:
-            return _member(obj)
-        return _class(obj, found) if isa(obj, type) and len(found) == 6 else found
+    class Located(Pickler):  # type: ignore[misc, unused-ignore]
+        """Sends by value, too, what lives in modules that exist only here."""
 
-    table = ChainMap({CodeType: located}, rows() if here else {}, Pickler.dispatch_table)
-    return type("Located", (Pickler,), {"dispatch_table": table, "reducer_override": reducer_override})
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.told = _Told()
+
+        def reducer_override(self, obj: Any) -> Any:
+            """By a table, or as cloudpickle does, which is told first of a module that nobody else has."""
+            found = reduced(obj)
+            if found is not None:
+                return found
+            self.told.look(obj)
+            found = super().reducer_override(obj)
+            if found is NotImplemented:
+                return _member(obj)
+            return _class(obj, found) if isa(obj, type) and len(found) == 6 else found
+
+    Located.dispatch_table = ChainMap({CodeType: located}, rows() if here else {}, Pickler.dispatch_table)
+    return Located
+
+
+class _Told:
+    """Modules that cloudpickle was told to send by value, as long as one object is pickled."""
+
+    def __init__(self) -> None:
+        self._modules: list[ModuleType] = []
+
+    def look(self, obj: Any) -> None:
+        """Tell it of the module of a function or class, or of a module, if that exists only here."""
+        name = None
+        if isa(obj, (FunctionType, type)):
+            name = obj.__module__
+        elif isa(obj, ModuleType):
+            name = obj.__name__
+        if only_here(name) and name not in _registry():
+            import cloudpickle
+
+            self._modules.append(sys.modules[str(name)])
+            cloudpickle.register_pickle_by_value(self._modules[-1])
+
+    def end(self) -> None:
+        """Elsewhere in the program it does as it did before."""
+        for module in self._modules:
+            if module.__name__ in _registry():
+                import cloudpickle
+
+                cloudpickle.unregister_pickle_by_value(module)
+
+
+def _registry() -> Any:
+    from cloudpickle.cloudpickle import list_registry_pickle_by_value
+
+    return list_registry_pickle_by_value()
 
 
 def _member(obj: Any) -> Any:

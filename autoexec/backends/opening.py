@@ -83,6 +83,7 @@ class Setting:
         config: what worker processes are started with.
         rules: how they treat tasks.
         loop: the caller's running event loop, or None for one of our own.
+        stayed: told how many items could not be sent to workers, or loaded there, and run here; and why.
         blocked: told of calls of async functions that kept the loop from all others.
         clock: tells the time, as `time.monotonic` does; worker processes have the machine's.
     """
@@ -97,6 +98,7 @@ class Setting:
     config: WorkerConfig = WorkerConfig()
     rules: TaskRules = TaskRules()
     loop: Any = None
+    stayed: Callable[[int, BaseException], None] = lambda items, error: None
     blocked: Callable[[Any, float], None] = lambda task, seconds: None
     clock: Callable[[], float] = time.monotonic
 

@@ -10,7 +10,7 @@ from ..backends.opening import Opening, Setting, TaskRules, WorkerConfig
 from ..decide import admission as memory
 from ..decide import costs, planner, sizing
 from ..decide.classify import profile_of
-from ..errors import unpacked
+from ..errors import shown, unpacked
 from ..frozen import replace
 from ..introspect import Same, loaded, name_of
 from ..measure.facts import Facts
@@ -84,6 +84,7 @@ class Planner:
         self._made: tuple[tuple[str, str, Any], ...] = ()  # and what they make for themselves
         self._modules: ModuleState | None = None
         self.memory: Memory | None = None
+        self._stayed, self._why = 0, ""
 
     # Plans ------------------------------------------------------------------------------------------------
 
@@ -380,6 +381,7 @@ class Planner:
             config=self._config(plan),
             rules=self._rules(profile, scheduler.clock, forks) if plan.backend == PROCESSES else TaskRules(),
             loop=loop,
+            stayed=self._note_stayed,
             blocked=blocked,
             clock=scheduler.clock,
         )
@@ -391,6 +393,20 @@ class Planner:
             backend = Guard(backend, info.name)
         self._opened.append(backend)
         return backend
+
+    def _note_stayed(self, items: int, error: BaseException) -> None:
+        self._stayed += items
+        self._why = self._why or f"{type(error).__name__}: {shown(error)}"
+
+    @property
+    def afterwards(self) -> list[str]:
+        """What went otherwise than planned, in words."""
+        words = [str(self.memory or "")]
+        if self._stayed:
+            words.append(
+                f"{self._stayed} items ran in this process, as workers could not have them ({self._why})"
+            )
+        return words
 
     def _watched(self, plan: Plan) -> bool:
         """Whether workers look at what items change: autoexec has chosen, and a glance was not enough."""

@@ -1010,7 +1010,7 @@ class Run:
         """What the run has shown: to later plans, and in this one's reason."""
         if not early:
             planner.learn()
-        words = [str(planner.memory or "")]
+        words = planner.afterwards
         if self.spec.sets:
             words.append(f"items set context variables ({self.spec.sets}): each runs in a context of its own")
         if self.plan is not None and any(words):

@@ -18,6 +18,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 
 from ..introspect import ATOMS, MAIN, attributes, bare, importable, isa, static_attribute
 from ..introspect.code import codes_of, names_of, steps_of
+from ..introspect.elsewhere import only_here
 from ..introspect.layers import layers
 from ..introspect.libraries import is_library_type, is_stdlib, of_library
 from .fingerprint import DEEPEST
@@ -158,7 +159,7 @@ class _Walk:
                 return
         else:
             self._held(value, depth)
-        if module not in MAIN:
+        if module not in MAIN and not only_here(module):
             self._set(module, name, value)
 
     def _set(self, module: str, name: str, value: Any) -> None:

@@ -13,8 +13,9 @@ from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 from autoexec import by_value
 from autoexec.records import Hazard
 
-from ..introspect import attributes, importable, isa
+from ..introspect import attributes, importable, isa, static_attribute
 from ..introspect.code import parameters, place_of
+from ..introspect.elsewhere import only_here
 from ..introspect.layers import MISSING, layers, peek
 from ..introspect.libraries import is_stdlib
 from .captures import dig, is_mutable
@@ -227,7 +228,9 @@ def _dump(obj: Any, pack: Callable[..., Any] | None = None) -> Any:
     from autoexec.worker.invoke import CallSpec
 
     dumps: Callable[..., bytes] = file_maps.dumps
-    if not (obj.importable if type(obj) is CallSpec else importable(obj)):
+    call = obj.call if type(obj) is CallSpec else obj
+    found = obj.importable if type(obj) is CallSpec else importable(obj)
+    if not found or only_here(static_attribute(call, "__module__")):
         dumps = by_value.dumps
     return dumps(obj, protocol=5) if pack is None else pack(obj, dumps)
 

@@ -152,6 +152,7 @@ class FakePlanner:
         self.blocked: Any = None
         self.loop: Any = None
         self.memory = None
+        self.afterwards: list[str] = []
 
     def plan(self, sample: Any, sampler: Any, *, fork: bool, block: Any = None) -> tuple[Plan, Profile]:
         return self.planned, self.profile

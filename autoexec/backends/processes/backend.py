@@ -62,6 +62,7 @@ class ProcessBackend:
         item_timeout: see `TaskRules`.
         strict: see `TaskRules`.
         eager: see `Setting`.
+        stayed: see `Setting`.
         starting: whether no worker has finished anything yet.
         each_bytes: pickled bytes of an item on its way here, as last seen.
         killed: whether running tasks were ended.
@@ -76,7 +77,7 @@ class ProcessBackend:
         self.tasks, self._add, self.clock = tasks, add, setting.clock
         self._rules = setting.rules
         self.item_timeout, self.strict = self._rules.item_timeout, self._rules.strict
-        self.eager, self.killed = setting.eager, False
+        self.eager, self.stayed, self.killed = setting.eager, setting.stayed, False
         self.scene = process_state.read(setting.context)
         self.functions = Functions(setting.packed)
         self._pool = WorkerPool(setting, self.functions, self.scene)

@@ -161,7 +161,8 @@ class Seat:
         number = frame.serial
         self._status.loading(frame.first, function=True)
         with self._state.lock:
-            if number not in self._state.functions:
+            known = self._state.functions.get(number)
+            if known is None or type(known) is Error:  # which may have passed
                 try:
                     self._state.functions[number] = spec = frame.load()
                     give_entropy(getattr(spec, "call", None))

@@ -239,6 +239,7 @@ class Supervisor:
         if self._backend.strict:
             task.fail_all(error)
         else:
+            self._backend.stayed(len(task.rest), error)
             wall, cpu = self._backend.clock(), time.thread_time()
             run_items(task.task.spec, task.rest, Adding(task), place=task.index())
             task.wall_s += self._backend.clock() - wall
@@ -298,6 +299,10 @@ class Supervisor:
             if unfit == messages.ITEMS_UNFIT and len(task.rest) > 1:
                 task.single = True  # which of the items is it?
             elif unfit:
+                if (
+                    unfit == messages.FUNCTION_UNFIT and self._seat is not None
+                ):  # it does not know it after all
+                    self._seat.known.discard(self._backend.functions.number(task.task.spec))
                 self._stay(task, raised)
                 return
             else:
