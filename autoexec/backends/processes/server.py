@@ -183,6 +183,7 @@ class Seat:
         lost = "" if surround is None else surround.end()
         if not lost and self._writes.found(last=True):
             lost = self._wrote()
+        self._spec = None  # at rest nothing holds the function's data
         self._done(None, wall, cpu, lost=lost)
 
     def _wrote(self) -> str:
