@@ -222,6 +222,7 @@ class Seat:
         lost, home = ("", []) if surround is None else surround.end()
         if not lost and self._writes.found(last=True):
             lost, home = self._wrote(), []
+        self._spec = None  # at rest nothing holds the function's data
         self._done(None, wall, cpu, left=(lost, home))
 
     def _wrote(self) -> str:
