@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from autoexec.backends.processes.start import fork_worker, may_fork, spawn_worke
 from autoexec.backends.processes.status_page import entries
 from autoexec.backends.processes.worker import Worker
 from autoexec.worker.invoke import CallSpec
+from tests.backends.opened import opened
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
 
@@ -329,3 +331,15 @@ def test_where_nobody_can_tell_what_runs_nobody_forks(monkeypatch: pytest.Monkey
     monkeypatch.setattr("threading.active_count", lambda: 1)
     if sys.platform.startswith("linux"):
         assert start.disturbance() == "nobody can tell what else runs: Too many open files"
+
+
+def _first_filter(_: int) -> str:
+    return str(warnings.filters[0])
+
+
+def test_a_copy_has_the_callers_warning_filters() -> None:
+    """Not the one that stands while the fork is made."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        with opened(_first_filter, fork=True) as pool:
+            assert pool.run([0], 1)[0] == str(warnings.filters[0])

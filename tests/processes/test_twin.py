@@ -45,7 +45,7 @@ STATES = {
     "warnings": (
         "import warnings",
         "warnings.simplefilter('error', UserWarning)",
-        "[f[0] for f in warnings.filters if f[2] is UserWarning]",
+        "[(f[0], f[2].__name__) for f in warnings.filters]",
     ),
     "level": (
         "import logging",

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -190,14 +192,19 @@ def test_any_constant_has_a_state_that_repeats(value: Any) -> None:
         assert state != state_of(_made(text, V=(value, 1)))
 
 
-def test_what_a_library_has_made_around_it() -> None:
+def test_what_a_library_has_made_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The user's own function inside counts, though the wrapper's code is the library's."""
-    text = (
-        "import contextlib\n@contextlib.contextmanager\ndef inner(x): yield x * {}\n"
-        "def work(x):\n    with inner(x) as y: return y"
-    )
-    one, two = (state_of(_made(text.format(factor))) for factor in (1, 2))
-    assert one is not None and one == state_of(_made(text.format(1))) and one != two
+    states = []
+    for factor in (1, 1, 2):
+        home = ModuleType("a_module_of_the_users")
+        home.__file__ = "/home/user/a_module.py"
+        text = f"import contextlib\n@contextlib.contextmanager\ndef inner(x): yield x * {factor}"
+        exec(compile(text, home.__file__, "exec"), vars(home))
+        monkeypatch.setitem(sys.modules, home.__name__, home)
+        work = _made("def work(x):\n    with inner(x) as y: return y", inner=home.inner)
+        states.append(state_of(work))
+        assert not travels(work)
+    assert states[0] is not None and states[0] == states[1] != states[2]
 
 
 PATCHES = {
