@@ -133,7 +133,10 @@ class Calibration:
     source: str = "defaults"
 
 
-CHANGES_ARGUMENT = "changes its argument"  # the kind of a hazard; harmless where arguments may be copies
+# Kinds of hazards that more than one room asks for.
+CHANGES_ARGUMENT = "changes its argument"  # harmless where arguments may be copies
+SETS_PROCESS = "sets what all threads share"
+NEEDS_THREAD = "needs the caller's thread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +148,14 @@ class Hazard:
         name: the object, as the source calls it.
         where: file and line of the function.
         threads_ok: whether threads of this process keep the meaning.
+        processes_ok: whether other processes do, of one thread each.
     """
 
     kind: str
     name: str
     where: str
     threads_ok: bool
+    processes_ok: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.name!r} ({self.where})"

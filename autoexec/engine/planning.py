@@ -224,9 +224,11 @@ class Planner:
     def _with_crossing(self, profile: Profile, sampler: Sampler, block: Block | None) -> tuple[Profile, str]:
         """The profile with what it costs to send one item, and why that is impossible ("" if it is not)."""
         rest = profile.remaining
-        stays_here = profile.kind is WorkKind.IO and not sizing.mixes(profile)
-        if stays_here or (rest is not None and rest * profile.wall_s < WORTH_CROSSING_S):
+        if rest is not None and rest * profile.wall_s < WORTH_CROSSING_S:
             return profile, ""
+        waits = profile.kind is WorkKind.IO and not sizing.mixes(profile)
+        if waits and all(hazard.threads_ok for hazard in self._against(sampler)):
+            return profile, ""  # threads are for that
         if sampler.last is None:
             return self._with_running(profile, block)
         args, value = sampler.last

@@ -663,6 +663,8 @@ class Known:
         if row(plan.backend).in_process or func is self._func or _holds_nothing(func):
             return plan
         hazards = self._submissions.make_planner(func).hazards()
+        if plan.threads == 1:
+            hazards = tuple(hazard for hazard in hazards if not hazard.processes_ok)
         if not hazards:
             return plan
         stays = replace(plan, hazards=hazards, reason=f"stays in this process: {hazards[0]}")

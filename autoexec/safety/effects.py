@@ -61,6 +61,7 @@ class Effects:
         self._found: dict[tuple[int, Any], _Found] = {}
         self._codes: list[CodeType] = []
         self._used: list[tuple[str, str, bool]] = []
+        self._locals: list[str] = []  # values of thread-locals that the caller's thread has set
         self._args: Arguments | None = None
         self._changed: dict[int, None] = {}
 
@@ -69,6 +70,12 @@ class Effects:
         try:
             self._args = Arguments(args)
             self._look = look(self._func, args, time.thread_time() + BUDGET_S)
+            reached = self._look.reached
+            self._used = reached.used  # told at once: a decision may not wait for the item's end
+            if not self.looks and reached.thread_locals:  # an item may fill them, too
+                from .thread_locals import set_by_caller
+
+                self._locals = set_by_caller(reached.thread_locals, reached.codes, fills)
         except KeyboardInterrupt:
             raise
         except BaseException:
@@ -131,6 +138,7 @@ class Effects:
         if strict and not self.whole:
             found.append(Hazard("reaches more than was looked at", name_of(self._func), at, True))
         found += [Hazard(kind, name, at, ok) for name, kind, ok in self._used]
+        found += [Hazard("reads what the caller's thread has set", name, at, False) for name in self._locals]
         found += [Hazard(CHANGES_ARGUMENT, self._argument(i), at, True) for i in self._changed]
         return tuple(dict.fromkeys(found))
 
@@ -216,18 +224,32 @@ def _shared(value: Any) -> bool:
     )
 
 
-def _guarded(name: str, codes: list[CodeType]) -> bool:
-    """Whether all code that fills a place looks there first, and neither orders nor adds up what it finds."""
+def fills(name: str, code: CodeType) -> bool | None:
+    """Whether code that sets a place does so before it reads it, or looks there first; None: it sets none."""
+    steps, asks, stores = _accesses(name, code)
+    if not stores:
+        return None
+    return min(stores) < min(asks, default=len(steps)) or _guarded(name, [code])
+
+
+def _accesses(name: str, code: CodeType) -> tuple[list[Any], list[int], list[int]]:
+    """The instructions of code, and which of them read and set a place."""
     from dis import get_instructions
 
+    if not _names(code, name):
+        return [], [], []
+    steps = [step for step in get_instructions(code) if step.opname not in _NOTHING]
+    asks = [at for at, step in enumerate(steps) if step.opname in _LOADS and _about(step.argval) == name]
+    stores = [at for at, step in enumerate(steps) if step.opname in _STORES and step.argval == name]
+    stores += [at + 1 for at in asks if steps[at + 1].opname == "STORE_SUBSCR"]
+    return steps, asks, stores
+
+
+def _guarded(name: str, codes: list[CodeType]) -> bool:
+    """Whether all code that fills a place looks there first, and neither orders nor adds up what it finds."""
     filled = False
     for code in codes:
-        if not _names(code, name):
-            continue
-        steps = [step for step in get_instructions(code) if step.opname not in _NOTHING]
-        asks = [at for at, step in enumerate(steps) if step.opname in _LOADS and _about(step.argval) == name]
-        stores = [at for at, step in enumerate(steps) if step.opname in _STORES and step.argval == name]
-        stores += [at + 1 for at in asks if steps[at + 1].opname == "STORE_SUBSCR"]
+        steps, asks, stores = _accesses(name, code)
         if not stores:
             continue
         looks = min(asks, default=len(steps)) + 1 < min(stores)

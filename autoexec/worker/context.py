@@ -139,12 +139,14 @@ def carried(
     for variable, value in (context or {}).items():
         if variable is current:
             continue
-        home = _home(variable)
+        home = _DECIMAL if variable.name == _DECIMAL_VARIABLE else _home(variable)
         if home is not None and (crosses or _crosses)(value):
             found[home] = value
     return found
 
 
+# The variable of decimal's own context stands in no module: it is read and set by functions.
+_DECIMAL, _DECIMAL_VARIABLE = ("decimal", "setcontext"), "decimal_context"
 # Where variables were found; those that were not are looked for again once other modules are there.
 _homes: dict[contextvars.ContextVar[Any], tuple[tuple[str, str] | None, int]] = {}
 _REMEMBERED = 1024  # variables
@@ -207,4 +209,6 @@ def taken_up(values: dict[tuple[str, str], Any]) -> contextvars.Context:
             continue
         if isinstance(variable, contextvars.ContextVar):
             context.run(variable.set, value)
+        elif (module, name) == _DECIMAL:
+            context.run(variable, value)
     return context

@@ -1,0 +1,74 @@
+"""State for an item's own time, the caller's thread, standard input: what is forbidden, by what code names."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from autoexec.decide import planner
+from autoexec.records import Forecast
+from autoexec.safety.effects import Effects
+from autoexec.safety.hazards import find_hazards
+from autoexec.safety.own_time import own_time
+from autoexec.safety.quick_check import harmless
+
+from .own_time_corpus import BOTH, HARMLESS, THREADS
+
+WAYS = (
+    Forecast("serial", 1, 1, 9.0),
+    Forecast("threads", 8, 1, 1.0),
+    Forecast("processes", 8, 1, 2.0),
+    Forecast("processes", 2, 1, 1.0, threads=4),
+)
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """Nobody handles the alarm; afterwards its handler is put back."""
+    before = signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGALRM, before)
+
+
+def hazards(work: Callable[..., Any]) -> list[Any]:
+    """What is known of a function in the caller's thread before its first item."""
+    effects = Effects(work)
+    effects.before((1,))
+    return [*find_hazards(work), *effects.hazards()]
+
+
+def allowed(work: Callable[..., Any]) -> tuple[bool, ...]:
+    """Whether it may run in threads, in processes, and in processes of threads."""
+    found = planner.refuse(WAYS, hazards=hazards(work))
+    return tuple(not way.refused for way in found[1:])
+
+
+@pytest.mark.parametrize("name", THREADS)
+def test_threads_are_forbidden(name: str, module: Callable[..., Any], alarm: None) -> None:
+    """What is set for the whole process, or belongs to the main thread, is not for threads; it is named."""
+    work = module(THREADS[name]).work
+    threads, _, mixed = allowed(work)
+    assert (threads, mixed) == (False, False), hazards(work)
+    own = own_time(work)
+    assert all(not hazard.threads_ok and hazard.processes_ok for hazard in own)
+    assert own or any(not hazard.threads_ok for hazard in find_hazards(work))
+    assert not harmless(work)
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_the_callers_thread_is_needed(name: str, module: Callable[..., Any], alarm: None) -> None:
+    """What comes once and in order, and what only the caller's thread has, stays there."""
+    work = module(BOTH[name]).work
+    assert allowed(work) == (False, False, False), hazards(work)
+    assert not harmless(work)
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_look_alikes_may_run_in_threads(name: str, module: Callable[..., Any]) -> None:
+    """What only looks like it, or is an item's own, holds nobody back."""
+    work = module(HARMLESS[name]).work
+    assert allowed(work)[0], hazards(work)
+    assert own_time(work) == []
