@@ -348,7 +348,7 @@ class Planner:
             inherited=self._inherited(profile) if forks else None,
             eager=eager,
             config=self._config(plan),
-            rules=self._rules(profile, scheduler.clock) if plan.backend == PROCESSES else TaskRules(),
+            rules=self._rules(plan, profile, scheduler.clock) if plan.backend == PROCESSES else TaskRules(),
             loop=loop,
             blocked=blocked,
             clock=scheduler.clock,
@@ -370,11 +370,12 @@ class Planner:
     def _config(self, plan: Plan) -> WorkerConfig:
         return WorkerConfig(plan.threads, plan.native_threads or 1, self._options.writable == "copy")
 
-    def _rules(self, profile: Profile | None, clock: Callable[[], float]) -> TaskRules:
+    def _rules(self, plan: Plan, profile: Profile | None, clock: Callable[[], float]) -> TaskRules:
         self.memory = Memory(profile.memory_bytes if profile is not None else 0, clock=clock)
         return TaskRules(
             item_timeout=self._options.item_timeout,
             strict=self._options.backend == PROCESSES,
+            alone=plan.alone,
             expected_s=profile.wall_s if profile is not None else 0.0,
             state=self._state(),
             keep=self._again,

@@ -186,6 +186,8 @@ class Sampler:
         """Everything measured, as a value."""
         seen = running or monitor.seen()
         self._meanwhile = seen.meanwhile
+        if running is not None and self.effects is not None:
+            self.effects.amid()
         walls, cpus, counts = list(self._walls), list(self._cpus), list(self._counts)
         if seen.items:  # the running block has finished some items: they count as a block of their own
             walls.append(seen.running_s / seen.items)

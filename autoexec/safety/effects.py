@@ -15,7 +15,7 @@ from types import CodeType, ModuleType
 from ..introspect import isa, name_of
 from ..introspect.code import parameters, place_of
 from ..introspect.layers import MISSING, layers
-from ..records import CHANGES_ARGUMENT, Hazard
+from ..records import CHANGES_ARGUMENT, SETS_AND_BACK, Hazard
 from .captures import dig
 from .look import Change, Look, look
 from .mutation import Arguments
@@ -64,6 +64,9 @@ class Effects:
         self._locals: list[str] = []  # values of thread-locals that the caller's thread has set
         self._args: Arguments | None = None
         self._changed: dict[int, None] = {}
+        # What was not amid an item what it was before it, by place; and what was set back afterwards.
+        self._amid: dict[tuple[int, Any], str] = {}
+        self._set_back: dict[str, None] = {}
 
     def before(self, args: tuple[Any, ...]) -> None:
         """Note what can be reached; an item is run next. Never raises: what resists is not known."""
@@ -81,25 +84,47 @@ class Effects:
         except BaseException:
             self.whole = False
 
+    def amid(self) -> None:
+        """It runs, in another thread: what is changed for as long as that? Never raises.
+
+        What was empty may just be filled, once and for all: that is no sign of it.
+        """
+        notes = self._look
+        if notes is None:
+            return
+        try:
+            changes = notes.compare()
+        except Exception:
+            return
+        self._amid.update(
+            (change.place, change.path)
+            for change in changes
+            if change.place[0] and not _empty(change.old) and self._tells(change)
+        )
+
     def after(self, args: tuple[Any, ...]) -> None:
         """It has run. Never raises."""
         notes, self._look = self._look, None
+        amid, self._amid = self._amid, {}
         tokens, self._args = self._args, None
         self.looks += 1
         try:
             if tokens is not None:
                 self._changed.update(dict.fromkeys(tokens.changed(args)))
             if notes is not None:
-                self._compare(notes)
+                self._compare(notes, amid)
         except KeyboardInterrupt:
             raise
         except BaseException:
             self.whole = False
 
-    def _compare(self, notes: Look) -> None:
+    def _compare(self, notes: Look, amid: dict[tuple[int, Any], str]) -> None:
         self.whole = self.whole and notes.reached.whole
         self._codes, self._used = notes.reached.codes, notes.reached.used
-        for change in notes.compare():
+        changes = notes.compare()
+        left = {change.place for change in changes}
+        self._set_back.update((path, None) for place, path in amid.items() if place not in left)
+        for change in changes:
             if self._tells(change):
                 known = self._found.get(change.place)
                 if known is None:
@@ -139,6 +164,8 @@ class Effects:
             found.append(Hazard("reaches more than was looked at", name_of(self._func), at, True))
         found += [Hazard(kind, name, at, ok) for name, kind, ok in self._used]
         found += [Hazard("reads what the caller's thread has set", name, at, False) for name in self._locals]
+        amid = {**self._set_back, **dict.fromkeys([*self._amid.values()])}
+        found += [Hazard(SETS_AND_BACK, path or "an object", at, False, True) for path in amid]
         found += [Hazard(CHANGES_ARGUMENT, self._argument(i), at, True) for i in self._changed]
         return tuple(dict.fromkeys(found))
 

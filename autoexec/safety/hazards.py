@@ -171,9 +171,9 @@ def _from_builtin(func: Any) -> list[Hazard]:
 
 
 def _from_names(func: Any) -> list[Hazard]:
-    from .own_time import own_time
+    from .item_state import item_state
 
-    return own_time(func)
+    return item_state(func)
 
 
 def _cells(func: Any) -> list[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from dis import get_instructions
+from opcode import opmap
 from types import CodeType, FunctionType, ModuleType
 
 from ..introspect import attributes, isa, loaded
@@ -36,6 +37,8 @@ _SEEDS = ("seed", "setstate", "set_state")
 _CHANGES = ("update", "pop", "popitem", "clear", "__setitem__", "__delitem__")  # of os.environ
 _ASKS = ("isatty", "encoding", "errors", "closed", "name", "mode")  # of standard input, that read nothing
 _TAKES = ("get", "get_nowait")
+_OF_LOGGERS = {"setLevel": "setter", "removeHandler": "always", "removeFilter": "always"}
+_STORE_ATTR = opmap["STORE_ATTR"]
 _AWAITED = 0x280  # code of a coroutine or an async generator, which has a running loop
 _BETWEEN = ("CACHE", "NOP", "EXTENDED_ARG", "PRECALL", "PUSH_NULL", "COPY", "RESUME", "NOT_TAKEN")
 _KEYS = ("LOAD_", "FORMAT_", "BUILD_STRING", "CONVERT")  # how the key of a mapping is made
@@ -131,6 +134,7 @@ class CodeReader:
             return True
         held = [*(self._scope.get(name) for name in names), *self._local.values()]
         odd = any(id(value) in self._known or _is_odd(value) for value in held)
+        odd = odd or _STORE_ATTR in self._code.co_code[::2]
         return odd or "/dev/stdin" in self._code.co_consts
 
     # Instructions -----------------------------------------------------------------------------------------
@@ -173,8 +177,11 @@ class CodeReader:
         self._value = MISSING
 
     def _store_attribute(self, at: int, name: str) -> None:
-        if isa(self._value, ModuleType) and of_library(self._value):
-            self._found("setter", f"{self._value.__name__}.{name}", at)
+        owner = self._value
+        if isa(owner, ModuleType) and of_library(owner):
+            self._found("setter", f"{owner.__name__}.{name}", at)
+        elif owner is not MISSING and not isa(owner, ModuleType) and foreign(owner) is None:
+            self._found("object", f"{self._path}.{name}", at)
         self._value = MISSING
 
     def _store_entry(self, at: int, _: object) -> None:
@@ -192,8 +199,8 @@ class CodeReader:
             self._value, self._path = _Unloaded(f"{owner.name}.{name}"), path
             return
         if owner is MISSING:
-            if name == "setLevel" and "getLogger" in self._code.co_names:
-                self._found("setter", "logging.Logger.setLevel", at)
+            if name in _OF_LOGGERS and "getLogger" in self._code.co_names:  # those are everybody's, too
+                self._found(_OF_LOGGERS[name], f"logging.Logger.{name}", at)
             return
         self._told_by_owner(at, owner, name)
         value = peek(owner, name)[0]

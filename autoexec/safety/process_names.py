@@ -1,7 +1,7 @@
 """What belongs to the whole process, or to one thread, by the names that code uses for it.
 
-What may live here: rows of names, for a glance (`quick_check`) and for a reading (`own_time`). A name is the
-path in its module; it stands for that very object, whatever a program calls it.
+What may live here: rows of names, for a glance (`quick_check`) and a reading (`item_state`). A name is the
+path of one object in its module, whatever a program calls that.
 """
 
 from __future__ import annotations

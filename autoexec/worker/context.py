@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 
     from .invoke import Around, CallSpec
 
-__all__ = ["carried", "changed", "may_set_variables", "of_call", "prepare", "prepared", "taken_up", "within"]
+__all__ = [
+    "carried",
+    "changed",
+    "for_a_thread",
+    "may_set_variables",
+    "of_call",
+    "prepare",
+    "prepared",
+    "taken_up",
+    "within",
+]
 
 # Names in code by which a context variable may be set, by way of a token, another context, or decimal.
 _SETTING = frozenset(("set", "reset", "ContextVar", "copy_context", "localcontext", "setcontext"))
@@ -121,9 +131,22 @@ def within(around: tuple[Around, ...], place: int, args: tuple[Any, ...]) -> Ite
 
 def of_call(context: contextvars.Context) -> contextvars.Context:
     """A copy of a call's own context, in which this worker's objects are found."""
-    own = context.copy()
+    own = for_a_thread(context)
     own.run(current.set, current.get())
     return own
+
+
+def for_a_thread(context: contextvars.Context) -> contextvars.Context:
+    """A copy of a context, for one thread: decimal's own is a variable, too, but is changed in place."""
+    own = context.copy()
+    decimal = sys.modules.get("decimal")
+    if decimal is not None and any(variable.name == _DECIMAL_VARIABLE for variable in context):
+        own.run(_own_decimal, decimal)
+    return own
+
+
+def _own_decimal(decimal: Any) -> None:
+    decimal.setcontext(decimal.getcontext().copy())
 
 
 def carried(

@@ -59,6 +59,7 @@ class ProcessBackend:
     Attributes:
         item_timeout: see `TaskRules`.
         strict: see `TaskRules`.
+        alone: see `TaskRules`.
         eager: see `Setting`.
         starting: whether no worker has finished anything yet.
         each_bytes: pickled bytes of an item on its way here, as last seen.
@@ -74,6 +75,7 @@ class ProcessBackend:
         self.tasks, self._add, self.clock = tasks, add, setting.clock
         self._rules = setting.rules
         self.item_timeout, self.strict = self._rules.item_timeout, self._rules.strict
+        self.alone = self._rules.alone
         self.eager, self.killed = setting.eager, False
         self.scene = scene_now()
         self.functions = Functions(setting.packed)

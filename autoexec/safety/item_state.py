@@ -13,7 +13,7 @@ from ..introspect import attributes, isa, loaded
 from ..introspect.code import codes_of, where
 from ..introspect.layers import layers
 from ..introspect.libraries import is_library
-from ..records import NEEDS_THREAD, SETS_PROCESS, Hazard
+from ..records import NEEDS_THREAD, SETS_AND_BACK, SETS_PROCESS, Hazard
 from .named import CodeReader, known_objects
 from .reach import reach
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-__all__ = ["own_time"]
+__all__ = ["item_state"]
 
 REACH_S = 0.01  # of CPU time for finding the functions
 MOST = 500  # functions that are read
@@ -34,18 +34,19 @@ _MEANS = {
     "loop": (NEEDS_THREAD, False),
     "window": (NEEDS_THREAD, False),
     "stdin": ("reads standard input", False),
+    "object": (SETS_AND_BACK, True),  # items that are looked at tell whether it is left behind
     "queue": ("takes from a shared queue", False),
 }
 
 
-def own_time(func: Callable[..., Any]) -> list[Hazard]:
+def item_state(func: Callable[..., Any]) -> list[Hazard]:
     """What forbids other threads, and maybe other processes, although nothing of it is left behind.
 
     >>> import os, random
     >>> def work(path): os.chdir(path); return os.listdir()
-    >>> [(hazard.name, hazard.threads_ok, hazard.processes_ok) for hazard in own_time(work)]
+    >>> [(hazard.name, hazard.threads_ok, hazard.processes_ok) for hazard in item_state(work)]
     [('os.chdir', False, True)]
-    >>> own_time(lambda x: random.Random(x).random())
+    >>> item_state(lambda x: random.Random(x).random())
     []
     """
     reading = _Reading()
@@ -115,7 +116,7 @@ class _Reading:
         ]
 
     def _harmless(self, group: str, sites: list[_Site]) -> bool:
-        if group == "setter":  # to the same value, again and again
+        if group in ("setter", "object"):  # to the same value, again and again
             return len(sites) == 1 and not sites[0].varies
         if group == "loop":  # it makes one for the thread that it is in
             return "set_event_loop" in self._names

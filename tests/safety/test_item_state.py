@@ -1,4 +1,4 @@
-"""State for an item's own time, the caller's thread, standard input: what is forbidden, by what code names."""
+"""State for an item's own time, the caller's thread, standard input: what the code's names forbid."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from autoexec.decide import planner
 from autoexec.records import Forecast
 from autoexec.safety.effects import Effects
 from autoexec.safety.hazards import find_hazards
-from autoexec.safety.own_time import own_time
+from autoexec.safety.item_state import item_state
 from autoexec.safety.quick_check import harmless
 
-from .own_time_corpus import BOTH, HARMLESS, THREADS
+from .item_state_corpus import BOTH, HARMLESS, THREADS
 
 WAYS = (
     Forecast("serial", 1, 1, 9.0),
@@ -52,7 +52,7 @@ def test_threads_are_forbidden(name: str, module: Callable[..., Any], alarm: Non
     work = module(THREADS[name]).work
     threads, _, mixed = allowed(work)
     assert (threads, mixed) == (False, False), hazards(work)
-    own = own_time(work)
+    own = item_state(work)
     assert all(not hazard.threads_ok and hazard.processes_ok for hazard in own)
     assert own or any(not hazard.threads_ok for hazard in find_hazards(work))
     assert not harmless(work)
@@ -71,4 +71,4 @@ def test_look_alikes_may_run_in_threads(name: str, module: Callable[..., Any]) -
     """What only looks like it, or is an item's own, holds nobody back."""
     work = module(HARMLESS[name]).work
     assert allowed(work)[0], hazards(work)
-    assert own_time(work) == []
+    assert item_state(work) == []
