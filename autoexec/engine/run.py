@@ -304,8 +304,8 @@ class Run:
     def _start_sampling(self) -> None:
         self._size = 1
         self._inline.sampling = True
-        self.sampler.restart()
         self.monitor.measure()
+        self.sampler.restart()  # after what that imports
 
     def _sample(self) -> None:
         """Run the first items here until it is clear what they are, or they end."""

@@ -107,6 +107,7 @@ class CodeReader:
         self._code, self._scope, self._local = code, scope, local
         self._value: Any = MISSING  # what was loaded last, as the source calls it:
         self._path = ""
+        self._shared = False  # whether it came from a global or captured variable
         self._module: Any = MISSING  # what was imported last
         self._environ = False  # whether `os.environ` was loaded, and since then no more than a key of it
         self._steps: list[Instruction] = []
@@ -140,6 +141,7 @@ class CodeReader:
     # Instructions -----------------------------------------------------------------------------------------
 
     def _global(self, at: int, name: str) -> None:
+        self._shared = True
         found = self._scope.get(name, self._local.get(name, MISSING))
         if found is MISSING:
             builtins = self._scope.get("__builtins__", {})
@@ -148,6 +150,7 @@ class CodeReader:
 
     def _variable(self, at: int, name: Any) -> None:
         last = name[-1] if isinstance(name, tuple) else name
+        self._shared = last in self._code.co_freevars
         self._load(at, last, self._local.get(last, MISSING))
 
     def _constant(self, at: int, value: object) -> None:
@@ -180,7 +183,7 @@ class CodeReader:
         owner = self._value
         if isa(owner, ModuleType) and of_library(owner):
             self._found("setter", f"{owner.__name__}.{name}", at)
-        elif owner is not MISSING and not isa(owner, ModuleType) and foreign(owner) is None:
+        elif self._shared and not (owner is MISSING or isa(owner, ModuleType) or foreign(owner)):
             self._found("object", f"{self._path}.{name}", at)
         self._value = MISSING
 
