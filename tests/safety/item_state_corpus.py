@@ -249,6 +249,25 @@ def work(x):
     LOG.removeHandler(handler)
     return x
 """,
+    "a handler for an item, of a logger that is asked for": """
+import logging
+def work(x):
+    log = logging.getLogger("asked.for")
+    handler = logging.NullHandler()
+    log.addHandler(handler)
+    log.removeHandler(handler)
+    return x
+""",
+    "a class's attribute, in a context manager": """
+class Settings:
+    level = 0
+class At:
+    def __init__(self, level): self.level = level
+    def __enter__(self): self.old = Settings.level; Settings.level = self.level
+    def __exit__(self, *args): Settings.level = self.old
+def work(x):
+    with At(x): return Settings.level
+""",
     "csv.field_size_limit and back": """
 import csv
 def work(x):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from autoexec.decide import planner
-from autoexec.records import Forecast
+from autoexec.records import NEEDS_THREAD, Forecast, Hazard, Plan
 from autoexec.safety.effects import Effects
 from autoexec.safety.hazards import find_hazards
 from autoexec.safety.item_state import item_state
@@ -72,3 +72,37 @@ def test_look_alikes_may_run_in_threads(name: str, module: Callable[..., Any]) -
     work = module(HARMLESS[name]).work
     assert allowed(work)[0], hazards(work)
     assert item_state(work) == []
+
+
+def test_what_is_changed_amid_an_item_and_set_back_is_seen(module: Callable[..., Any]) -> None:
+    """By a look from another thread while it runs; what stays is another kind, what was empty is none."""
+    program = module("""
+class Settings: level, client = 1, None
+def work(x): return Settings.level, Settings.client
+""")
+    effects = Effects(program.work)
+    effects.before((1,))
+    program.Settings.level, program.Settings.client = 2, object()
+    effects.amid()
+    said = [(hazard.name, hazard.threads_ok, hazard.processes_ok) for hazard in effects.hazards()]
+    assert said == [("Settings.level", False, True)]
+    program.Settings.level = 1
+    effects.after((1,))
+    assert ("Settings.level", False, True) in [
+        (hazard.name, hazard.threads_ok, hazard.processes_ok) for hazard in effects.hazards()
+    ]
+    stays = Effects(program.work)
+    stays.before((1,))
+    program.Settings.level = 3
+    stays.amid()
+    stays.after((1,))
+    assert [hazard.processes_ok for hazard in stays.hazards()] == [False]
+
+
+def test_who_needs_the_callers_own_thread() -> None:
+    """Not even one other thread would do where a kind or both backends are forbidden."""
+    either = [("a kind", False, True), (NEEDS_THREAD, False, True), ("a kind", False, False)]
+    told = [Hazard(kind, "x", "job.py:1", threads, processes) for kind, threads, processes in either]
+    assert [hazard.here_only for hazard in told] == [False, True, True]
+    assert not Hazard("a kind", "x", "job.py:1", True).here_only
+    assert Plan("processes", hazards=(told[0],)).alone and not Plan("processes").alone

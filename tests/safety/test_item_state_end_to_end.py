@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import decimal
 import io
 import os
 import random
@@ -67,6 +68,49 @@ def argv(i: int) -> list[str]:
         return sys.argv
 
 
+class Settings:
+    """Of the whole program."""
+
+    level = -1
+
+
+class At:
+    """Sets a level, and sets it back."""
+
+    def __init__(self, level: int) -> None:
+        self.level = level
+
+    def __enter__(self) -> None:
+        self.old, Settings.level = Settings.level, self.level
+
+    def __exit__(self, *args: object) -> None:
+        Settings.level = self.old
+
+
+def at_a_level(i: int) -> int:
+    """Reads it while it is set."""
+    with At(i):
+        waits()
+        return Settings.level
+
+
+def precise(i: int) -> int:
+    """Changes decimal's context in place."""
+    context = decimal.getcontext()
+    old, context.prec = context.prec, 10 + i
+    try:
+        waits()
+        return decimal.getcontext().prec
+    finally:
+        context.prec = old
+
+
+def test_a_precision_is_each_threads_own() -> None:
+    """The one thing of the kind that threads keep apart."""
+    decimal.getcontext()
+    assert list(autoexec.map(precise, range(N), backend="threads", max_workers=4)) == [*range(10, 10 + N)]
+
+
 def unpicklable(i: int) -> Any:
     """What it returns cannot leave the process."""
     with contextlib.redirect_stdout(io.StringIO()) as out:
@@ -83,6 +127,7 @@ def unpicklable(i: int) -> Any:
         (patches, "unittest.mock.patch"),
         (sets_environ, "os.environ"),
         (argv, "unittest.mock.patch"),
+        (at_a_level, "Settings.level"),
     ],
 )
 def test_what_waits_and_sets_something_runs_in_no_threads(work: Callable[[int], Any], name: str) -> None:
