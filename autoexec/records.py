@@ -135,7 +135,11 @@ class Calibration:
     source: str = "defaults"
 
 
-CHANGES_ARGUMENT = "changes its argument"  # the kind of a hazard; harmless where arguments may be copies
+# Kinds of hazards that more than one room asks for.
+CHANGES_ARGUMENT = "changes its argument"  # harmless where arguments may be copies
+SETS_PROCESS = "sets what all threads share"
+SETS_AND_BACK = "changes for an item's own time"
+NEEDS_THREAD = "needs the caller's thread"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +151,19 @@ class Hazard:
         name: the object, as the source calls it.
         where: file and line of the function.
         threads_ok: whether threads of this process keep the meaning.
+        processes_ok: whether other processes do, of one thread each.
     """
 
     kind: str
     name: str
     where: str
     threads_ok: bool
+    processes_ok: bool = False
+
+    @property
+    def here_only(self) -> bool:
+        """Whether it is for the caller's own thread: not even one other thread would do."""
+        return not self.threads_ok and (self.kind == NEEDS_THREAD or not self.processes_ok)
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.name!r} ({self.where})"
@@ -328,6 +339,11 @@ class Plan:
     def at_once(self) -> int:
         """Calls that run at once at most."""
         return self.max_workers * self.threads
+
+    @property
+    def alone(self) -> bool:
+        """Whether no two items may run in one process at once."""
+        return any(not hazard.threads_ok for hazard in self.hazards)
 
     def __str__(self) -> str:
         most = "up to " if self.adaptive and self.max_workers > 1 else ""

@@ -46,6 +46,7 @@ class TaskRules:
     Attributes:
         item_timeout: seconds after which the worker that runs an item is ended, or None.
         strict: whether an item that cannot be pickled is an error; else the caller runs it.
+        alone: whether it must not run in another thread of the caller's then: the next plan has the rest.
         expected_s: seconds that an item should take, or 0.0 where nobody knows.
         state: what the function's behaviour depends on, or None where that cannot be told; workers that know
             a function in the same state need not be sent it again.
@@ -60,6 +61,7 @@ class TaskRules:
 
     item_timeout: float | None = None
     strict: bool = False
+    alone: bool = False
     expected_s: float = 0.0
     state: Any = None
     keep: bool = True

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from ..own_thread import OwnThread
 from ..registry import THREADS
 from ..resources import Crew, Scope, current
+from ..worker.context import for_a_thread
 from ..worker.invoke import Task, TaskResult, run_task, serving
 from .core_budget import limited
 
@@ -77,7 +78,7 @@ class ThreadBackend:
         """
         began = self._clock()
         thread = slot.worker = OwnThread(
-            self._context.copy().run, (self._work, slot), f"autoexec-{self._started}", self._tasks
+            for_a_thread(self._context).run, (self._work, slot), f"autoexec-{self._started}", self._tasks
         )
         self._threads.append(thread)  # first: Ctrl-C may come when it runs already
         try:

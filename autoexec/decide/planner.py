@@ -33,7 +33,7 @@ def refuse(
         unstarted: why no fresh interpreter can be started, or "".
         forks: whether workers can be forked, or are there already.
     """
-    crossing = next((str(h) for h in hazards), "") or stays
+    crossing = next((str(h) for h in hazards if not h.processes_ok), "") or stays
     threading = next((str(h) for h in hazards if not h.threads_ok), "")
     return tuple(
         replace(
@@ -58,7 +58,7 @@ def _against(way: Forecast, threading: str, crossing: str, daemon: bool) -> str:
         return threading if info.threaded else ""
     if daemon and not crossing and info.starts_processes:
         return "a daemon process or a worker must not start processes"
-    return crossing
+    return crossing or (threading if way.threads > 1 else "")
 
 
 def choose(forecasts: Sequence[Forecast], profile: Profile, hazards: Sequence[Hazard] = ()) -> Plan:

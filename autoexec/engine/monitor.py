@@ -30,6 +30,7 @@ from ..registry import THREADS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..backends.inline import Block, InlineBackend
+    from ..measure.momentary import Momentary
     from ..records import Plan, Profile
 
 __all__ = ["Monitor", "Seen"]
@@ -52,6 +53,7 @@ class Seen:
         "held_share",
         "items",
         "looked_s",
+        "meanwhile",
         "native_before",
         "native_share",
         "pressed_cores",
@@ -63,6 +65,7 @@ class Seen:
     def __init__(self) -> None:
         self.running_s = self.cpu_s = self.held_share = self.looked_s = self.native_share = 0.0
         self.pressed_cores: float | None = None
+        self.meanwhile: tuple[str, ...] = ()  # of the process, what was set while items ran
         self.queued_s = 0.0
         self.items = 0
         self.child = self.waiting = self.native_before = False
@@ -111,6 +114,7 @@ class Monitor:
         self._child_seen = False
         self._native = NativeShare()
         self._pressed: float | None = None
+        self._momentary: Momentary | None = None
         self.whose: object = None
 
     # Called by other threads ------------------------------------------------------------------------------
@@ -157,8 +161,18 @@ class Monitor:
         self._since = age_clock()
         self._native.restart()
         self._probe.restart()
+        if self._block is None:  # else an item has begun, and may have set what it sets
+            self._note_process()
         self._press = False
         self._pressed = None
+
+    def _note_process(self) -> None:
+        if self._momentary is not None:
+            self._momentary.note()
+            return
+        from ..measure.momentary import Momentary
+
+        self._momentary = Momentary()
 
     def guard(self, expected_s: float) -> None:
         """From now on only look whether blocks take much longer than `expected_s` seconds."""
@@ -242,6 +256,10 @@ class Monitor:
         seen.native_share, seen.native_before = self._native.share(), self._native.before
         seen.pressed_cores = self._pressed
         seen.queued_s = self._queued_s()
+        if self._momentary is not None:
+            if self._block is None:
+                self._momentary.settle()
+            seen.meanwhile = self._momentary.names
         return seen
 
     def _queued_s(self) -> float:
@@ -333,6 +351,8 @@ class Monitor:
             if not whole:
                 continue
             self._native.look()
+            if self._momentary is not None and self._block is not None:
+                self._momentary.look()
             if self.pressing and self._block is not None:
                 self._squeeze()
             if not under_way.same(self._block, self._clock, late=self._probe.late):

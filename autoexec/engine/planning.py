@@ -253,9 +253,11 @@ class Planner:
     def _with_crossing(self, profile: Profile, sampler: Sampler, block: Block | None) -> tuple[Profile, str]:
         """The profile with what it costs to send one item, and why that is impossible ("" if it is not)."""
         rest = profile.remaining
-        stays_here = profile.kind is WorkKind.IO and not sizing.mixes(profile)
-        if stays_here or (rest is not None and rest * profile.wall_s < WORTH_CROSSING_S):
+        if rest is not None and rest * profile.wall_s < WORTH_CROSSING_S:
             return profile, ""
+        waits = profile.kind is WorkKind.IO and not sizing.mixes(profile)
+        if waits and all(hazard.threads_ok for hazard in self._against(sampler)):
+            return profile, ""  # threads are for that
         if sampler.last is None:
             return self._with_running(profile, block)
         args, value = sampler.last
@@ -379,7 +381,9 @@ class Planner:
             inherited=self._inherited(profile) if forks else None,
             eager=eager,
             config=self._config(plan),
-            rules=self._rules(profile, scheduler.clock, forks) if plan.backend == PROCESSES else TaskRules(),
+            rules=self._rules(plan, profile, scheduler.clock, forks)
+            if plan.backend == PROCESSES
+            else TaskRules(),
             loop=loop,
             stayed=self._note_stayed,
             blocked=blocked,
@@ -419,11 +423,14 @@ class Planner:
             writable = "copy" if self._options.effects == "ignore" else "watched"
         return WorkerConfig(plan.threads, plan.native_threads or 1, writable)
 
-    def _rules(self, profile: Profile | None, clock: Callable[[], float], forks: bool) -> TaskRules:
+    def _rules(
+        self, plan: Plan, profile: Profile | None, clock: Callable[[], float], forks: bool
+    ) -> TaskRules:
         self.memory = Memory(profile.memory_bytes if profile is not None else 0, clock=clock)
         return TaskRules(
             item_timeout=self._options.item_timeout,
             strict=self._options.backend == PROCESSES,
+            alone=plan.alone,
             expected_s=profile.wall_s if profile is not None else 0.0,
             state=self._state(),
             # What was put into a library stands in the way of others; a copy is asked for its own only.

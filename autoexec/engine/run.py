@@ -300,8 +300,8 @@ class Run:
     def _start_sampling(self) -> None:
         self._size = 1
         self._inline.sampling = True
-        self.sampler.restart()
         self.monitor.measure()
+        self.sampler.restart()  # after what that imports
 
     def _sample(self) -> None:
         """Run the first items here until it is clear what they are, or they end."""
@@ -457,6 +457,8 @@ class Run:
             spinning = profile.kind is WorkKind.PARALLEL and seen.running_s < BUDGET_S
             if plan.backend == SERIAL or spinning or self._unseen(plan) or self._better_forked(plan, seen):
                 return False
+            if plan.alone:  # amid an item the process may not be what workers should find
+                return False
             return self._take_over(plan, profile, seen)
 
     def _rest_of_block(self) -> int | None:
@@ -533,8 +535,8 @@ class Run:
     def _may_help(self, pool: Pool) -> bool:
         """Whether the caller's thread may run items while no worker is ready: its core has nothing to do."""
         free = self.options.free and not (self.options.in_process or self.is_async)
-        alone = self.options.item_timeout is None and self.options.size is None
-        return free and alone and pool.starting
+        by_itself = self.options.item_timeout is None and self.options.size is None
+        return free and by_itself and pool.starting and not pool.plan.alone
 
     def _pool_failed(self, pool: Pool) -> None:
         """A pool cannot be had: the work stays here, unless that backend was asked for.
@@ -784,6 +786,8 @@ class Run:
         if self.sink.limits is None or self.options.backend not in (AUTO, THREADS):
             return False
         if not (self.scheduler.queue.items or self.scheduler.retries) or self.scheduler.busy:
+            return False
+        if any(hazard.here_only for hazard in self.planner.hazards()):
             return False
         self.monitor.stop()
         plan, profile = self.planner.direct(self.remaining())

@@ -9,7 +9,7 @@ from types import FunctionType
 
 from ..frozen import replace
 from ..introspect import ATOMS, name_of
-from ..records import Hazard, Profile, Sample, WorkKind
+from ..records import SETS_PROCESS, Hazard, Profile, Sample, WorkKind
 from ..resident import WEIGHED_S, grown, resident
 from ..worker.invoke import Error
 
@@ -52,6 +52,7 @@ class Sampler:
         self.effects: Effects | None = None
         self._glanced: bool | None = None  # whether a glance at the code is enough
         self.last: tuple[tuple[Any, ...], Any] | None = None
+        self._meanwhile: tuple[str, ...] = ()  # of the process, what items set for their own time
         self._first_s = 0.0
         self._own = self._before = 0  # blocks of our own imports, and the modules before the outermost one
         self.restart()
@@ -170,9 +171,10 @@ class Sampler:
             read: what the code shows.
             strict: whether nothing is explained away, and what was not looked at counts, too.
         """
+        left = self._set_meanwhile()
         if self.effects is None:
-            return tuple(dict.fromkeys(read))
-        left = [hazard for hazard in read if strict or not self.effects.explains(hazard)]
+            return tuple(dict.fromkeys([*read, *left]))
+        left = [hazard for hazard in read if strict or not self.effects.explains(hazard)] + left
         return tuple(dict.fromkeys([*left, *self.effects.hazards(strict=strict)]))
 
     @property
@@ -185,9 +187,21 @@ class Sampler:
         """What the first item has made for this process alone; see `Effects.made`."""
         return () if self.effects is None else self.effects.made()
 
+    def _set_meanwhile(self) -> list[Hazard]:
+        """What was seen in the midst of items: it may stand in code that nobody has read."""
+        if not self._meanwhile:
+            return []
+        from ..introspect.code import place_of
+
+        at = place_of(self._call)
+        return [Hazard(SETS_PROCESS, name, at, False, True) for name in self._meanwhile]
+
     def sample(self, monitor: Monitor, remaining: int | None, running: Seen | None = None) -> Sample:
         """Everything measured, as a value."""
         seen = running or monitor.seen()
+        self._meanwhile = seen.meanwhile
+        if running is not None and self.effects is not None:
+            self.effects.amid()
         walls, cpus, counts = list(self._walls), list(self._cpus), list(self._counts)
         if seen.items:  # the running block has finished some items: they count as a block of their own
             walls.append(seen.running_s / seen.items)

@@ -39,11 +39,12 @@ def study(
     source = Source(iterables)
     spec = spec_of(call, options, star=source.star)
     planner = Planner(call, options, source, spec, facts=facts)
-    sampler, inline = Sampler(call), InlineBackend(spec)
+    inline = InlineBackend(spec)
     escaped: list[BaseException] = []
     monitor = Monitor(inline, lambda seen: False, lambda: 1.0, lambda: math.inf, escaped.append)
     size = 1
     monitor.measure()
+    sampler = Sampler(call)  # after what that imports
     try:
         while not escaped:
             if not source.at_hand:

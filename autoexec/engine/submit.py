@@ -571,6 +571,7 @@ class Known:
             self._inline, self._early, lambda: 1.0, scheduler.tick, scheduler.crashed, scheduler.clock
         )
         monitor.measure()
+        self._sampler.restart()  # after what that imports
         try:
             self._serve(slot, monitor)
         except BaseException as error:
@@ -681,6 +682,8 @@ class Known:
         if row(plan.backend).in_process or func is self._learned() or _holds_nothing(func):
             return plan
         hazards = self._submissions.make_planner(func).hazards()
+        if plan.threads == 1:
+            hazards = tuple(hazard for hazard in hazards if not hazard.processes_ok)
         if not hazards:
             return plan
         stays = replace(plan, hazards=hazards, reason=f"stays in this process: {hazards[0]}")

@@ -9,7 +9,9 @@ effects                    what items change of the caller's state, seen by look
                            in worker processes
 hazards                    what in a function forbids another process or thread. Behind it: quick_check (a
                            glance), bytecode, bytecode_calls, opcodes and stack_values (a reading), captures
-                           (what it holds)
+                           (what it holds), item_state (what it sets for an item's own time, or needs of its
+                           thread; process_names has the rows of names, named finds who names them)
+thread_locals              what the caller's thread has set, and a function reads
 fingerprint, globals_read  whether a worker still knows the function; module globals that go along with it;
                            library_parts (what stands in libraries and is not theirs)
 left_behind                what it uses of this process that no worker can be given

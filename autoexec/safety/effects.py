@@ -17,7 +17,7 @@ from ..introspect import isa, name_of
 from ..introspect.code import parameters, place_of
 from ..introspect.layers import MISSING, layers
 from ..introspect.methods import CHANGING_METHODS
-from ..records import CHANGES_ARGUMENT, Hazard
+from ..records import CHANGES_ARGUMENT, SETS_AND_BACK, Hazard
 from .captures import dig
 from .look import Change, Look, look
 from .mutation import Arguments
@@ -73,43 +73,75 @@ class Effects:
         self._found: dict[tuple[int, Any], _Found] = {}
         self._codes: list[CodeType] = []
         self._used: list[tuple[str, str, bool]] = []
+        self._locals: list[str] = []  # values of thread-locals that the caller's thread has set
         self._args: Arguments | None = None
         self._changed: dict[int, None] = {}
         self._dicts: dict[int, tuple[str, dict[Any, Any]]] = {}  # those that may be memos, by identity
         self._read: dict[int, dict[Any, Any]] | None = None  # memos, as far as the code shows
+        # What was not amid an item what it was before it, by place; and what was set back afterwards.
+        self._amid: dict[tuple[int, Any], str] = {}
+        self._set_back: dict[str, None] = {}
 
     def before(self, args: tuple[Any, ...]) -> None:
         """Note what can be reached; an item is run next. Never raises: what resists is not known."""
         try:
             self._args = Arguments(args)
             self._look = look(self._func, args, time.thread_time() + BUDGET_S)
+            reached = self._look.reached
+            self._used = reached.used  # told at once: a decision may not wait for the item's end
+            if not self.looks and reached.thread_locals:  # an item may fill them, too
+                from .thread_locals import set_by_caller
+
+                self._locals = set_by_caller(reached.thread_locals, reached.codes, fills)
         except KeyboardInterrupt:
             raise
         except BaseException:
             self.whole = False
 
+    def amid(self) -> None:
+        """It runs, in another thread: what is changed for as long as that? Never raises.
+
+        What was empty may just be filled, once and for all: that is no sign of it.
+        """
+        notes = self._look
+        if notes is None:
+            return
+        try:
+            changes = notes.compare()
+        except Exception:
+            return
+        self._amid.update(
+            (change.place, change.path)
+            for change in changes
+            if change.place[0] and not _empty(change.old) and self._tells(change)
+        )
+
     def after(self, args: tuple[Any, ...]) -> None:
         """It has run. Never raises."""
         notes, self._look = self._look, None
+        amid, self._amid = self._amid, {}
         tokens, self._args = self._args, None
         self.looks += 1
         try:
             if tokens is not None:
                 self._changed.update(dict.fromkeys(tokens.changed(args)))
             if notes is not None:
-                self._compare(notes)
+                self._compare(notes, amid)
         except KeyboardInterrupt:
             raise
         except BaseException:
             self.whole = False
 
-    def _compare(self, notes: Look) -> None:
+    def _compare(self, notes: Look, amid: dict[tuple[int, Any], str]) -> None:
         self.whole = self.whole and notes.reached.whole
         self._codes, self._used = notes.reached.codes, notes.reached.used
         for place in notes.reached.places:
             if type(place.obj) is dict and place.owner is None and place.path:
                 self._dicts.setdefault(id(place.obj), (place.path, place.obj))
-        for change in notes.compare():
+        changes = notes.compare()
+        left = {change.place for change in changes}
+        self._set_back.update((path, None) for place, path in amid.items() if place not in left)
+        for change in changes:
             if self._tells(change):
                 known = self._found.get(change.place)
                 if known is None:
@@ -173,6 +205,9 @@ class Effects:
             found.append(Hazard("reaches more than was looked at", name_of(self._func), at, True))
         made = () if strict else [one.path for one in changed if self._set_once(one)]
         found += [Hazard(kind, name, at, ok) for name, kind, ok in self._used if name not in made]
+        found += [Hazard("reads what the caller's thread has set", name, at, False) for name in self._locals]
+        amid = {**self._set_back, **dict.fromkeys([*self._amid.values()])}
+        found += [Hazard(SETS_AND_BACK, path or "an object", at, False, True) for path in amid]
         found += [Hazard(CHANGES_ARGUMENT, self._argument(i), at, True) for i in self._changed]
         return tuple(dict.fromkeys(found))
 
@@ -296,18 +331,32 @@ def _shared(value: Any) -> bool:
     )
 
 
-def _guarded(name: str, codes: list[CodeType]) -> bool:
-    """Whether all code that fills a place looks there first, and neither orders nor adds up what it finds."""
+def fills(name: str, code: CodeType) -> bool | None:
+    """Whether code that sets a place does so before it reads it, or looks there first; None: it sets none."""
+    steps, asks, stores = _accesses(name, code)
+    if not stores:
+        return None
+    return min(stores) < min(asks, default=len(steps)) or _guarded(name, [code])
+
+
+def _accesses(name: str, code: CodeType) -> tuple[list[Any], list[int], list[int]]:
+    """The instructions of code, and which of them read and set a place."""
     from dis import get_instructions
 
+    if not _names(code, name):
+        return [], [], []
+    steps = [step for step in get_instructions(code) if step.opname not in _NOTHING]
+    asks = [at for at, step in enumerate(steps) if step.opname in _LOADS and _about(step.argval) == name]
+    stores = [at for at, step in enumerate(steps) if step.opname in _STORES and step.argval == name]
+    stores += [at + 1 for at in asks if at + 1 < len(steps) and _fills(steps, at + 1)]
+    return steps, asks, stores
+
+
+def _guarded(name: str, codes: list[CodeType]) -> bool:
+    """Whether all code that fills a place looks there first, and neither orders nor adds up what it finds."""
     filled = False
     for code in codes:
-        if not _names(code, name):
-            continue
-        steps = [step for step in get_instructions(code) if step.opname not in _NOTHING]
-        asks = [at for at, step in enumerate(steps) if step.opname in _LOADS and _about(step.argval) == name]
-        stores = [at for at, step in enumerate(steps) if step.opname in _STORES and step.argval == name]
-        stores += [at + 1 for at in asks if at + 1 < len(steps) and _fills(steps, at + 1)]
+        steps, asks, stores = _accesses(name, code)
         if not stores:
             continue
         looks = min(asks, default=len(steps)) + 1 < min(stores)

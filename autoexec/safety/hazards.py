@@ -50,7 +50,7 @@ def find_hazards(func: Callable[..., object]) -> tuple[Hazard, ...]:
     ['changes a global object']
     """
     found: dict[Hazard, None] = {}
-    for collect in (_from_code, _from_holdings, _from_builtin):
+    for collect in (_from_code, _from_holdings, _from_builtin, _from_names):
         try:
             found.update(dict.fromkeys(collect(func)))
         except Exception:  # an object that resists being looked at is no reason to fail the user's call
@@ -177,6 +177,12 @@ def _from_builtin(func: Any) -> list[Hazard]:
     if is_mutable(owner) and func.__name__ in CHANGING_METHODS:
         hits.append(Hazard(_BY_ROOT["free"], func.__qualname__, place_of(func), func.__name__ in ATOMIC))
     return hits
+
+
+def _from_names(func: Any) -> list[Hazard]:
+    from .item_state import item_state
+
+    return item_state(func)
 
 
 def _cells(func: Any) -> list[tuple[str, Any]]:

@@ -14,6 +14,7 @@ from ..introspect import bare, isa
 from ..introspect.code import codes_of, names_of
 from ..introspect.libraries import is_library, is_library_type, of_library
 from ..introspect.methods import CHANGING_FUNCTIONS, CHANGING_METHODS
+from .process_names import NAMES, ONE_AT_A_TIME, WINDOWS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,13 +30,18 @@ _FORBIDDEN_NAMES = (
     CHANGING_METHODS
     | CHANGING_FUNCTIONS
     | {
-        *("exec", "eval", "print", "open", "input", "globals", "locals", "vars", "setattr", "delattr"),
-        *("random", "seed"),  # draws of a generator that may have been seeded
+        *("exec", "eval", "print", "open", "globals", "locals", "vars", "setattr", "delattr"),
+        "random",  # draws of a generator that may have been seeded
     }
+    | NAMES
 )
 _ATOMS = (int, float, str, bytes, bool, type(None), complex)
 # Modules with a state of the whole process behind their functions.
-_STATEFUL = frozenset({"random", "os", "sys", "ctypes", "warnings", "locale", "decimal", "signal", "logging"})
+_STATEFUL = (
+    frozenset({"random", "os", "sys", "ctypes", "warnings", "locale", "decimal", "signal", "logging"})
+    | WINDOWS
+    | ONE_AT_A_TIME
+)
 
 
 def harmless(func: Any, depth: int = DEPTH) -> bool:
@@ -74,7 +80,9 @@ def _stores_nothing(code: CodeType) -> bool:
 
 
 def _plain(value: Any, depth: int) -> bool:
-    if isa(value := bare(value), FunctionType):
+    if isa(value := bare(value), (FunctionType, BuiltinFunctionType, type)) and value.__name__ in NAMES:
+        return False  # under another name, too
+    if isa(value, FunctionType):
         if is_library(value.__code__.co_filename):
             return not (value.__closure__ or hasattr(value, "__wrapped__"))
         return _harmless(value, depth - 1)

@@ -141,7 +141,7 @@ def reach(func: Any, args: tuple[Any, ...] = (), *, until: float = float("inf"))
     for hook in _hooks():
         walk.meet(hook, getattr(hook, "__name__", "a hook"))
     whole = walk.go(until)
-    return Reached(walk.places, walk.codes, walk.used, whole)
+    return Reached(walk.places, walk.functions, walk.codes, walk.used, walk.thread_locals, whole)
 
 
 class Reached:
@@ -149,17 +149,26 @@ class Reached:
 
     Attributes:
         places: what can be changed.
+        functions: the user's own, and the library's that wrap them.
         codes: the user's own code that may change it.
         used: name, kind and whether threads may share it, of what is used up, or connected to somewhere.
+        thread_locals: those, each with what the source calls it.
         whole: whether that is all.
     """
 
-    __slots__ = ("codes", "places", "used", "whole")
+    __slots__ = ("codes", "functions", "places", "thread_locals", "used", "whole")
 
     def __init__(
-        self, places: list[Place], codes: list[CodeType], used: list[tuple[str, str, bool]], whole: bool
+        self,
+        places: list[Place],
+        functions: list[FunctionType],
+        codes: list[CodeType],
+        used: list[tuple[str, str, bool]],
+        thread_locals: list[tuple[str, Any]],
+        whole: bool,
     ) -> None:
-        self.places, self.codes, self.used, self.whole = places, codes, used, whole
+        self.places, self.functions, self.codes, self.used = places, functions, codes, used
+        self.thread_locals, self.whole = thread_locals, whole
 
 
 class _Walk:
@@ -167,8 +176,10 @@ class _Walk:
 
     def __init__(self) -> None:
         self.places: list[Place] = []
+        self.functions: list[FunctionType] = []
         self.codes: list[CodeType] = []
         self.used: list[tuple[str, str, bool]] = []
+        self.thread_locals: list[tuple[str, Any]] = []
         self._all = True
         self._seen: dict[int, Any] = {}
         self._ahead: deque[tuple[Any, str, int]] = deque()
@@ -239,6 +250,7 @@ class _Walk:
         if (inner := bare(func)) is not func:
             self.meet(inner, path)
             return
+        self.functions.append(func)
         code = func.__code__
         theirs = is_library(code.co_filename)
         for name, cell in zip(code.co_freevars, func.__closure__ or (), strict=False):
@@ -347,6 +359,8 @@ class _Walk:
         """Iterators, files, connections are held to be used, whatever they show."""
         if type(obj).__module__ == "_io" and type(obj).__name__ in ("StringIO", "BytesIO"):
             self._add(obj, path, lambda: [obj.tell()])
+        elif unfit[0] == "captured thread-local":
+            self.thread_locals.append((path or type(obj).__name__, obj))
         elif unfit[0] in USED and not depth:
             self.used.append((path or type(obj).__name__, *unfit))
 

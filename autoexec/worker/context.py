@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
     from .invoke import CallSpec
 
-__all__ = ["carried", "changed", "may_set_variables", "of_call", "prepare", "prepared", "taken_up"]
+__all__ = [
+    "carried",
+    "changed",
+    "for_a_thread",
+    "may_set_variables",
+    "of_call",
+    "prepare",
+    "prepared",
+    "taken_up",
+]
 
 # Names in code by which a context variable may be set, by way of a token, another context, or decimal.
 _SETTING = frozenset(("set", "reset", "ContextVar", "copy_context", "localcontext", "setcontext"))
@@ -102,9 +111,22 @@ def prepared(
 
 def of_call(context: contextvars.Context) -> contextvars.Context:
     """A copy of a call's own context, in which this worker's objects are found."""
-    own = context.copy()
+    own = for_a_thread(context)
     own.run(current.set, current.get())
     return own
+
+
+def for_a_thread(context: contextvars.Context) -> contextvars.Context:
+    """A copy of a context, for one thread: decimal's own is a variable, too, but is changed in place."""
+    own = context.copy()
+    decimal = sys.modules.get("decimal")
+    if decimal is not None and any(variable.name == _DECIMAL_VARIABLE for variable in context):
+        own.run(_own_decimal, decimal)
+    return own
+
+
+def _own_decimal(decimal: Any) -> None:
+    decimal.setcontext(decimal.getcontext().copy())
 
 
 def carried(
@@ -120,12 +142,14 @@ def carried(
     for variable, value in (context or {}).items():
         if variable is current:
             continue
-        home = _home(variable)
+        home = _DECIMAL if variable.name == _DECIMAL_VARIABLE else _home(variable)
         if home is not None and (crosses or _crosses)(value):
             found[home] = value
     return found
 
 
+# The variable of decimal's own context stands in no module: it is read and set by functions.
+_DECIMAL, _DECIMAL_VARIABLE = ("decimal", "setcontext"), "decimal_context"
 # Where variables were found; those that were not are looked for again once other modules are there.
 _homes: dict[contextvars.ContextVar[Any], tuple[tuple[str, str] | None, int]] = {}
 _REMEMBERED = 1024  # variables
@@ -188,4 +212,6 @@ def taken_up(values: dict[tuple[str, str], Any]) -> contextvars.Context:
             continue
         if isinstance(variable, contextvars.ContextVar):
             context.run(variable.set, value)
+        elif (module, name) == _DECIMAL:
+            context.run(variable, value)
     return context

@@ -17,6 +17,7 @@ from autoexec.engine.monitor import Seen
 from autoexec.engine.sampling import Sampler
 from autoexec.frozen import replace
 from autoexec.records import Profile, WorkKind
+from autoexec.safety.effects import Effects
 from autoexec.worker.invoke import CallSpec, Task
 
 GUESS = Profile("f", 0, 0.04, 0.0, 0.0, 0.04, remaining=9, partial=True)
@@ -183,3 +184,24 @@ print(any(told))
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50)
     assert (found.stdout, found.stderr) == ("False\n", "")
+
+
+def test_a_sample_amid_an_item_looks_at_what_it_has_changed() -> None:
+    """And what the monitor has seen meanwhile forbids threads, not other processes."""
+    told: list[str] = []
+
+    class Amid(Effects):
+        """Says that it was asked."""
+
+        def amid(self) -> None:
+            told.append("amid")
+
+    sampler = Sampler(abs)
+    sampler.effects = Amid(abs)
+    seen = Seen()
+    seen.meanwhile = ("the working directory",)
+    monitor: Any = SimpleNamespace(children_s=0.0)
+    sampler.sample(monitor, 10, seen)
+    assert told == ["amid"]
+    (hazard,) = sampler.against(())
+    assert (hazard.name, hazard.threads_ok, hazard.processes_ok) == ("the working directory", False, True)

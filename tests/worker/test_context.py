@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import autoexec
 from autoexec.resources import Scope, current, here
 from autoexec.worker import context as context_module
-from autoexec.worker.context import carried, changed, may_set_variables, of_call, taken_up
+from autoexec.worker.context import carried, changed, for_a_thread, may_set_variables, of_call, taken_up
 from autoexec.worker.invoke import CallSpec, Task, run_items, run_task
 
 NAME = contextvars.ContextVar("NAME", default="nobody")
@@ -431,3 +431,15 @@ def test_a_variable_that_stands_nowhere_is_looked_for_once(monkeypatch: pytest.M
     home.VARIABLE = variable  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "stands_here", home)
     assert carried(context) == carried(context) == {("stands_here", "VARIABLE"): 1} and len(looked) == 2
+
+
+def test_a_decimal_precision_goes_along() -> None:
+    """Its variable stands in no module; in each thread it is a copy, as it is changed in place."""
+    context = contextvars.copy_context()
+    context.run(decimal.setcontext, decimal.Context(prec=50))
+    there = taken_up(carried(context))
+    assert there.run(decimal.getcontext).prec == 50
+    one, other = for_a_thread(there), for_a_thread(there)
+    one.run(decimal.getcontext).prec = 7
+    assert other.run(decimal.getcontext).prec == there.run(decimal.getcontext).prec == 50
+    assert of_call(one).run(decimal.getcontext) is not one.run(decimal.getcontext)

@@ -61,6 +61,7 @@ class ProcessBackend:
     Attributes:
         item_timeout: see `TaskRules`.
         strict: see `TaskRules`.
+        alone: see `TaskRules`.
         eager: see `Setting`.
         stayed: see `Setting`.
         starting: whether no worker has finished anything yet.
@@ -77,6 +78,7 @@ class ProcessBackend:
         self.tasks, self._add, self.clock = tasks, add, setting.clock
         self._rules = setting.rules
         self.item_timeout, self.strict = self._rules.item_timeout, self._rules.strict
+        self.alone = self._rules.alone
         self.eager, self.stayed, self.killed = setting.eager, setting.stayed, False
         self.scene = process_state.read(setting.context)
         self.functions = Functions(setting.packed)

@@ -236,6 +236,10 @@ class Supervisor:
         if self._sent:  # the worker runs another one: that would be two at once
             self._conclude(task, "")
             return
+        if self._backend.alone:  # this is no place for it either
+            self._conclude(task, "")
+            self._backend.tasks.failed(self._slot, error)
+            return
         if self._backend.strict:
             task.fail_all(error)
         else:
