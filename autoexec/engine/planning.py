@@ -13,6 +13,7 @@ from ..decide.classify import profile_of
 from ..errors import unpacked
 from ..frozen import replace
 from ..introspect import loaded, name_of
+from ..introspect.code import place_of
 from ..measure.facts import Facts
 from ..measure.sizes import weight
 from ..records import CHANGES_ARGUMENT, Forecast, Hazard, Plan, Profile, Sample, WorkKind
@@ -139,8 +140,9 @@ class Planner:
         if self._options.backend == THREADS and len(ways) > 1:
             ways = (ways[0], replace(ways[1], seconds=min(ways[1].seconds, 0.5 * ways[0].seconds - 1.0)))
         plan = planner.choose(ways, profile)
-        if plan.backend != SERIAL and self._options.backend != THREADS:
-            hazards = self._against(sampler)
+        moves = self._source.moves() if plan.backend != SERIAL and self._source is not None else ""
+        if plan.backend != SERIAL and (moves or self._options.backend != THREADS):
+            hazards = (*self._moving(moves), *self._against(sampler))
             stays = stays or self._kept_here()
             ways = planner.refuse(ways, hazards=hazards, daemon=self.machine.daemon, stays=stays)
             plan = planner.choose(ways, profile, hazards)
@@ -152,7 +154,14 @@ class Planner:
             return ()
         found = sampler.against(self.hazards(), strict=self._options.effects == "strict")
         copies = self._options.writable == "copy"
-        return tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
+        found = tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
+        if found and self._source is not None and (name := self._source.shared):
+            return (*found, Hazard("may change what its input reads", name, found[0].where, False))
+        return found
+
+    def _moving(self, words: str) -> tuple[Hazard, ...]:
+        """What changes in the input while it is read on: each item is run before the next is pulled."""
+        return (Hazard(words, "items", place_of(self._call), False),) if words else ()
 
     def _kept_here(self) -> str:
         """The option that keeps calls in this process, in words, or ""."""

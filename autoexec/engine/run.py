@@ -243,6 +243,8 @@ class Run:
 
     def _begin(self) -> None:
         backend = self.options.backend
+        if backend in (SERIAL, AUTO, THREADS) and self.source.sequence is None and not self.sampler.harmless:
+            self._inline.apart(self.source.shares, self.call)
         if backend == SERIAL:
             self.plan = Plan(SERIAL, reason="backend='serial' was asked for")
             self.go(State.INLINE, opens=self._here)
@@ -408,6 +410,9 @@ class Run:
 
     def _unsure(self, plan: Plan, profile: Profile) -> bool:
         """Whether some more items should be watched before a verdict that is easily wrong."""
+        if self.source.unsure:
+            self._size = 1
+            return True
         if self._unseen(plan):
             self._size = 1  # each by itself: what they change is looked at
             return self.remaining() != 0
@@ -449,6 +454,8 @@ class Run:
                 return False
             if self.state is State.INLINE:  # a serial run met an item unlike the ones before
                 self.sampler.restart()
+            if self.source.unsure:
+                return False  # the next item is pulled when this one has ended, and that is looked at
             if self.sampler.importing() and not seen.waiting and seen.running_s < 0.5:
                 return False  # a first call that imports says nothing about the rest
             with self.sampler.own_imports():
@@ -855,23 +862,25 @@ class Run:
         source = self.source
         if source.ended or (least is not None and source.at_hand > least):
             return False
-        until, got = 0.0, False
+        until, got, batch = 0.0, False, self._batch()
         while True:
             count = self.scheduler.to_pull()
             if least:
                 count = min(count, least - source.at_hand)
             if count <= 0:
                 return got
-            items = self._inline.apart(source.pull, min(count, self._batch()))
+            items = self._inline.apart(source.pull, min(count, batch))
             if items:
                 got = True
                 self.scheduler.stock(items)
-            if self.source.ended or least:
+            if self.source.ended or not items or (least and count == 1):
                 return got
             now = self._clock()
             until = until or now + PULL_S
-            if now > until and (self.scheduler.window.due or self.scheduler.enough_out()):
+            if now > until and (least or self.scheduler.window.due or self.scheduler.enough_out()):
                 return got
+            if least:
+                batch *= 2  # a slow iterator must not hold back results for long
 
     def _batch(self) -> int:
         """Items of one pull: a few, so that a slow iterator does not hold back results, or a task."""
