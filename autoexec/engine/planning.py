@@ -62,6 +62,7 @@ class Planner:
     Attributes:
         machine: what may be used.
         memory: watched while worker processes run; None before.
+        caller: the number of the thread that takes the results, where there is one.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Planner:
         self._opened: list[Backend] = []
         self._wanted = list(WANTED)
         self.memory: Memory | None = None
+        self.caller: int | None = None
 
     # Plans ------------------------------------------------------------------------------------------------
 
@@ -142,7 +144,7 @@ class Planner:
         plan = planner.choose(ways, profile)
         moves = self._source.moves() if plan.backend != SERIAL and self._source is not None else ""
         if plan.backend != SERIAL and (moves or self._options.backend != THREADS):
-            hazards = (*self._moving(moves), *self._against(sampler))
+            hazards = (*self._importing(), *self._moving(moves), *self._against(sampler))
             stays = stays or self._kept_here()
             ways = planner.refuse(ways, hazards=hazards, daemon=self.machine.daemon, stays=stays)
             plan = planner.choose(ways, profile, hazards)
@@ -158,6 +160,17 @@ class Planner:
         if found and self._source is not None and (name := self._source.shared):
             return (*found, Hazard("may change what its input reads", name, found[0].where, False))
         return found
+
+    def importing(self) -> str:
+        """The module that is being imported while this runs: its importer must not wait for others; or ""."""
+        from ..introspect.importing import being_imported
+
+        return being_imported(self._call, self.caller)
+
+    def _importing(self) -> tuple[Hazard, ...]:
+        name = "" if self._options.backend == THREADS else self.importing()
+        words = "runs while a module is imported, for which workers would wait"
+        return (Hazard(words, name, place_of(self._call), False),) if name else ()
 
     def _moving(self, words: str) -> tuple[Hazard, ...]:
         """What changes in the input while it is read on: each item is run before the next is pulled."""
@@ -236,6 +249,8 @@ class Planner:
         stays_here = profile.kind is WorkKind.IO and not sizing.mixes(profile)
         if stays_here or (rest is not None and rest * profile.wall_s < WORTH_CROSSING_S):
             return profile, ""
+        if self.importing():
+            return profile, ""  # pickling would wait for that import; `_choose` names it
         if sampler.last is None:
             return self._with_running(profile, block)
         args, value = sampler.last

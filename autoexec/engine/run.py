@@ -27,6 +27,7 @@ from enum import Enum
 from ..backends.inline import Block, InlineBackend
 from ..errors import AutoexecError
 from ..frozen import replace
+from ..introspect import isa
 from ..own_thread import whose
 from ..records import Plan, Profile, WorkKind, spell
 from ..registry import ASYNCIO, AUTO, PROCESSES, SERIAL, THREADS, row
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from ..measure.facts import Facts
     from ..options import Options
     from ..statistics import Stats
-    from ..worker.invoke import TaskResult
+    from ..worker.invoke import Task, TaskResult
     from .bookkeeping import Keep
     from .planning import Planner
     from .pool import Pool
@@ -218,7 +219,7 @@ class Run:
         self._in_main = threading.current_thread() is threading.main_thread()
         self._deadline = None if options.timeout is None else clock() + options.timeout
         self._interrupted = self._ended = self._cut_short = self.let_go = False
-        self._generation = generation()
+        self._generation, self._caller = generation(), get_ident()
         _live.add(ref(self, _live.discard))
         if options.buffersize is not None:
             self.scheduler.room = options.buffersize
@@ -258,8 +259,21 @@ class Run:
             self.go(State.SAMPLING, opens=self._here)
             self._start_sampling()
             self._sample()
+        elif self._must_not_wait and (name := self.planner.importing()):
+            words = "is being imported, and what workers send back would wait for that"
+            self.plan = Plan(SERIAL, reason=f"stays in the caller's thread: {name!r} {words}")
+            self.go(State.INLINE, opens=self._here)
+            self._expected_s = math.inf  # nothing that its items show leads elsewhere
         else:
             self._open_pool(*self.planner.forced(self.source.remaining()), fork=True)
+
+    @property
+    def _must_not_wait(self) -> bool:
+        """Whether the backend that was asked for sends results back, which threads of ours unpickle."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        named = self.options.named
+        return not (named.in_process if named is not None else isa(self.options.backend, ThreadPoolExecutor))
 
     @property
     def is_async(self) -> bool:
@@ -289,6 +303,7 @@ class Run:
             make = self._make_planner or Planner
             facts: Any = self._facts and self._facts()  # a planner that was handed in needs none
             self._planner = make(self.call, self.options, self.source, self.spec, facts=facts)
+            self._planner.caller = self._caller
         return self._planner
 
     def limit(self) -> None:
@@ -331,7 +346,10 @@ class Run:
         task = self.scheduler.take_here(self._here, self._slot, size)
         if task is None:
             return False
+        self._inline.live = self._live(task)
         block, result = self._inline.run(task)
+        if block.short:
+            self.scheduler.cut_here(task, len(block.out))
         if self._inline.sampling and len(block.out) >= SOME:
             self._share_contexts()
         self.scheduler.completed_here(self._slot, task, result)
@@ -339,6 +357,14 @@ class Run:
             compare(block)
         self._look_back(block, result)
         return True
+
+    def _live(self, task: Task) -> list[Any] | None:
+        """The caller's own list, if a task lies in it, and calls might change it."""
+        live = self.source.live()
+        if live is None or (self.sampler.effects is None and self.sampler.harmless):
+            return None
+        fresh = task.place + len(task.items) == self.source.position and not task.attempt > 1
+        return live if fresh and len(live) >= self.source.position else None
 
     def _look_back(self, block: Block, result: TaskResult) -> None:
         if self._here.state is not TrackState.OPEN:

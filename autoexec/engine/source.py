@@ -248,6 +248,15 @@ class Source:
         self._stock.clear()
         self.moving = None
 
+    def cut(self, end: int, place: int) -> None:
+        """What was taken up to `end` went only as far as `place`: the list ended there."""
+        if self.position == end:
+            self.position = place
+
+    def live(self) -> list[Any] | None:
+        """The list that is the input, if it is one: calls may change it."""
+        return self.sequence if type(self.sequence) is list else None
+
     def end_at(self, place: int) -> None:
         """What comes from `place` on need not be handed out any more."""
 

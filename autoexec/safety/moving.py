@@ -50,6 +50,7 @@ _VALUES = ("datetime", "decimal", "fractions", "uuid", "pathlib", "ipaddress")
 _LEAVES: tuple[Any, ...] = (*ATOMS, type, ModuleType, CodeType, FrameType, BuiltinFunctionType)
 
 _known: dict[type, bool] = {}  # whether instances of a type never change
+_PLAIN = (tuple.__iter__, frozenset.__iter__)  # of what holds the same for ever
 _begun: list[bool] = []
 _own: list[int] = []  # references to an item that only its reader has
 
@@ -82,7 +83,7 @@ def _done(part: Any, own: bool, deep: int, *, counted: bool = False) -> bool:
         return True
     if deep == 0:
         return False
-    if isa(part, (tuple, frozenset)) and kind.__dictoffset__ == 0:
+    if kind.__dictoffset__ == 0 and getattr(kind, "__iter__", None) in _PLAIN:
         values = part
     elif (
         not own
