@@ -206,7 +206,7 @@ class Planner:
         return costs.forecasts(profile, self.machine, self._calibration, settings)
 
     def _with_budget(self, plan: Plan, profile: Profile) -> Plan:
-        if self._options.backend == THREADS:
+        if self._options.backend == THREADS and not plan.hazards:
             plan = replace(plan, reason="backend='threads' was asked for")
         if self._options.max_workers is None and (words := memory.cap_words(plan, self.machine, profile)):
             plan = replace(plan, reason=f"{plan.reason}; {words}")

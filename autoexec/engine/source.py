@@ -188,7 +188,7 @@ class Source:
     @property
     def unsure(self) -> bool:
         """Whether it has to be seen yet if pulling an item changes those before."""
-        return self.moving is not None and not (self.moving.looks or self.moving.words or self.ended)
+        return self.moving is not None and self.moving.unsure and not self.ended
 
     def moves(self) -> str:
         """What in the input moves, and cannot be copied, in words; "" if workers may have what is left."""

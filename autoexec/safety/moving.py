@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["LOOKS", "Moving", "calibrate", "shared", "still"]
 
 LOOKS = 3  # pulls around which the items before are looked at
+ENOUGH = 2  # of them before workers read ahead: two objects that are handed out in turn show at the second
 PARTS = 256  # parts of an item, or of a container, that are looked at
 NODES = 2000  # objects of a walk, or of a glance
 LEVELS = 6  # and steps from the function, or the input
@@ -150,9 +151,15 @@ class Moving:
         self._iterator = iterator
         self._kept: list[Any] = []
         self._before: list[Any] = []
+        self._last: Any = None
         self.looks = 0
         self.words = ""
         self.advances = False
+
+    @property
+    def unsure(self) -> bool:
+        """Whether too few pulls were looked at to let workers read ahead."""
+        return self.looks < ENOUGH and not self.words
 
     @property
     def wanted(self) -> bool:
@@ -175,8 +182,12 @@ class Moving:
         """An item that is not done with has been pulled."""
         if self.words:
             return
+        again, self._last = item is self._last, item
         if any(item is one for one in self._kept):
             self.looks = min(self.looks, LOOKS - 1)  # handed out again: once more, then
+        elif again:
+            self._kept.append(item)
+            self.looks = min(self.looks, LOOKS - 1)
         elif len(self._kept) < LOOKS:
             self._kept.append(item)
             if name := self._advancing(item):
@@ -228,13 +239,26 @@ def _glance(obj: Any, deep: int, left: list[int]) -> Any:
     elif isa(obj, dict):
         some = [(_glance(k, deep - 1, left), _glance(v, deep - 1, left)) for k, v in _head(dict.items(obj))]
         inside = (dict.__len__(obj), some)
+    elif isa(obj, deque):
+        inside = [_glance(part, deep - 1, left) for part in _head(deque.__iter__(obj))]
     elif isa(obj, (set, frozenset)):
         inside = frozenset(id(part) for part in _head(obj))
     else:
         inside = _bytes_of(obj)
     own = [(name, _glance(value, deep - 1, left)) for name, value in _head(attributes(obj).items())]
     slots = [(name, _glance(value, deep - 1, left)) for name, value in _slots(obj)]
+    if inside is None and not (own or slots):
+        inside = _told(obj, deep, left)
     return id(obj), inside, own, slots
+
+
+def _told(obj: Any, deep: int, left: list[int]) -> Any:
+    """What an object of C code says that it is made of."""
+    try:
+        made: Any = obj.__reduce_ex__(4) if not _iterates(obj) else None
+    except Exception:
+        return None
+    return [_glance(part, deep - 1, left) for part in made] if type(made) is tuple else None
 
 
 def _head(values: Iterable[Any]) -> list[Any]:
