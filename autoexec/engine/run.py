@@ -259,7 +259,7 @@ class Run:
             self.go(State.SAMPLING, opens=self._here)
             self._start_sampling()
             self._sample()
-        elif self._must_not_wait and (name := self.planner.importing()):
+        elif self._must_not_wait and (name := self._importing()):
             words = "is being imported, and what workers send back would wait for that"
             self.plan = Plan(SERIAL, reason=f"stays in the caller's thread: {name!r} {words}")
             self.go(State.INLINE, opens=self._here)
@@ -274,6 +274,11 @@ class Run:
 
         named = self.options.named
         return not (named.in_process if named is not None else isa(self.options.backend, ThreadPoolExecutor))
+
+    def _importing(self) -> str:
+        from ..introspect.importing import being_imported
+
+        return being_imported(self.call, self._caller)
 
     @property
     def is_async(self) -> bool:

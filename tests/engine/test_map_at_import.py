@@ -1,4 +1,4 @@
-"""A map at the top level of a module that is being imported ends: what it waits for does not wait for that."""
+"""A map at the top level of a module that is being imported ends: its workers do not wait for that."""
 
 from __future__ import annotations
 
