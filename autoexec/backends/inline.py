@@ -14,7 +14,8 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
 
 from ..registry import SERIAL
 from ..resources import runs_items
@@ -37,6 +38,7 @@ class Block:
     """Some consecutive items, what came of them so far, and what is still ours to run."""
 
     __slots__ = (
+        "_stops",
         "began",
         "cpu_before",
         "cpu_s",
@@ -48,14 +50,26 @@ class Block:
         "wall_s",
     )
 
-    def __init__(self, task: Task, began: float) -> None:
+    def __init__(self, task: Task, began: float, live: list[Any] | None = None) -> None:
         self.task, self.items = task, task.items
-        self.iterator = iter(task.items)
+        self._stops: Any = iter(task.items)
+        self.iterator: Iterator[Any] = self._stops
+        if live is not None:
+            # Each item as it lies in the list when its turn comes; what ends it can be exhausted at once.
+            here: Any = iter(live)
+            here.__setstate__(task.place)
+            self._stops = iter((True,) * len(task.items))
+            self.iterator = compress(here, self._stops)
         self.out: list[Any] = []
         self.limit: int | None = None  # set by `steal`: only so many of the items are still ours
         self.cpu_before = time.thread_time()
         self.wall_s = self.cpu_s = 0.0
         self.began = began
+
+    @property
+    def short(self) -> bool:
+        """Whether the list ended before the block, because items were taken out of it meanwhile."""
+        return len(self.out) < len(self.items) and self.limit is None and self.error is None
 
     @property
     def error(self) -> BaseException | None:
@@ -69,7 +83,7 @@ class Block:
         The iterator is exhausted first. Then at most one item after those in `out` has been fetched, so
         everything from the next one on is free to be taken: the place of that is returned.
         """
-        self.iterator.__setstate__(len(self.items))  # type: ignore[attr-defined]
+        self._stops.__setstate__(len(self.items))
         self.limit = min(len(self.items), len(self.out) + 1)
         return self.limit
 
@@ -85,6 +99,7 @@ class InlineBackend:
         apart: what the caller's thread calls the user's code by.
         block: what runs at the moment.
         sampling: whether to see if items set context variables; `spec.sets` then says so.
+        live: the list that is the input, where calls may change that; None where it is safe to read ahead.
         lock: held while something is taken away from a block.
     """
 
@@ -95,6 +110,7 @@ class InlineBackend:
         self._spec, self._clock = spec, clock
         self.block: Block | None = None
         self.sampling = False
+        self.live: list[Any] | None = None
         self._contexts: list[contextvars.Context] = []
         self.lock = threading.Lock()
         self.apart = Apart()
@@ -128,11 +144,11 @@ class InlineBackend:
             KeyboardInterrupt: at once; and what ended this thread's last call.
         """
         began = self._clock()
-        block = self.block = Block(task, began)
+        block = self.block = Block(task, began, self.live)
         try:
             self._run(block)
             if len(block.out) < len(block.items) and block.error is None:
-                self._finish_stolen(block)
+                self._finish(block)
         finally:
             self.block = None
         ended = self._clock()
@@ -145,8 +161,10 @@ class InlineBackend:
         clean = is_clean(self._spec, block.out)
         return block, TaskResult(block.out, began, ended, block.cpu_s, WHERE, clean=clean)
 
-    def _finish_stolen(self, block: Block) -> None:
+    def _finish(self, block: Block) -> None:
         with self.lock:  # until the thief is done
+            if block.short and self.live is not None:
+                return
             limit = block.limit if block.limit is not None else len(block.items)
         rest: Sequence[Any] = block.items[len(block.out) : limit]
         if len(rest):

@@ -13,6 +13,7 @@ from ..decide.classify import profile_of
 from ..errors import shown, unpacked
 from ..frozen import replace
 from ..introspect import Same, loaded, name_of
+from ..introspect.code import place_of
 from ..measure.facts import Facts
 from ..measure.sizes import weight
 from ..records import CHANGES_ARGUMENT, Forecast, Hazard, Plan, Profile, Sample, WorkKind
@@ -62,6 +63,7 @@ class Planner:
     Attributes:
         machine: what may be used.
         memory: watched while worker processes run; None before.
+        caller: the number of the thread that takes the results, where there is one.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Planner:
         self._modules: ModuleState | None = None
         self.memory: Memory | None = None
         self._stayed, self._why = 0, ""
+        self.caller: int | None = None
 
     # Plans ------------------------------------------------------------------------------------------------
 
@@ -146,8 +149,11 @@ class Planner:
         if self._options.backend == THREADS and len(ways) > 1:
             ways = (ways[0], replace(ways[1], seconds=min(ways[1].seconds, 0.5 * ways[0].seconds - 1.0)))
         plan = planner.choose(ways, profile)
-        if plan.backend != SERIAL and self._options.backend != THREADS:
-            hazards = (*self._against(sampler), *self._left_behind(fork))
+        moves = self._source.moves() if plan.backend != SERIAL and self._source is not None else ""
+        if plan.backend != SERIAL and (moves or self._options.backend != THREADS):
+            hazards = (
+                *self._importing(), *self._moving(moves), *self._against(sampler), *self._left_behind(fork)
+            )  # fmt: skip
             stays = stays or self._kept_here()
             ways = planner.refuse(
                 ways,
@@ -168,7 +174,25 @@ class Planner:
         found = sampler.against(self.hazards(), strict=strict)
         self._memos, self._made = ({}, ()) if strict else (sampler.memos, sampler.made)
         copies = self._options.writable == "copy"
-        return tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
+        found = tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
+        if found and self._source is not None and (name := self._source.shared):
+            return (*found, Hazard("may change what its input reads", name, found[0].where, False))
+        return found
+
+    def importing(self) -> str:
+        """The module that is being imported while this runs: its importer must not wait for others; or ""."""
+        from ..introspect.importing import being_imported
+
+        return being_imported(self._call, self.caller)
+
+    def _importing(self) -> tuple[Hazard, ...]:
+        name = "" if self._options.backend == THREADS else self.importing()
+        words = "runs while a module is imported, for which workers would wait"
+        return (Hazard(words, name, place_of(self._call), False),) if name else ()
+
+    def _moving(self, words: str) -> tuple[Hazard, ...]:
+        """What changes in the input while it is read on: each item is run before the next is pulled."""
+        return (Hazard(words, "items", place_of(self._call), False),) if words else ()
 
     def _left_behind(self, fork: bool) -> tuple[Hazard, ...]:
         """What the function uses that a worker could not be given."""
@@ -213,7 +237,7 @@ class Planner:
         return costs.forecasts(profile, self.machine, self._calibration, settings)
 
     def _with_budget(self, plan: Plan, profile: Profile) -> Plan:
-        if self._options.backend == THREADS:
+        if self._options.backend == THREADS and not plan.hazards:
             plan = replace(plan, reason="backend='threads' was asked for")
         if self._options.max_workers is None and (words := memory.cap_words(plan, self.machine, profile)):
             plan = replace(plan, reason=f"{plan.reason}; {words}")
@@ -255,6 +279,8 @@ class Planner:
         rest = profile.remaining
         if rest is not None and rest * profile.wall_s < WORTH_CROSSING_S:
             return profile, ""
+        if self.importing():
+            return profile, ""  # pickling would wait for that import; `_choose` names it
         waits = profile.kind is WorkKind.IO and not sizing.mixes(profile)
         if waits and all(hazard.threads_ok for hazard in self._against(sampler)):
             return profile, ""  # threads are for that

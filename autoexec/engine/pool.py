@@ -81,6 +81,7 @@ class Pool:
         run, track = self._run, self.track
         scheduler = run.scheduler
         run.source = scheduler.for_workers()
+        run.source.for_pool(in_process=row(self.plan.backend).in_process)
         track.state = TrackState.OPENING
         scheduler.change(opens=[track])
         try:

@@ -27,6 +27,7 @@ from enum import Enum
 from ..backends.inline import Block, InlineBackend
 from ..errors import AutoexecError, EffectLost
 from ..frozen import replace
+from ..introspect import isa
 from ..own_thread import whose
 from ..records import Plan, Profile, WorkKind, spell
 from ..registry import ASYNCIO, AUTO, PROCESSES, SERIAL, THREADS, row
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from ..measure.facts import Facts
     from ..options import Options
     from ..statistics import Stats
-    from ..worker.invoke import TaskResult
+    from ..worker.invoke import Task, TaskResult
     from .bookkeeping import Keep
     from .planning import Planner
     from .pool import Pool
@@ -214,7 +215,7 @@ class Run:
         self._deadline = None if options.timeout is None else clock() + options.timeout
         self._doubts = ""  # what was sent home and does not fit
         self._interrupted = self._ended = self._cut_short = self.let_go = False
-        self._generation = generation()
+        self._generation, self._caller = generation(), get_ident()
         _live.add(ref(self, _live.discard))
         if options.buffersize is not None:
             self.scheduler.room = options.buffersize
@@ -239,6 +240,8 @@ class Run:
 
     def _begin(self) -> None:
         backend = self.options.backend
+        if backend in (SERIAL, AUTO, THREADS) and self.source.sequence is None and not self.sampler.harmless:
+            self._inline.apart(self.source.shares, self.call)
         if backend == SERIAL:
             self.plan = Plan(SERIAL, reason="backend='serial' was asked for")
             self.go(State.INLINE, opens=self._here)
@@ -252,8 +255,26 @@ class Run:
             self.go(State.SAMPLING, opens=self._here)
             self._start_sampling()
             self._sample()
+        elif self._must_not_wait and (name := self._importing()):
+            words = "is being imported, and what workers send back would wait for that"
+            self.plan = Plan(SERIAL, reason=f"stays in the caller's thread: {name!r} {words}")
+            self.go(State.INLINE, opens=self._here)
+            self._expected_s = math.inf  # nothing that its items show leads elsewhere
         else:
             self._open_pool(*self.planner.forced(self.source.remaining()), fork=True)
+
+    @property
+    def _must_not_wait(self) -> bool:
+        """Whether the backend that was asked for sends results back, which threads of ours unpickle."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        named = self.options.named
+        return not (named.in_process if named is not None else isa(self.options.backend, ThreadPoolExecutor))
+
+    def _importing(self) -> str:
+        from ..introspect.importing import being_imported
+
+        return being_imported(self.call, self._caller)
 
     @property
     def is_async(self) -> bool:
@@ -283,6 +304,7 @@ class Run:
             make = self._make_planner or Planner
             facts: Any = self._facts and self._facts()  # a planner that was handed in needs none
             self._planner = make(self.call, self.options, self.source, self.spec, facts=facts)
+            self._planner.caller = self._caller
         return self._planner
 
     def limit(self) -> None:
@@ -325,7 +347,10 @@ class Run:
         task = self.scheduler.take_here(self._here, self._slot, size)
         if task is None:
             return False
+        self._inline.live = self._live(task)
         block, result = self._inline.run(task)
+        if block.short:
+            self.scheduler.cut_here(task, len(block.out))
         if self._inline.sampling and len(block.out) >= SOME:
             self._share_contexts()
         self.scheduler.completed_here(self._slot, task, result)
@@ -333,6 +358,14 @@ class Run:
             compare(block)
         self._look_back(block, result)
         return True
+
+    def _live(self, task: Task) -> list[Any] | None:
+        """The caller's own list, if a task lies in it, and calls might change it."""
+        live = self.source.live()
+        if live is None or (self.sampler.effects is None and self.sampler.harmless):
+            return None
+        fresh = task.place + len(task.items) == self.source.position and not task.attempt > 1
+        return live if fresh and len(live) >= self.source.position else None
 
     def _look_back(self, block: Block, result: TaskResult) -> None:
         if self._here.state is not TrackState.OPEN:
@@ -404,6 +437,9 @@ class Run:
 
     def _unsure(self, plan: Plan, profile: Profile) -> bool:
         """Whether some more items should be watched before a verdict that is easily wrong."""
+        if self.source.unsure:
+            self._size = 1
+            return True
         if self._unseen(plan):
             self._size = 1  # each by itself: what they change is looked at
             return self.remaining() != 0
@@ -445,6 +481,8 @@ class Run:
                 return False
             if self.state is State.INLINE:  # a serial run met an item unlike the ones before
                 self.sampler.restart()
+            if self.source.unsure:
+                return False  # the next item is pulled when this one has ended, and that is looked at
             if self.sampler.importing() and not seen.waiting and seen.running_s < 0.5:
                 return False  # a first call that imports says nothing about the rest
             with self.sampler.own_imports():
@@ -860,23 +898,25 @@ class Run:
         source = self.source
         if source.ended or (least is not None and source.at_hand > least):
             return False
-        until, got = 0.0, False
+        until, got, batch = 0.0, False, self._batch()
         while True:
             count = self.scheduler.to_pull()
             if least:
                 count = min(count, least - source.at_hand)
             if count <= 0:
                 return got
-            items = self._inline.apart(source.pull, min(count, self._batch()))
+            items = self._inline.apart(source.pull, min(count, batch))
             if items:
                 got = True
                 self.scheduler.stock(items)
-            if self.source.ended or least:
+            if self.source.ended or not items or (least and count == 1):
                 return got
             now = self._clock()
             until = until or now + PULL_S
-            if now > until and (self.scheduler.window.due or self.scheduler.enough_out()):
+            if now > until and (least or self.scheduler.window.due or self.scheduler.enough_out()):
                 return got
+            if least:
+                batch *= 2  # a slow iterator must not hold back results for long
 
     def _batch(self) -> int:
         """Items of one pull: a few, so that a slow iterator does not hold back results, or a task."""

@@ -314,6 +314,17 @@ class Scheduler:
             naming = found
             self._turns.locked(lambda now: self._handing_out.enqueue_named(now, naming))  # noqa: B023
 
+    def cut_here(self, task: Task, count: int) -> None:
+        """The input has ended after so many items of a task that was taken here: nobody has the others."""
+
+        def step(_: float) -> None:
+            source = self._ledger.source
+            assert source is not None
+            source.cut(task.place + len(task.items), task.place + count)
+            task.items = task.items[:count]
+
+        self._turns.locked(step)
+
     def completed_here(self, slot: Slot, task: Task, result: TaskResult) -> None:
         """What became of a task in the caller's own thread."""
         tries = self.apart(self._settling.judged, slot, task, result)

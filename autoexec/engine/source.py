@@ -13,15 +13,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
+from ..errors import AutoexecError
+from ..introspect import ATOMS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from ..safety.moving import Moving
 
 __all__ = ["Source", "open_source"]
 
 AHEAD_ITEMS = 256  # items pulled ahead from an iterator while the first item runs
 AHEAD_S = 0.001  # and the seconds that may take
 MOST = 1 << 20  # items of one slice
+HELP = "give it copies, as by map(list, rows), or use backend='serial'"
 
 _gil_enabled: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
 
@@ -29,7 +35,9 @@ _gil_enabled: Callable[[], bool] = getattr(sys, "_is_gil_enabled", lambda: True)
 class Source:
     """The items of one call.
 
-    A single list, tuple or range is sliced where it lies; of anything else a stock is pulled.
+    A single list, tuple or range is sliced where it lies; of anything else a stock is pulled. An item that
+    the iterator might still change ends a pull: it is run, or is with its worker, before the next one is
+    asked for. What was seen of such items says whether workers may be ahead of the calls (`Moving`).
 
     Args:
         iterables: one for `func(item)`, several for `func(a, b, ...)` (as `zip`), or one of tuples.
@@ -40,6 +48,9 @@ class Source:
         position: items taken so far.
         error: what the iterator raised; it has ended then.
         ended: whether the iterator has ended. It is not asked again.
+        ahead: whether items may be pulled ahead of the calls before; not where those may change the input.
+        shared: the type of what calls may change and the input reads, or "".
+        moving: what was seen of items that the iterator might still change; None as long as there are none.
     """
 
     scattered = False  # whether items are handed out in another order than that of the input
@@ -49,6 +60,11 @@ class Source:
         self.position = 0
         self.error: BaseException | None = None
         self.ended = False
+        self.ahead = True
+        self.shared = ""
+        self.moving: Moving | None = None
+        self._copies = self._pooled = False
+        self._done = True  # whether nothing but the calls can change the last item that was pulled
         self._stock: deque[Any] = deque()
         self._length = _length(iterables)
         self.sequence: Sequence[Any] | None = None
@@ -94,15 +110,92 @@ class Source:
             BaseException: what the iterator raised, if that is no `Exception`.
         """
         items: list[Any] = []
-        if self.ended:
-            return items
+        if not self._pooled and self._stock and not (self.ahead and self._done):
+            return items  # what is at hand has to run before
+        if not (self._pooled or self.ahead):
+            count = min(count, 1)
         try:
-            items.extend(islice(self._iterator, min(count, MOST)))  # extend keeps what came before an error
+            while count > len(items) and not self.ended and (self._pooled or not items):
+                self._pull_some(count - len(items), items)
         except Exception as error:
             self.error, self.ended = error, True
-        else:
-            self.ended = len(items) < min(count, MOST)
         return items
+
+    def _pull_some(self, count: int, items: list[Any]) -> None:
+        """Items up to the first that the iterator might still change, and a look at such ones before."""
+        moving = self.moving
+        looks = moving is not None and moving.wanted
+        if moving is not None and looks:
+            moving.before()
+        before = len(items)
+        self.ended, self._done = _read(self._iterator, min(count, MOST), items)
+        if moving is not None and looks and len(items) > before:
+            moving.after()
+            self._must_not_be_late(moving)
+        if not self._done:
+            self._note(items)
+
+    def _note(self, items: list[Any]) -> None:
+        """The last of these items might still be changed by the iterator."""
+        if self.moving is None:
+            from ..safety.moving import Moving
+
+            self.moving = Moving(self._iterator)
+        self.moving.pulled(items[-1])
+        if self._copies:
+            items[-1] = self._copied(items[-1])
+        else:
+            self._must_not_be_late(self.moving)
+
+    def _must_not_be_late(self, moving: Moving) -> None:
+        if moving.words and self._pooled and not self._copies:
+            raise AutoexecError(f"{moving.words}, and workers read ahead: {HELP}")
+        if self._copies and not moving.wanted and not moving.words:
+            self._copies = False  # they have proved to lie still
+
+    def _copied(self, item: Any) -> Any:
+        """An item as it is now."""
+        import pickle
+
+        from ..safety.serialization import dumps
+
+        assert self.moving is not None
+        try:
+            if not self.moving.advances:
+                return pickle.loads(dumps(item))
+        except Exception as error:
+            if self.moving.words:
+                raise AutoexecError(
+                    f"{self.moving.words}, which cannot be copied ({error}): {HELP}"
+                ) from error
+            return item  # it cannot go anywhere, either
+        raise AutoexecError(f"{self.moving.words}, and workers read ahead: {HELP}")
+
+    def shares(self, call: Callable[..., Any]) -> None:
+        """Find out whether calls may change what is read: then none is read ahead of them."""
+        if self.sequence is None and not self.ended:
+            from ..safety.moving import shared
+
+            self.shared = shared([self._iterator], call)
+            self.ahead = not self.shared
+
+    def for_pool(self, *, in_process: bool) -> None:
+        """Workers run items from now on: what is pulled must lie still, or is copied at once."""
+        moving = self.moving
+        self._copies = bool(moving and moving.words) or not (in_process or (moving and not moving.wanted))
+        self._pooled = True
+
+    @property
+    def unsure(self) -> bool:
+        """Whether it has to be seen yet if pulling an item changes those before."""
+        return self.moving is not None and self.moving.unsure and not self.ended
+
+    def moves(self) -> str:
+        """What in the input moves, and cannot be copied, in words; "" if workers may have what is left."""
+        moving = self.moving
+        if moving is None or not moving.words:
+            return ""
+        return "" if moving.copyable() else moving.words
 
     def put_by(self, items: list[Any]) -> None:
         """Items that were pulled are at hand now."""
@@ -110,12 +203,14 @@ class Source:
 
     def look_ahead(self, limit: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """Pull some items now: another thread can take them without running the caller's iterator."""
-        if self.sequence is not None:
+        if self.sequence is not None or not self.ahead:
             return
         until = clock() + AHEAD_S
         most = AHEAD_ITEMS if limit is None else min(limit, AHEAD_ITEMS)
         while len(self._stock) < most and not self.ended and clock() < until:
-            self._stock.extend(self.pull(1))
+            self._stock.extend(items := self.pull(1))
+            if not items:
+                return
 
     @property
     def at_hand(self) -> int:
@@ -151,9 +246,43 @@ class Source:
         """Nothing more will be wanted: neither the input nor what was pulled of it is held any longer."""
         self.sequence, self._iterator, self.ended = None, iter(()), True
         self._stock.clear()
+        self.moving = None
+
+    def cut(self, end: int, place: int) -> None:
+        """What was taken up to `end` went only as far as `place`: the list ended there."""
+        if self.position == end:
+            self.position = place
+
+    def live(self) -> list[Any] | None:
+        """The list that is the input, if it is one: calls may change it."""
+        return self.sequence if type(self.sequence) is list else None
 
     def end_at(self, place: int) -> None:
         """What comes from `place` on need not be handed out any more."""
+
+
+def _read(iterator: Iterator[Any], count: int, items: list[Any]) -> tuple[bool, bool]:
+    """Read up to so many items, up to the first that is not done with.
+
+    Returns:
+        Whether the iterator has ended, and whether nothing but the calls can change the last item.
+    """
+    before, still = len(items), None
+    for item in islice(iterator, count):
+        items.append(item)  # what came before an error is kept
+        if type(item) not in ATOMS:
+            still = still or _tell()
+            if not still(item):
+                return False, False
+    return len(items) - before < count, True
+
+
+def _tell() -> Callable[[Any], bool]:
+    """What tells whether an item that is no plain value is done with; imported when one is met."""
+    from ..safety.moving import calibrate, still
+
+    calibrate(_read)
+    return still
 
 
 def open_source(

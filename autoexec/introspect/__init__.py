@@ -2,7 +2,8 @@
 
 What may live here: questions about one object or function that every floor asks, and nothing that takes long
 to import. What code names is in `code`, what an object holds in `contents`, whose something is in
-`libraries`, what another process would find in `elsewhere`, how to unwrap in `layers`, the one table of
+`libraries`, what another process would find in `elsewhere`, how to unwrap in `layers`, which module is being
+imported in `importing`, the one table of
 methods that change things in `methods`.
 
 Mocks, proxies of remote objects and clients that build paths answer every attribute that they are asked for:

@@ -1,7 +1,7 @@
 """Which function a journal's rows belong to, and whether its code is still the same.
 
 What is bound to a function (arguments of a partial, `self`, the variables a local function captures) is
-part of its name as far as it has a key: the same lambda over another base address is another function.
+part of its name, with all that it holds: the same lambda over another base address is another function.
 Helpers that the function calls are not looked at.
 """
 
@@ -14,6 +14,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 
 from ..errors import JournalError
 from ..introspect import attributes, isa, static_attribute
+from .held import held
 from .keys import canonical, digest, item_key, pack, qualified
 
 TYPE_CHECKING = False
@@ -66,7 +67,7 @@ def function_identity(func: Any) -> FunctionIdentity:
     functions = [layer for layer in layers if isa(layer, FunctionType)]
     codes = pack("codes", *[_function_text(function) for function in functions])
     code = f"{MAGIC_NUMBER.hex()}:{digest(codes).hex()}" if functions else ""
-    bound = [text for layer in layers for text in _bound(layer)]
+    bound = [text for layer in layers for text in _bound(layer, tuple(functions))]
     name = next((qualified(layer) for layer in reversed(layers) if not isa(layer, _Self)), "")
     if bound:
         name += f"[{digest(pack('bound', *bound)).hex()}]"
@@ -136,15 +137,24 @@ def _made_of(func: Any) -> Any:
 # What is bound ----------------------------------------------------------------------------------------------
 
 
-def _bound(layer: Any) -> Iterator[bytes]:
-    """Canonical texts of what is bound in one layer, as far as there are some."""
+def _bound(layer: Any, functions: tuple[FunctionType, ...]) -> Iterator[bytes]:
+    """Canonical texts of what is bound in one layer; the other layers are no part of it."""
     if isa(layer, _Self):
         kind = layer.value if isa(layer.value, type) else type(layer.value)
-        yield pack("self", qualified(kind).encode(), _key(layer.value))
+        yield pack("self", qualified(kind).encode(), _content(layer.value, functions))
         return
     for label, value in _values(layer):
-        if key := _key(value):
-            yield pack(label, key)
+        if not any(value is each for each in functions):
+            yield pack(label, _content(value, functions))
+
+
+def _content(value: Any, functions: tuple[FunctionType, ...]) -> bytes:
+    """The key of what is bound, or a digest of all that it holds."""
+    return _key(value) or digest(held(value, _unnamed, functions))
+
+
+def _unnamed(func: FunctionType) -> bytes:
+    return _code_text(func.__code__, func.__doc__)
 
 
 def _values(layer: Any) -> Iterator[tuple[str, Any]]:

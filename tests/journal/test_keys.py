@@ -315,12 +315,6 @@ def test_what_is_bound_makes_another_function(make: Callable[[str], Any]) -> Non
     assert one.code == other.code
 
 
-def test_what_is_bound_and_has_no_key_does_not_count() -> None:
-    """A session, or a client that logs in anew, does not lose the journal."""
-    for make in (lambda x: functools.partial(fetch, base=x), captured, lambda x: Client(x).get, Client):
-        assert function_identity(make([1])) == function_identity(make([2]))
-
-
 def test_a_wrapper_counts_with_what_it_wraps() -> None:
     """A change on either side of functools.wraps is a change."""
     source = """

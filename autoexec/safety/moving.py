@@ -1,0 +1,360 @@
+"""Inputs that change while they are read on, or while the function runs.
+
+What may live here: what of an input may be read ahead of the calls before. Three questions. Is an item done
+with (`still`): nobody but us can change it? Do the items move (`Moving`): does pulling the next one change
+those before, as with `itertools.groupby`, or a generator that fills one list again and again? And can the
+function change what the input reads (`shared`), as where it puts more into the list that a generator empties?
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections import deque
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    CodeType,
+    FrameType,
+    FunctionType,
+    GeneratorType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
+from zlib import crc32
+
+from ..introspect import ATOMS, attributes, bare, isa
+from ..introspect.code import codes_of
+from ..introspect.libraries import is_library
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+__all__ = ["LOOKS", "Moving", "calibrate", "shared", "still"]
+
+LOOKS = 3  # pulls around which the items before are looked at
+ENOUGH = 2  # of them before workers read ahead: two objects that are handed out in turn show at the second
+PARTS = 256  # parts of an item, or of a container, that are looked at
+NODES = 2000  # objects of a walk, or of a glance
+LEVELS = 6  # and steps from the function, or the input
+DEEP = 3  # levels of containers in an item that may still be done with
+WHOLE = 4 << 20  # bytes of a buffer that are looked at in full
+SMALL = 16  # entries of a container that a walk goes into
+# Standard classes whose instances never change, by module; a class is asked for only when an item is of it.
+_VALUES = ("datetime", "decimal", "fractions", "uuid", "pathlib", "ipaddress")
+_LEAVES: tuple[Any, ...] = (*ATOMS, type, ModuleType, CodeType, FrameType, BuiltinFunctionType)
+
+_known: dict[type, bool] = {}  # whether instances of a type never change
+_PLAIN = (tuple.__iter__, frozenset.__iter__)  # of what holds the same for ever
+_begun: list[bool] = []
+_own: list[int] = []  # references to an item that only its reader has
+
+
+# Done with --------------------------------------------------------------------------------------------------
+
+
+def calibrate(read: Callable[[Iterator[Any], int, list[Any]], object]) -> None:
+    """Learn how many references an item has that nobody has but its reader, where that calls `still`."""
+    if not _begun:
+        _begun.append(True)
+        read(iter([object] for _ in range(1)), 1, [])
+
+
+def still(item: Any) -> bool:
+    """Whether nothing but the function can change an item that was just pulled.
+
+    To be called by the loop that reads, as its own references to the item are counted.
+    """
+    references = sys.getrefcount(item)
+    if not _own:
+        _own.append(references)
+    return _done(item, references <= _own[0], DEEP, counted=True)
+
+
+def _done(part: Any, own: bool, deep: int, *, counted: bool = False) -> bool:
+    """Whether a part never changes, or is ours alone: `own` says that of what holds it."""
+    kind = type(part)
+    if kind in ATOMS or _never(kind):
+        return True
+    if deep == 0:
+        return False
+    if kind.__dictoffset__ == 0 and getattr(kind, "__iter__", None) in _PLAIN:
+        values = part
+    elif (
+        not own
+        or kind not in (list, dict, set, bytearray)
+        or (not counted and sys.getrefcount(part) > _part_references())
+    ):
+        return False
+    elif kind is bytearray:
+        return True
+    else:
+        values = [*part, *part.values()] if kind is dict else part
+    if len(values) > 2 * PARTS:
+        return all(type(value) in ATOMS for value in values)
+    return all(type(value) in ATOMS or _done(value, own, deep - 1) for value in values)
+
+
+def _part_references() -> int:
+    if len(_own) < 2:
+        _own.append(_count_in([[object]]))
+    return _own[1]
+
+
+def _count_in(values: list[Any]) -> int:
+    """References to a part that only what holds it has, as `_done` finds them."""
+    counts: list[int] = []
+
+    def done(part: Any, *told: Any, counted: bool = False) -> bool:
+        counts.append(sys.getrefcount(part))
+        return bool(told) or counted
+
+    all(type(value) in ATOMS or done(value, True, 0) for value in values)
+    return counts[0]
+
+
+def _never(kind: type) -> bool:
+    found = _known.get(kind)
+    if found is None:
+        module = sys.modules.get(kind.__module__)
+        standard = kind.__module__.partition(".")[0] in _VALUES
+        found = standard and getattr(module, kind.__name__, None) is kind
+        enum = sys.modules.get("enum")
+        found = found or (enum is not None and issubclass(kind, enum.Enum))
+        if len(_known) < PARTS:
+            _known[kind] = found
+    return found
+
+
+# Moving -----------------------------------------------------------------------------------------------------
+
+
+class Moving:
+    """Looks at the items that were handed out, before and after the next one is pulled.
+
+    Args:
+        iterator: where the items come from.
+
+    Attributes:
+        looks: pulls that were looked at.
+        words: what was seen to move, or "".
+        advances: whether items advance the input itself, so that no copy of one would do.
+    """
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        self._iterator = iterator
+        self._kept: list[Any] = []
+        self._before: list[Any] = []
+        self._last: Any = None
+        self.looks = 0
+        self.words = ""
+        self.advances = False
+
+    @property
+    def unsure(self) -> bool:
+        """Whether too few pulls were looked at to let workers read ahead."""
+        return self.looks < ENOUGH and not self.words
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the next pull is to be looked at."""
+        return bool(self._kept) and self.looks < LOOKS and not self.words
+
+    def before(self) -> None:
+        """The next item is about to be pulled."""
+        self._before = [glance(item) for item in self._kept]
+
+    def after(self) -> None:
+        """It has been."""
+        self.looks += 1
+        for item, before in zip(self._kept, self._before, strict=True):
+            if glance(item) != before:
+                self.words = f"the input changes a {type(item).__name__} that it has handed out"
+        self._before = []
+
+    def pulled(self, item: Any) -> None:
+        """An item that is not done with has been pulled."""
+        if self.words:
+            return
+        again, self._last = item is self._last, item
+        if any(item is one for one in self._kept):
+            self.looks = min(self.looks, LOOKS - 1)  # handed out again: once more, then
+        elif again:
+            self._kept.append(item)
+            self.looks = min(self.looks, LOOKS - 1)
+        elif len(self._kept) < LOOKS:
+            self._kept.append(item)
+            if name := self._advancing(item):
+                self.words, self.advances = f"a {name} among its items advances the input", True
+
+    def _advancing(self, item: Any) -> str:
+        """The type of an iterator within an item that reads from what the input reads from, or ""."""
+        parts = [item, *item[:SMALL]] if isa(item, tuple) else [item]
+        own: set[int] | None = None
+        for part in parts:
+            if not _iterates(part):
+                continue
+            try:
+                if own is None:
+                    own = {key for key, value in walk([self._iterator]).items() if _iterates(value)}
+                if not own.isdisjoint(key for key, value in walk([part]).items() if _iterates(value)):
+                    return type(part).__name__
+            except Exception:  # it resists being looked at, or there is too much
+                continue
+        return ""
+
+    def copyable(self) -> bool:
+        """Whether what moves can be copied at the moment when it is pulled."""
+        from .serialization import crosses
+
+        return not self.advances and all(crosses(item) for item in self._kept)
+
+
+def _iterates(obj: object) -> bool:
+    return any("__next__" in vars(base) for base in type(obj).__mro__)
+
+
+def glance(obj: Any) -> Any:
+    """What an object looks like now, to be compared with another glance; runs nothing of the user's."""
+    return _glance(obj, DEEP, [NODES])
+
+
+def _glance(obj: Any, deep: int, left: list[int]) -> Any:
+    kind = type(obj)
+    if kind in ATOMS:
+        return kind, repr(obj) if kind in (float, complex) else obj  # nan is not itself
+    left[0] -= 1
+    if deep == 0 or left[0] < 0:
+        return id(obj)
+    if isa(obj, (list, tuple)):
+        count = len(obj) if kind in (list, tuple) else kind.__len__(obj)
+        ends = [*obj[:PARTS], *(obj[-PARTS:] if count > PARTS else ())]
+        inside: Any = (count, [_glance(part, deep - 1, left) for part in ends])
+    elif isa(obj, dict):
+        some = [(_glance(k, deep - 1, left), _glance(v, deep - 1, left)) for k, v in _head(dict.items(obj))]
+        inside = (dict.__len__(obj), some)
+    elif isa(obj, deque):
+        inside = [_glance(part, deep - 1, left) for part in _head(deque.__iter__(obj))]
+    elif isa(obj, (set, frozenset)):
+        inside = frozenset(id(part) for part in _head(obj))
+    else:
+        inside = _bytes_of(obj)
+    own = [(name, _glance(value, deep - 1, left)) for name, value in _head(attributes(obj).items())]
+    slots = [(name, _glance(value, deep - 1, left)) for name, value in _slots(obj)]
+    if inside is None and not (own or slots):
+        inside = _told(obj, deep, left)
+    return id(obj), inside, own, slots
+
+
+def _told(obj: Any, deep: int, left: list[int]) -> Any:
+    """What an object of C code says that it is made of."""
+    try:
+        made: Any = obj.__reduce_ex__(4) if not _iterates(obj) else None
+    except Exception:
+        return None
+    return [_glance(part, deep - 1, left) for part in made] if type(made) is tuple else None
+
+
+def _head(values: Iterable[Any]) -> list[Any]:
+    return list(islice(values, PARTS))
+
+
+def _slots(obj: Any) -> list[tuple[str, Any]]:
+    """Filled slots, whatever class they stand in."""
+    found = []
+    for base in type(obj).__mro__:
+        if "__slots__" in vars(base):
+            for name, slot in _head(vars(base).items()):
+                if type(slot) is MemberDescriptorType:
+                    with suppress(Exception):  # an empty one
+                        found.append((name, slot.__get__(obj)))
+    return found
+
+
+def _bytes_of(obj: Any) -> Any:
+    """What a buffer holds: a bytearray, an array, an array of numpy."""
+    try:
+        with memoryview(obj) as view:
+            if view.nbytes > WHOLE:
+                flat = view if view.ndim == 1 else view.cast("B").cast("B")
+                step = max(1, len(flat) // PARTS)
+                return view.nbytes, crc32(flat[::step].tobytes())
+            return view.nbytes, crc32(view.tobytes())
+    except Exception:  # no buffer, or one that cannot be looked at
+        return None
+
+
+# What both reach --------------------------------------------------------------------------------------------
+
+
+def shared(iterators: Iterable[Any], func: Callable[..., Any]) -> str:
+    """The type of something that can change, which the input reads and the function reaches, or ""."""
+    try:
+        theirs = walk([func])
+        return next((type(value).__name__ for key, value in walk(iterators).items() if key in theirs), "")
+    except Exception:  # an object that resists being looked at, or too much to tell
+        return "object"
+
+
+def walk(roots: Iterable[Any]) -> dict[int, Any]:
+    """What can change, and is near: what code names, cells, attributes, what iterators hold.
+
+    Raises:
+        ValueError: if it is too much to tell.
+    """
+    found: dict[int, Any] = {}
+    seen: set[int] = set()
+    waiting = [(root, LEVELS) for root in roots]
+    while waiting:
+        obj, deep = waiting.pop()
+        if id(obj) in seen or isa(obj, _LEAVES):
+            continue
+        seen.add(id(obj))
+        if len(seen) > NODES:
+            raise ValueError("too much to tell")
+        plain = isa(obj, (FunctionType, MethodType, partial, CellType, tuple))
+        if not plain:
+            found[id(obj)] = obj
+        if deep:
+            waiting += [(part, deep - 1) for part in _near(bare(obj))]
+    return found
+
+
+def _near(obj: Any) -> Iterable[Any]:
+    kind = type(obj)
+    if isa(obj, FunctionType):
+        return () if is_library(obj.__code__.co_filename) else _of_function(obj)
+    if isa(obj, GeneratorType):
+        return _of_generator(obj)
+    if isa(obj, (MethodType, partial, CellType)):
+        return gc.get_referents(obj)
+    if kind in (list, dict, set, tuple, deque):
+        return gc.get_referents(obj) if len(obj) <= SMALL else ()
+    if kind.__module__ in ("builtins", "itertools"):
+        return gc.get_referents(obj) if _iterates(obj) else ()
+    methods = [vars(base).get(name) for base in kind.__mro__ for name in ("__call__", "__next__")]
+    slots = [value for _, value in _slots(obj)]
+    return [*attributes(obj).values(), *slots, *(each for each in methods if isa(each, FunctionType))]
+
+
+def _of_function(func: FunctionType) -> list[Any]:
+    parts: list[Any] = [*(func.__closure__ or ()), *(func.__defaults__ or ()), *attributes(func).values()]
+    parts += (func.__kwdefaults__ or {}).values()
+    return parts + _named(func.__code__, func.__globals__)
+
+
+def _of_generator(obj: Any) -> list[Any]:
+    frame = obj.gi_frame
+    if frame is None:
+        return []
+    return [*frame.f_locals.values(), *_named(obj.gi_code, frame.f_globals)]
+
+
+def _named(code: CodeType, names: dict[str, Any]) -> list[Any]:
+    return [names[name] for part in codes_of(code) for name in part.co_names if name in names]
