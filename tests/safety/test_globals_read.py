@@ -45,13 +45,16 @@ class Job:
 
 
 @pytest.fixture
-def work(tmp_path: object) -> Iterator[types.ModuleType]:
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
     """Two modules of the user's, one of which uses the other."""
+    monkeypatch.syspath_prepend(str(tmp_path))
     made = {}
     for name, source in (("settings_of_test", SETTINGS), ("work_of_test", WORK)):
+        file = tmp_path / f"{name}.py"
+        file.write_text(source)
         made[name] = sys.modules[name] = types.ModuleType(name)
-        made[name].__file__ = f"/home/somebody/{name}.py"
-        exec(compile(source, f"/home/somebody/{name}.py", "exec"), vars(made[name]))
+        made[name].__file__ = str(file)
+        exec(compile(source, str(file), "exec"), vars(made[name]))
     yield made["work_of_test"]
     for name in made:
         del sys.modules[name]
