@@ -10,8 +10,8 @@ profile, machine), `statistics`, `errors`. The rooms below, each with a map of i
 `decide`, `measure`, `backends` (a row for each in `registry`), `worker`, `journal`, `report`, `introspect`.
 On the ground: `options` and `checks`, `resources` (what a worker makes once, closed with it), `unpicklable`
 (why something cannot be sent, in words), `by_value` (functions as bytes), `own_thread` (threads of ours),
-`role` (is this a worker?), `resident` (memory of a process), `brief` (values as short text), `frozen` (a
-light dataclass), `testing`.
+`own_time` (clocks that nobody stops), `role` (is this a worker?), `resident` (memory of a process), `brief`
+(values as short text), `frozen` (a light dataclass), `testing`.
 """
 
 from __future__ import annotations

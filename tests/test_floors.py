@@ -42,6 +42,7 @@ SHARED = {
     "brief": "ground",
     "by_value": "ground",
     "own_thread": "ground",
+    "own_time": "ground",
     "errors": "ground",
     "frozen": "ground",
     "introspect": "ground",

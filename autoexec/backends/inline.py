@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import contextvars
 import threading
-import time
 from collections.abc import Callable, Sequence
 
+from ..own_time import time
 from ..registry import SERIAL
 from ..resources import runs_items
 from ..worker.context import changed, prepare, prepared

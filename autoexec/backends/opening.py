@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
+
+from ..own_time import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-import time
 from collections.abc import Callable
 
 from ..own_thread import OwnThread
+from ..own_time import time
 from ..registry import THREADS
 from ..resources import Crew, Scope, current
 from ..worker.invoke import Task, TaskResult, run_task, serving

@@ -17,7 +17,6 @@ import math
 import os
 import sys
 import threading
-import time
 from _thread import allocate_lock, get_ident, start_new_thread
 from _weakref import ref
 from collections import deque
@@ -28,6 +27,7 @@ from ..backends.inline import Block, InlineBackend
 from ..errors import AutoexecError
 from ..frozen import replace
 from ..own_thread import whose
+from ..own_time import time
 from ..records import Plan, Profile, WorkKind, spell
 from ..registry import ASYNCIO, AUTO, PROCESSES, SERIAL, THREADS, row
 from ..resources import close_here

@@ -8,10 +8,11 @@ was taken.
 from __future__ import annotations
 
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+
+from ..own_time import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ other change is an effect: its items must run where the caller's state is.
 from __future__ import annotations
 
 import os
-import time
 from types import CodeType, ModuleType
 
 from ..introspect import isa, name_of
 from ..introspect.code import parameters, place_of
 from ..introspect.layers import MISSING, layers
+from ..own_time import time
 from ..records import CHANGES_ARGUMENT, Hazard
 from .captures import dig
 from .look import Change, Look, look

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextvars
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 
 from ..errors import BrokenWorker
 from ..introspect import importable
+from ..own_time import time
 from .context import changed, of_call, prepare, prepared, taken_up, within
 
 TYPE_CHECKING = False

@@ -91,7 +91,6 @@ def test_a_thread_that_is_just_ending_is_waited_for(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(start, "_threads", lambda: next(counts))
     monkeypatch.setattr(start, "ENDING_S", 5.0)
     monkeypatch.setattr(start, "open", lambda *_: io.BytesIO(b""), raising=False)
-    monkeypatch.setattr("time.sleep", lambda _: None)
     assert may_fork() == ""
 
 

@@ -8,12 +8,12 @@ fails everything. The worker is replaced for what is left.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 
 from ...errors import WorkerDied
 from ...introspect import ATOMS
 from ...own_thread import OwnThread
+from ...own_time import time
 from ...registry import PROCESSES
 from ...resident import resident_of
 from ...worker.context import carried

@@ -68,6 +68,7 @@ class Channel:
 
     def __init__(self, sock: _socket.socket, access: int) -> None:
         self._sock, self._access = sock, access
+        sock.settimeout(None)  # whatever socket.setdefaulttimeout() says for sockets of the user's
 
     def fileno(self) -> int:
         """The descriptor."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import mmap
 import os
 import signal
-import time
 
+from ...own_time import time
 from .channel import Channel, open_channels
 from .status_page import SIZE, StatusPage, open_status_page
 

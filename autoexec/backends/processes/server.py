@@ -6,13 +6,13 @@ A worker has one seat, or several: threads that take tasks from sockets of their
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Collection, Iterator, Sequence
 from contextvars import copy_context
 from functools import partial
 from pickle import dumps
 
 from ... import resources
+from ...own_time import time
 from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.invoke import CallSpec, Error, run_items

@@ -12,12 +12,12 @@ import os
 import signal
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
 from ...introspect import loaded
+from ...own_time import time
 from .endpoints import Endpoints
 from .status_page import StatusPage
 from .worker import Worker

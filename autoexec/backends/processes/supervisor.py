@@ -6,11 +6,11 @@ both share says which of them it has begun. When the worker dies, only the item 
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from ...own_time import time
 from ...worker.invoke import TaskResult, run_items
 from . import exit_messages as exits
 from . import messages

@@ -7,7 +7,8 @@ import select
 import signal
 import sys
 import threading
-import time
+
+from ...own_time import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
