@@ -214,9 +214,9 @@ class ProcessBackend:
         used = any(other is not None and other.worker is seat.worker for other in seats)
         self._pool.buried(seat, used=used)
 
-    def how(self, code: int) -> str:
+    def how(self, code: int | None) -> str:
         """How a worker ended."""
-        return exit_messages.how(code, code < 0 and self._rules.starved(self._running()))
+        return exit_messages.how(code, code is not None and code < 0 and self._rules.starved(self._running()))
 
     # Watching ---------------------------------------------------------------------------------------------
 
