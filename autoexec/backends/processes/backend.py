@@ -117,6 +117,8 @@ class ProcessBackend:
         pause = AGAIN_S  # others may only now begin what one of them has too much of
         while found is None:
             found = self.tasks.next(slot, min(pause, relieve(self._supervisors, self.clock())))
+            if seat is not None:
+                seat.look()
             pause *= 2
         return found if isinstance(found, Task) else None
 

@@ -18,6 +18,7 @@ from importlib import import_module
 
 from ...introspect import loaded
 from ...own_time import time
+from . import idle
 from .endpoints import Endpoints
 from .status_page import StatusPage
 from .worker import Worker
@@ -92,7 +93,7 @@ def _native_disturbance(helpers: int) -> str:
 
 
 def _threads() -> int:
-    return len(os.listdir("/proc/self/task"))
+    return len(os.listdir("/proc/self/task")) - idle.helpers()
 
 
 def fork_worker(

@@ -64,6 +64,10 @@ class Seat:
             return None
         return self.channel.fileno() in found
 
+    def look(self) -> bool:
+        """Whether its worker has ended: then no zombie is left of it."""
+        return self.worker.over
+
     def leave(self) -> None:
         """Nobody will use it any more."""
         self.worker.left(self)
