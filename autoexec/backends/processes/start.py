@@ -146,6 +146,7 @@ def _child(
 ) -> None:
     status = 1
     try:
+        from .left_behind import disown
         from .server import WorkerState
         from .surroundings import connections
         from .worker_main import become_worker, serve
@@ -153,6 +154,7 @@ def _child(
         gc.freeze()  # a collection would write to what all share with the caller, and so copy it
         ends.move()
         become_worker(ends.lifeline, config.cores, config.threads)
+        disown()
         if (random := loaded("numpy.random")) is not None:
             random.seed()  # as the random module does by itself after a fork
         state = WorkerState(functions, inherited, connections(ends.descriptors))
