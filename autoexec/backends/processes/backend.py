@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProcessBackend", "open_backend"]
 
+MOMENT_S = 0.05  # between two looks whether something has changed
 WORTH_BYTES = 16 << 20  # of memory, below which a worker's growth may be pages of its libraries
 
 
@@ -76,7 +77,7 @@ class ProcessBackend:
         self.item_timeout, self.strict = self._rules.item_timeout, self._rules.strict
         self.eager, self.killed = setting.eager, False
         self.scene = scene_now()
-        self.functions = Functions(setting.packed)
+        self.functions = Functions(setting.packed, self.clock)
         self._pool = WorkerPool(setting, self.functions)
         self._lock = threading.Lock()
         self.starting = True
@@ -110,7 +111,7 @@ class ProcessBackend:
     def next_task(self, slot: Slot, seat: Seat | None) -> Task | None:
         """The next task for a supervisor, who serves this seat; None when there will be no more."""
         while not self.killed and not self._roomy(seat):
-            time.sleep(0.05)
+            time.sleep(MOMENT_S)
         if self.killed:  # what its worker had is nobody's any more
             return None
         found = self.tasks.next(slot, 0.0)
@@ -121,6 +122,12 @@ class ProcessBackend:
                 seat.look()
             pause *= 2
         return found if isinstance(found, Task) else None
+
+    def pause(self, seconds: float) -> None:
+        """Let a supervisor wait, unless this is the end."""
+        until = self.clock() + seconds
+        while self.clock() < until and not (self.killed or self.tasks.closing):
+            time.sleep(min(seconds, MOMENT_S))
 
     def start(self, slot: Slot) -> None:
         """All supervisors are there from the beginning."""

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 __all__ = ["died_loading", "how", "late", "late_to_load", "never_began", "short", "worker_died"]
 
 SHOWN = 60  # characters of an item
-MOST = 12.0  # what fruitless deaths in a row may weigh before no other worker is sacrificed
-SENT = (-9, -15)  # signals that others send
 
 
 def how(code: int | None, starved: bool = False) -> str:
@@ -37,15 +35,6 @@ def how(code: int | None, starved: bool = False) -> str:
     except ValueError:
         name = f"signal {-code}"
     return f"killed by {name}" + (": out of memory" if starved and name == "SIGKILL" else "")
-
-
-def weight(code: int | None) -> float:
-    """How much a death in a row counts: a worker that somebody killed says less than one that ended itself.
-
-    >>> weight(1), weight(-11), weight(-9)
-    (4.0, 4.0, 1.0)
-    """
-    return MOST / 12 if code is None or code in SENT else MOST / 3
 
 
 def worker_died(pid: int, ended: str, task: Sent) -> WorkerDied:

@@ -14,6 +14,7 @@ from ...own_time import time
 from ...worker.invoke import TaskResult, run_items
 from . import exit_messages as exits
 from . import messages
+from .fuse import Fuse
 from .payload import load, pack
 from .sent import Sent
 from .status_page import entries
@@ -32,6 +33,7 @@ __all__ = ["Supervisor"]
 AHEAD_S = 0.05  # a task shorter than this is sent before the one that runs has ended
 LOADING_S = 30.0  # seconds that a function, or a worker's first items, may take to load under item_timeout=
 AGAIN_S = 0.2  # seconds until another try to start a worker
+HUNG = 1  # stands for the exit code of a worker that we had to end
 LOOK_S = 1.0  # seconds between two looks whether anything moves
 
 
@@ -55,7 +57,7 @@ class Supervisor:
         self._place = 0
         self._too_late = False
         self.seeks = self._stays = False
-        self._fruitless = 0.0  # what workers in a row weigh that ended before they began anything
+        self._fuse = Fuse(backend.clock)  # for workers that ended before they began anything
 
     @property
     def seat(self) -> Seat | None:
@@ -253,7 +255,7 @@ class Supervisor:
         assert self._seat is not None
         frame = self._seat.channel.receive()
         task = self._sent[0]
-        self._fruitless = 0
+        self._fuse.reset()
         if frame.kind == messages.LOG:
             _add(task, entries(frame.part(0)))
         elif frame.kind == messages.VALUE:
@@ -335,15 +337,28 @@ class Supervisor:
         ended = self._backend.how(code)
         if not self._backend.killed:
             began = [self._bury(task, seat, ended) for task in tasks]
-            self._fruitless = 0 if any(began) or seat.worker.rested else self._fruitless + exits.weight(code)
-            left = [task for task in tasks if not task.complete]
-            if self._fruitless >= exits.MOST:
-                for task in left:
-                    task.fail_all(exits.never_began(ended))
+            if any(began) or seat.worker.rested:
+                self._fuse.reset()
+            else:
+                self._fuse.add(code)
+            blown = self._fuse.blown
+            if blown and self._backend.strict:
+                self._give_up([task for task in tasks if not task.complete], ended)
             for task in reversed(tasks):
                 self._conclude(task, f"process {seat.worker.pid}")
+            if blown and not (self._backend.strict or self._backend.served):
+                self._backend.tasks.failed(self._slot, exits.never_began(ended))
         self._too_late = False
         self._backend.buried(seat)
+        self._backend.pause(max(self._fuse.pause_s, self._backend.functions.pause_s))
+
+    def _give_up(self, left: list[Sent], ended: str) -> None:
+        """No worker lives long enough: all is lost, or one item for each that others have killed."""
+        for task in left:
+            if self._fuse.sent:
+                task.fail(exits.never_began(ended))
+            else:
+                task.fail_all(exits.never_began(ended))
 
     def _drain(self, seat: Seat) -> None:
         """Take in what it sent before it ended."""
@@ -373,8 +388,8 @@ class Supervisor:
 
     def _died_loading(self, task: Sent, seat: Seat, ended: str, *, function: bool) -> None:
         if function:
-            weight = exits.MOST / 3 if self._too_late else exits.weight(seat.worker.end(kill=True))
-            self._backend.functions.unready(seat.worker.pid, weight, self._unready(ended))
+            code = HUNG if self._too_late else seat.worker.end(kill=True)
+            self._backend.functions.unready(seat.worker.pid, code, self._unready(ended))
         elif len(task.rest) > 1:
             task.single = True  # which of the items does it?
         else:
