@@ -61,6 +61,7 @@ class Planner:
     Attributes:
         machine: what may be used.
         memory: watched while worker processes run; None before.
+        unsent: why the rest is for the caller's own thread, once a result could not be sent; "" before.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Planner:
         self._opened: list[Backend] = []
         self._wanted = list(WANTED)
         self.memory: Memory | None = None
+        self.unsent = ""
 
     # Plans ------------------------------------------------------------------------------------------------
 
@@ -379,7 +381,21 @@ class Planner:
             travels=self._again and fingerprint.travels(self._call),
             starved=self.memory.starved,
             roomy=self.memory.roomy,
+            again=self._calls_again,
         )
+
+    def _calls_again(self, place: int, args: tuple[object, ...], error: BaseException) -> bool:
+        """Whether the caller may call an item that a worker has called: where that makes no difference."""
+        from ..safety.repeatable import repeatable
+
+        free = self._again and self._options.free and self._options.item_timeout is None
+        if not free or self._options.size is not None or not repeatable(self._call, args):
+            return False
+        self.unsent = self.unsent or (
+            f"stays in the caller's thread from item {place} on, which was called again there, since nobody "
+            f"can tell: {error}"
+        )
+        return True
 
     def _state(self) -> Any:
         """What the function depends on, for workers that may know it; None where that cannot be told."""

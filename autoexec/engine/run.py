@@ -796,7 +796,9 @@ class Run:
             return False
         pool.look()
         settled = self.state is State.POOLED and pool.next_plan is None
-        if settled and (profile := pool.drifted(self.remaining())) is not None:
+        if self.planner.unsent and pool.next_plan is None and not row(pool.plan.backend).in_process:
+            self.change_to(Plan(SERIAL, reason=self.planner.unsent), pool.profile)
+        elif settled and (profile := pool.drifted(self.remaining())) is not None:
             self._reconsider(profile)
         return pool.next_plan is not None or pool.widen()
 

@@ -9,7 +9,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["RemoteTraceback", "portable", "restored", "with_traceback"]
+__all__ = ["RemoteTraceback", "Unsent", "portable", "restored", "with_traceback"]
+
+
+class Unsent:
+    """In the place of a result that cannot be sent to the caller: the error that says so."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return restored, (Unsent, *portable(self.error))
 
 
 class RemoteTraceback(Exception):

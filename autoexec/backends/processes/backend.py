@@ -64,6 +64,7 @@ class ProcessBackend:
         starting: whether no worker has finished anything yet.
         each_bytes: pickled bytes of an item on its way here, as last seen.
         killed: whether running tasks were ended.
+        halted: whether nothing more is to run here: the rest stays with the caller.
         scene: directory, environment and import path of this call.
         functions: what workers are sent.
         clock: tells the time, as `time.monotonic` does.
@@ -75,7 +76,7 @@ class ProcessBackend:
         self.tasks, self._add, self.clock = tasks, add, setting.clock
         self._rules = setting.rules
         self.item_timeout, self.strict = self._rules.item_timeout, self._rules.strict
-        self.eager, self.killed = setting.eager, False
+        self.eager, self.killed, self.halted = setting.eager, False, False
         self.scene = scene_now()
         self.functions = Functions(setting.packed, self.clock)
         self._pool = WorkerPool(setting, self.functions)
@@ -189,6 +190,17 @@ class ProcessBackend:
         if isinstance(error, WorkerDied):
             return error
         return refused(unpacked(sent.rest[0], sent.task.spec.star), "args", error)
+
+    def calls_again(self, sent: Sent, error: BaseException) -> bool:
+        """Whether the caller calls an item once more, since what came of it here cannot be sent."""
+        from ...errors import unpacked
+
+        args = unpacked(sent.rest[0], sent.task.spec.star)
+        if self.strict or not self._rules.again(sent.index(), args, error):
+            return False
+        self.halted = True
+        self.recall()
+        return True
 
     @staticmethod
     def revived(error: BaseException, text: str) -> BaseException:

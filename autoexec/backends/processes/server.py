@@ -16,7 +16,7 @@ from ...own_time import time
 from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.invoke import CallSpec, Error, run_items
-from ...worker.remote_errors import portable
+from ...worker.remote_errors import Unsent, portable
 from . import messages
 from .payload import Apart, Payload, by_value, pack
 from .status_page import StatusPage
@@ -85,6 +85,7 @@ class Seat:
         self._channel, self._status, self._state = channel, status, state
         self._serial = self._count = 0
         self._apart = Apart()
+        self._refused: BaseException | None = None  # why the last result could not be sent
         self._alone = alone
         self._first = self._peak = 0  # bytes before a call's first item, and the most there ever were by then
 
@@ -132,7 +133,7 @@ class Seat:
 
     def _task(self, frame: Frame) -> None:
         self._status.loading(frame.serial)
-        self._serial, self._count = frame.serial, 0
+        self._serial, self._count, self._refused = frame.serial, 0, None
         try:
             number, start, items, *more = frame.load()
             spec = self._state.functions[number]
@@ -188,6 +189,8 @@ class Seat:
         """
         if type(value) is Error:
             _hint(value.error)
+            if value.error is self._refused:
+                value = Unsent(value.error)
         apart = self._apart
         try:
             data = dumps(value, protocol=5, buffer_callback=apart)
@@ -195,9 +198,9 @@ class Seat:
             apart.taken.clear()
             self._send(self._packed(value))
         else:
-            if apart.taken or not self._status.keep(data):
-                self._send(Payload(data, apart.taken))
-                apart.taken.clear()
+            taken, apart.taken = apart.taken, []  # now: what cannot be sent must not go with the next one
+            if taken or not self._status.keep(data):
+                self._send(Payload(data, taken))
         self._count += 1
 
     def _send(self, payload: Payload) -> None:
@@ -215,7 +218,9 @@ class Seat:
         except Exception as error:
             from ...unpicklable import refused
 
-            raise refused(value, "result", error, UNSENT) from error
+            self._status.stop()  # whether the rest may run here is for the caller to say
+            self._refused = refused(value, "result", error, UNSENT)
+            raise self._refused from error
 
     def _send_log(self) -> None:
         log = self._status.written()

@@ -34,6 +34,7 @@ AHEAD_S = 0.05  # a task shorter than this is sent before the one that runs has 
 LOADING_S = 30.0  # seconds that a function, or a worker's first items, may take to load under item_timeout=
 AGAIN_S = 0.2  # seconds until another try to start a worker
 HUNG = 1  # stands for the exit code of a worker that we had to end
+MOMENT_S = 0.02  # seconds in which the caller may hear that the rest is its own
 LOOK_S = 1.0  # seconds between two looks whether anything moves
 
 
@@ -142,7 +143,10 @@ class Supervisor:
                 task = self._backend.next_task(self._slot, self._seat)
             if task is None:
                 return bool(self._sent) and not self._backend.killed
-            if task.begin():
+            if self._backend.halted:  # it has its turn elsewhere
+                self._conclude(Sent(task), "")
+                time.sleep(MOMENT_S)
+            elif task.begin():
                 self._send(Sent(task))
             else:
                 result = TaskResult([], worker=self._where(), withdrawn=True)
@@ -273,6 +277,8 @@ class Supervisor:
             problem, wall, cpu, unfit, lost = (error, ""), 0.0, 0.0, 0, ""
         task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
         self._pace = wall
+        if task.unsent is not None and (lost or not self._backend.calls_again(task, task.unsent)):
+            task.fail(task.unsent)
         if lost:
             task.spoil(lost)
         count = len(task.outcomes)
@@ -382,7 +388,9 @@ class Supervisor:
             return False
         first, rescued = status.rescued()
         _add(task, rescued[max(0, len(task.outcomes) - first) :])
-        if status.place == len(task.outcomes) and not task.complete:
+        if task.unsent is not None:
+            task.fail(task.unsent)
+        elif status.place == len(task.outcomes) and not task.complete:
             task.fail(self._loss(task, seat, ended))
         return True
 
