@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodDescriptorType, ModuleType
 
 from ..introspect import bare, isa
 from ..introspect.code import names_of
@@ -61,9 +61,13 @@ def _simple(value: object) -> bool:
 
 def _computes(func: Any, depth: int) -> bool:
     func = bare(func)
+    if isa(func, MethodDescriptorType):
+        return func.__objclass__.__module__ in _COMPUTING
     if isa(func, BuiltinFunctionType):
         home = func.__self__
-        return func.__module__ in _COMPUTING if home is None or isa(home, ModuleType) else _simple(home)
+        plain = home is None or isa(home, ModuleType)
+        silent = func.__name__ not in _TALKING | _MORE
+        return silent and (func.__module__ in _COMPUTING if plain else _simple(home))
     if type(func) is not FunctionType or depth == 0 or hasattr(func, "__wrapped__"):
         return False
     cells = [cell.cell_contents for cell in func.__closure__ or ()]
@@ -79,7 +83,7 @@ def _computes(func: Any, depth: int) -> bool:
 
 def _plain(value: Any, depth: int) -> bool:
     if isa(value, ModuleType):
-        return value.__name__ in _COMPUTING
+        return value.__name__ in _COMPUTING and value is not builtins
     if isa(value, type):
         return value.__module__ in _COMPUTING
     if callable(value):
