@@ -263,6 +263,12 @@ class ProcessBackend:
             self._moved, self._longest = self.clock(), max(self._longest, waited)
         tell(self._supervisors, waited, self.clock())
 
+    def still(self, supervisor: Supervisor, *, begun: bool) -> None:
+        """Say so when one worker stands still, unless all do and that was said."""
+        from .stall_log import stands_still
+
+        stands_still(supervisor, self.clock(), begun=begun)
+
     def _last_sign(self) -> float:
         """When a task ended last, or an item began."""
         seats = [supervisor.seat for supervisor in self._supervisors]

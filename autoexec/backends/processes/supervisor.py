@@ -17,6 +17,7 @@ from . import messages
 from .fuse import Fuse
 from .payload import load, pack
 from .sent import Sent
+from .standstill import Standstill
 from .status_page import entries
 
 TYPE_CHECKING = False
@@ -58,6 +59,7 @@ class Supervisor:
         self._place = 0
         self._too_late = False
         self.seeks = self._stays = False
+        self._still = Standstill(backend.clock)
         self._fuse = Fuse(backend.clock)  # for workers that ended before they began anything
 
     @property
@@ -330,8 +332,16 @@ class Supervisor:
         if limit is not None and began is not None and self._backend.clock() >= began + limit:
             self._too_late = True
             seat.worker.kill()
-        else:
-            self._backend.look()
+            return
+        self._backend.look()
+        task, status = self._sent[0], seat.status
+        place = task.serial, status.serial, status.place, status.loads
+        if self._still.look(seat.worker.pid, place) and not self._still.told:
+            self._still.told = True
+            begun = task.serial in (status.serial, status.loads[0])
+            self._backend.still(self, begun=begun)
+            if not begun:  # nothing is lost: another one has its tasks
+                seat.worker.kill()
 
     def _mourn(self) -> None:
         """The worker has ended: what it was running is lost, everything else goes on."""
