@@ -10,9 +10,9 @@ profile, machine), `statistics`, `errors`. The rooms below, each with a map of i
 `decide`, `measure`, `backends` (a row for each in `registry`), `worker`, `journal`, `report`, `introspect`.
 On the ground: `options` and `checks`, `resources` (what a worker makes once, closed with it), `unpicklable`
 (why something cannot be sent, in words), `by_value` (functions as bytes), `known_objects` (what goes by a
-number there and back), `file_maps` (memory maps as maps), `own_thread` (threads of ours), `python_program`
-(is there a Python to start?), `role` (is this a worker?), `resident` (memory of a process), `brief` (values
-as short text), `frozen` (a light dataclass), `testing`.
+number there and back), `file_maps` (memory maps as maps), `own_thread` (threads of ours), `own_time` (clocks
+that nobody stops), `python_program` (is there a Python to start?), `role` (is this a worker?), `resident`
+(memory of a process), `brief` (values as short text), `frozen` (a light dataclass), `testing`.
 """
 
 from __future__ import annotations

@@ -32,7 +32,18 @@ class MissingExtra(AutoexecError, ImportError):
     """An optional package is not installed; the message names the extra that brings it."""
 
 
-class WorkerDied(AutoexecError, RuntimeError):
+class _Broken(AutoexecError, RuntimeError):
+    """A `BrokenExecutor` of `concurrent.futures`, too, for programs that expect one.
+
+    It is one from the first instance on: who has none catches none, and that module takes 10 ms.
+    """
+
+    def __init__(self, *args: object) -> None:
+        _as_broken()
+        super().__init__(*args)
+
+
+class WorkerDied(_Broken):
     """A worker process ended (killed, `os._exit`, out of memory) while it ran the item that this stands for.
 
     The message names the item and how the worker ended; the other items go on. `retries=` runs it again.
@@ -52,8 +63,22 @@ class Refused(AutoexecError):
     """An item was not called: its host asked, by a `Retry-After` too long to wait for, to be left alone."""
 
 
-class BrokenWorker(AutoexecError, RuntimeError):
+class BrokenWorker(_Broken):
     """The `initializer` raised in a worker; its error is the `__cause__` (from a process: in words)."""
+
+
+def _as_broken() -> None:
+    """Name the errors of pools among the bases: of those pools that anybody here can know."""
+    from concurrent.futures import BrokenExecutor
+
+    from .introspect import loaded
+
+    modules = [loaded(f"concurrent.futures.{kind}") for kind in ("process", "thread", "interpreter")]
+    names = ("BrokenProcessPool", "BrokenThreadPool", "BrokenInterpreterPool")
+    found = [getattr(m, name) for m, name in zip(modules, names, strict=True) if hasattr(m, name)]
+    bases = (AutoexecError, *(found or [BrokenExecutor]))
+    if _Broken.__bases__ != bases:
+        _Broken.__bases__ = bases
 
 
 class EffectLost(AutoexecError, RuntimeError):

@@ -6,7 +6,6 @@ import atexit
 import os
 import sys
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -26,6 +25,7 @@ from .engine.submit import Submissions
 from .errors import OptionError
 from .options import ROWS, Options
 from .own_thread import whose
+from .own_time import time
 from .worker.context import carried
 from .worker.invoke import CallSpec, Error, run_alone, run_items
 

@@ -12,11 +12,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Latch", "OwnThread", "whose"]
+__all__ = ["DAEMONS", "Latch", "OwnThread", "whose"]
 
 
 # Interpreters beside the first one have no daemon threads (CPython 3.12 and later). Ours end with their run.
-_DAEMON: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
+DAEMONS: bool = getattr(_thread, "daemon_threads_allowed", lambda: True)()
 
 
 class OwnThread(threading.Thread):
@@ -39,7 +39,7 @@ class OwnThread(threading.Thread):
         name: str = "",
         whose: object = None,
     ) -> None:
-        super().__init__(target=target, args=args, name=name or None, daemon=_DAEMON)
+        super().__init__(target=target, args=args, name=name or None, daemon=DAEMONS)
         self.whose = whose
 
     def run(self) -> None:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from types import CodeType
 
 from .introspect import isa, name_of, static_attribute
+from .own_time import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -157,7 +157,8 @@ def _interrupt() -> None:
     """As Ctrl-C does, which also ends a wait: once that has begun."""
     import signal
     import threading
-    import time
+
+    from .own_time import time
 
     time.sleep(SOON_S)
     if hasattr(signal, "pthread_kill"):

@@ -6,10 +6,10 @@ that it needs itself.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 
+from .own_time import time
 from .records import Machine
 from .worker.invoke import Error, Task, TaskResult, run_items
 

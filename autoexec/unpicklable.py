@@ -8,10 +8,9 @@ what lies beside the way does not matter much: plain values are passed over, buf
 
 from __future__ import annotations
 
-import time
-
 from .introspect import ATOMS
 from .introspect.contents import parts, shown, title
+from .own_time import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

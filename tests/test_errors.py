@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 
+import autoexec
 from autoexec import errors
 from autoexec.errors import AutoexecError, MissingExtra, OptionError, WorkerDied, blame
 
@@ -98,3 +99,32 @@ def test_an_error_that_cannot_take_a_note() -> None:
 
     error = Frozen(3)
     assert blame(error, 0, (), "thread") is error
+
+
+@pytest.mark.parametrize("home", ["process", "thread"])
+@pytest.mark.parametrize("kind", [autoexec.WorkerDied, autoexec.BrokenWorker])
+def test_programs_that_expect_a_broken_pool_catch_ours(kind: type[Exception], home: str) -> None:
+    """By the base of these errors, and by that of the pool they know; also one that came from elsewhere."""
+    import concurrent.futures
+    import importlib
+    import pickle
+
+    module = importlib.import_module(f"concurrent.futures.{home}")
+    own = {"process": "BrokenProcessPool", "thread": "BrokenThreadPool"}[home]
+    for error in (kind("words"), pickle.loads(pickle.dumps(kind("words")))):
+        for base in (getattr(module, own), concurrent.futures.BrokenExecutor, RuntimeError):
+            with pytest.raises(base, match="words"):
+                raise error
+        assert isinstance(error, autoexec.AutoexecError)
+
+
+def test_errors_that_nobody_raises_bring_no_module() -> None:
+    """Pools of the standard library are imported when there is an error, not before."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, autoexec.errors; print([name for name in sys.modules if name.startswith('concurrent')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]"

@@ -44,6 +44,7 @@ SHARED = {
     "known_objects": "ground",
     "own_thread": "ground",
     "python_program": "ground",
+    "own_time": "ground",
     "errors": "ground",
     "file_maps": "ground",
     "frozen": "ground",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
@@ -17,6 +16,7 @@ from functools import partial
 from ..errors import BrokenWorker
 from ..introspect import static_attribute
 from ..own_thread import Latch, OwnThread
+from ..own_time import time
 from ..registry import ASYNCIO
 from ..resources import Scope, current, note_closing
 from ..worker.context import prepare

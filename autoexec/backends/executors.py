@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import pickle
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
@@ -18,6 +17,7 @@ from functools import partial
 
 from ..errors import MissingExtra, WorkerDied
 from ..own_thread import OwnThread
+from ..own_time import time
 from ..worker.context import carried, of_call
 from ..worker.invoke import CallSpec, Error, Task, TaskResult, is_clean, run_items
 from ..worker.packed import load_home, load_outcomes, pack_items, run_packed

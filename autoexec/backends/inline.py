@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import contextvars
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import compress
 
+from ..own_time import time
 from ..registry import SERIAL
 from ..resources import runs_items
 from ..worker.context import changed, prepare, prepared

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
+
+from ..own_time import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class TaskRules:
         roomy: asked before each task whether there is memory for one more, given how many run, the most that
             an item was seen to add to a worker, and a way to find out what those that run, and one more,
             would still take if each came to so many bytes.
+        again: asked, given an item's place, its arguments, and why its result cannot be sent, whether the
+            caller itself calls it once more, and keeps the rest; told by that to do so.
     """
 
     item_timeout: float | None = None
@@ -68,6 +71,7 @@ class TaskRules:
     travels: bool = False
     starved: Callable[[int], bool] = lambda running: False
     roomy: Callable[[int, int, Callable[[int], int]], bool] = lambda running, most, still: True
+    again: Callable[[int, tuple[object, ...], BaseException], bool] = lambda place, args, error: False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..own_thread import OwnThread
+from ..own_time import time
 from ..registry import THREADS
 from ..resources import Crew, Scope, current
 from ..worker.context import for_a_thread
@@ -63,6 +63,7 @@ class ThreadBackend:
         self._tasks, self._clock = tasks, clock
         self._context = contextvars.copy_context() if context is None else context
         self._threads: list[threading.Thread] = []
+        self._running: dict[Slot, tuple[Iterator[Any], int]] = {}
         self._crew = Crew(max_workers, self._threads)
         self._started, self._started_s = 0, 0.0
         self._limits = contextlib.ExitStack()
@@ -120,15 +121,33 @@ class ThreadBackend:
             if self._tasks.closing:  # since it was given: whoever broke off wants no more of them to begin
                 slot.finished = task, TaskResult([], withdrawn=True)
             else:
-                slot.finished = task, run_task(task.spec, task, where)
+                slot.finished = task, self._run(slot, task, where)
             task = None  # a thread that waits must not keep its last item alive
             task = self._tasks.exchange(slot)
+
+    def _run(self, slot: Slot, task: Task, where: str) -> TaskResult:
+        count = len(task.items)
+        if count == 1:
+            return run_task(task.spec, task, where)
+        items = iter(task.items)
+        self._running[slot] = items, count
+        if self._tasks.closing:  # it may have been recalled just before that
+            self.recall()
+        try:
+            return run_task(task.spec, task, where, items)
+        finally:
+            del self._running[slot], items, task
 
     def ring(self, rung: deque[Slot]) -> None:
         """Its threads wait at their gates."""
 
     def recall(self) -> None:
-        """Nothing is given to a thread ahead."""
+        """What threads have not begun of their tasks comes back with what they have: their iterators end."""
+        for items, count in list(self._running.values()):
+            try:
+                items.__setstate__(count)  # type: ignore[attr-defined]
+            except AttributeError:
+                continue
 
     def abandon(self, slot: Slot, task: Task) -> None:
         """A thread cannot be ended: it goes when its call is over, and is not waited for."""
@@ -139,8 +158,10 @@ class ThreadBackend:
 
         Args:
             wait: return only when all threads are gone.
-            kill: a thread cannot be killed.
+            kill: begin nothing more; a thread cannot be killed.
         """
+        if kill:
+            self.recall()
         me = threading.current_thread()
         while wait and (threads := [thread for thread in self._threads if thread is not me]):
             for thread in threads:  # each of which may have started another one

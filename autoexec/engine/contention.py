@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 from ..decide.crowding import Crowding
+from ..own_time import time
 from ..records import Profile
 
 __all__ = ["Contention", "OthersClock"]

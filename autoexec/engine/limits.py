@@ -8,7 +8,6 @@ the lock and change nothing.
 from __future__ import annotations
 
 import heapq
-import time
 from math import inf
 
 from ..decide.answers import PLAIN, Answer
@@ -16,6 +15,7 @@ from ..decide.concurrency import Controller, Ticket
 from ..decide.gil_bound import GilBound
 from ..decide.hosts import key_function, plain_host
 from ..errors import WorkerDied
+from ..own_time import time
 from ..records import Ending, spell
 from .host_counts import HostTable
 from .host_limits import Group

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 from ..decide.admission import AGAIN, Admission, reserve
 from ..measure import machine
+from ..own_time import time
 
 __all__ = ["Memory"]
 

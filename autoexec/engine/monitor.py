@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextvars
 import math
 import threading
-import time
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from collections.abc import Callable
 from ..measure.clocks import NativeShare, ThreadClock, age_clock, began_before, children_cpu
 from ..measure.gil_probe import GilProbe, fine_switching, quick_switching
 from ..own_thread import OwnThread
+from ..own_time import time
 from ..records import WorkKind
 from ..registry import THREADS
 

@@ -64,6 +64,7 @@ class Planner:
         machine: what may be used.
         memory: watched while worker processes run; None before.
         caller: the number of the thread that takes the results, where there is one.
+        unsent: why the rest is for the caller's own thread, once a result could not be sent; "" before.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Planner:
         self.memory: Memory | None = None
         self._stayed, self._why = 0, ""
         self.caller: int | None = None
+        self.unsent = ""
 
     # Plans ------------------------------------------------------------------------------------------------
 
@@ -464,6 +466,7 @@ class Planner:
             travels=self._again and fingerprint.travels(self._call),
             starved=self.memory.starved,
             roomy=self.memory.roomy,
+            again=self._calls_again,
         )
 
     def _module_state(self) -> ModuleState:
@@ -473,6 +476,19 @@ class Planner:
 
             self._modules = module_state(self._call)
         return self._modules
+
+    def _calls_again(self, place: int, args: tuple[object, ...], error: BaseException) -> bool:
+        """Whether the caller may call an item that a worker has called: where that makes no difference."""
+        from ..safety.repeatable import repeatable
+
+        free = self._again and self._options.free and self._options.item_timeout is None
+        if not free or self._options.size is not None or not repeatable(self._call, args):
+            return False
+        self.unsent = self.unsent or (
+            f"stays in the caller's thread from item {place} on, which was called again there, since nobody "
+            f"can tell: {error}"
+        )
+        return True
 
     def _state(self) -> Any:
         """What the function depends on, for workers that may know it; None where that cannot be told."""

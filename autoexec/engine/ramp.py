@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
+
+from ..own_time import time
 
 __all__ = ["STEP_S", "Ramp"]
 

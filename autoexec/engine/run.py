@@ -17,7 +17,6 @@ import math
 import os
 import sys
 import threading
-import time
 from _thread import allocate_lock, get_ident, start_new_thread
 from _weakref import ref
 from collections import deque
@@ -29,6 +28,7 @@ from ..errors import AutoexecError, EffectLost
 from ..frozen import replace
 from ..introspect import isa
 from ..own_thread import whose
+from ..own_time import time
 from ..records import Plan, Profile, WorkKind, spell
 from ..registry import ASYNCIO, AUTO, PROCESSES, SERIAL, THREADS, row
 from ..resources import close_here
@@ -839,7 +839,9 @@ class Run:
             return False
         pool.look()
         settled = self.state is State.POOLED and pool.next_plan is None
-        if settled and (profile := pool.drifted(self.remaining())) is not None:
+        if self.planner.unsent and pool.next_plan is None and not row(pool.plan.backend).in_process:
+            self.change_to(Plan(SERIAL, reason=self.planner.unsent), pool.profile)
+        elif settled and (profile := pool.drifted(self.remaining())) is not None:
             self._reconsider(profile)
         return pool.next_plan is not None or pool.widen()
 

@@ -9,9 +9,9 @@ nothing of what follows.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable
 
+from ..own_time import time
 from ..worker.invoke import CallSpec, Task, TaskResult
 from .changes import Changes
 from .delivery import Delivery

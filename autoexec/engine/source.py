@@ -8,13 +8,13 @@ was taken.
 from __future__ import annotations
 
 import sys
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from ..errors import AutoexecError
 from ..introspect import ATOMS
+from ..own_time import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ import contextlib
 import contextvars
 import math
 import threading
-import time
 import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
@@ -28,6 +27,7 @@ from ..frozen import replace
 from ..introspect import bare, isa, name_of, static_attribute
 from ..measure.facts import Facts
 from ..own_thread import OwnThread
+from ..own_time import time
 from ..records import Machine, Plan, Profile, WorkKind
 from ..registry import ASYNCIO, PROCESSES, SERIAL, THREADS, row
 from ..resources import close_here

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
+
+from ..own_time import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

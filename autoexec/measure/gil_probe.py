@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
+
+from ..own_time import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ other change is an effect: its items must run where the caller's state is.
 from __future__ import annotations
 
 import os
-import time
 from itertools import islice
 from types import CodeType, ModuleType
 
@@ -17,6 +16,7 @@ from ..introspect import isa, name_of
 from ..introspect.code import parameters, place_of
 from ..introspect.layers import MISSING, layers
 from ..introspect.methods import CHANGING_METHODS
+from ..own_time import time
 from ..records import CHANGES_ARGUMENT, SETS_AND_BACK, Hazard
 from .captures import dig
 from .look import Change, Look, look

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import operator
 import sys
-import time
 from collections.abc import Callable
 from io import StringIO
 
 from ..introspect import ATOMS, isa, loaded
 from ..introspect.layers import MISSING
+from ..own_time import time
 from ..worker.process_state import ROWS
 from .reach import Place, Reached, reach
 from .readings import IGNORED, hidden_names

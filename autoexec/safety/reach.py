@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import gc
 import sys
-import time
 from collections import deque
 from functools import partial, partialmethod
 from itertools import islice
@@ -34,6 +33,7 @@ from ..introspect import ATOMS, attributes, bare, isa, loaded
 from ..introspect.code import codes_of
 from ..introspect.layers import MISSING
 from ..introspect.libraries import is_library, is_library_type, is_stdlib, of_library, top_package
+from ..own_time import time
 from .captures import foreign
 from .readings import (
     IGNORED,

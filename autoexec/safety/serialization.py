@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from ..own_time import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ that is found only here has happened to a copy, and is lost: that is an error wh
 
 from __future__ import annotations
 
-import time
-
 from ..introspect import name_of
+from ..own_time import time
 from .effects import BUDGET_S, Effects
 from .memos import added
 from .reach import put_back, reach

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextvars
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 
 from ..errors import BrokenWorker
 from ..introspect import importable
+from ..own_time import time
 from .context import changed, of_call, prepare, prepared, taken_up
 
 TYPE_CHECKING = False
@@ -466,18 +466,25 @@ def _within(
         del args, more
 
 
-def run_task(spec: CallSpec, task: Task, worker: str) -> TaskResult:
-    """Run the items of a task in this thread, each in a copy of the thread's own context."""
+def run_task(spec: CallSpec, task: Task, worker: str, items: Iterator[Any] | None = None) -> TaskResult:
+    """Run the items of a task in this thread, each in a copy of the thread's own context.
+
+    Args:
+        spec: what to call.
+        task: the task.
+        worker: who runs it, for notes.
+        items: an iterator over its items, where somebody else may exhaust it; the others have not begun.
+    """
     if task.future is not None and not task.begin():
         return TaskResult([], worker=worker, withdrawn=True)
     outcomes: list[Any] = []
     fresh = contextvars.copy_context if task.context is None else partial(of_call, task.context)
     cpu, began = time.thread_time(), time.monotonic()
-    run_items(spec, task.items, outcomes, fresh, place=task.place)
+    run_items(spec, task.items if items is None else items, outcomes, fresh, place=task.place)
     cpu, ended = time.thread_time() - cpu, time.monotonic()
     clean = type(outcomes[0]) is not Error if len(outcomes) == 1 else is_clean(spec, outcomes)
     results = [TaskResult(outcomes, began, ended, cpu, worker, clean=clean)]
-    del task, outcomes
+    del task, items, outcomes
     return results.pop()
 
 

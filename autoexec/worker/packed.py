@@ -8,13 +8,13 @@ a class of it. So each item and each outcome is packed by itself, and what lives
 from __future__ import annotations
 
 import pickle
-import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
 
 from ..by_value import dumps
 from ..known_objects import at_hand
+from ..own_time import time
 from .context import of_call, taken_up
 from .invoke import CallSpec, Error, run_items
 

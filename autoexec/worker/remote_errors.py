@@ -23,11 +23,23 @@ if TYPE_CHECKING:
 
     Frames: TypeAlias = list[tuple[str, str, int]]
 
-__all__ = ["RemoteTraceback", "portable", "restored"]
+__all__ = ["RemoteTraceback", "Unsent", "portable", "restored"]
 
 LONGEST = 100  # errors of one chain
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _OWN = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")  # by which a class says what it is
+
+
+class Unsent:
+    """In the place of a result that cannot be sent to the caller: the error that says so."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return restored, (Unsent, *portable(self.error))
 
 
 class RemoteTraceback(Exception):

@@ -205,3 +205,20 @@ def test_waiting_has_an_end(ends: Endpoints) -> None:
     assert ours.wait(0.001) == 0
     theirs.send(1, pack(1))
     assert ours.wait(20)
+
+
+def test_the_programs_default_timeout_is_not_for_our_sockets() -> None:
+    """Scrapers set one; it holds for sockets that are made, and for those made from a descriptor."""
+    before = _socket.getdefaulttimeout()
+    _socket.setdefaulttimeout(0.01)
+    try:
+        ours, theirs = open_channels(mmap.ACCESS_READ)
+        again = Channel(_socket.socket(fileno=os.dup(theirs.fileno())), mmap.ACCESS_READ)
+        try:
+            assert [end._sock.gettimeout() for end in (ours, theirs, again)] == [None] * 3
+            assert all(os.get_blocking(end.fileno()) for end in (ours, theirs, again))
+        finally:
+            for end in (ours, theirs, again):
+                end.close()
+    finally:
+        _socket.setdefaulttimeout(before)

@@ -38,7 +38,7 @@ class Rude:
     [
         (0, False, "exit code 0"),
         (3, True, "exit code 3"),
-        (None, False, "exit code None"),
+        (None, False, "how is not known: the program ignores SIGCHLD, or waits for any child"),
         (-9, False, "killed by SIGKILL"),
         (-9, True, "killed by SIGKILL: out of memory"),
         (-11, True, "killed by SIGSEGV"),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from autoexec.backends.opening import WorkerConfig
-from autoexec.backends.processes import stall_log, supervisor
+from autoexec.backends.processes import server, stall_log, standstill, supervisor
 from tests.backends.deadly import wait_for_a_sign
 from tests.backends.opened import Opened, opened
 from tests.backends.partner import WAIT_S
@@ -149,3 +149,52 @@ def test_a_worker_that_gives_no_answer(heard: Heard) -> None:
         assert heard.there.wait(WAIT_S)
         pool.kill()
     assert "item 0 ('stopped')" in heard.lines[0] and "(its stack could not be read)" in heard.lines[0]
+
+
+# One of several ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def soon(heard: Heard, monkeypatch: pytest.MonkeyPatch) -> Heard:
+    """A worker that stands still is told of soon; that nothing moves is not."""
+    monkeypatch.setattr(standstill, "STILL_S", 0.2)
+    monkeypatch.setattr(stall_log, "PATIENCE_S", 1e6)
+    return heard
+
+
+def test_a_worker_that_stands_still_is_named_although_others_go_on(soon: Heard) -> None:
+    """Its item, its stack, and what may be the reason."""
+    with opened(wait_for_a_sign, 2, fork=True) as pool:
+        pool.submit([2], 2)
+        text = soon.wait_for("stands still")
+        assert pool.run([5], 1)[0] == 5
+        pool.kill()
+    assert "item 2 (2) in process" in text and "in wait_for_a_sign" in text and "item_timeout=" in text
+
+
+def test_one_that_never_began_is_replaced(soon: Heard, monkeypatch: pytest.MonkeyPatch, journal: Any) -> None:
+    """It cannot have lost anything: a process that is no copy of the caller has its task."""
+    real, parent, note = server.Seat.serve, os.getpid(), journal.note
+
+    def serve(seat: server.Seat) -> None:  # it waits for a lock that its fork has inherited
+        threading.Lock().acquire()
+        lock = threading.Lock()
+        lock.acquire()
+        lock.acquire()
+
+    def work(x: int) -> int:
+        note(x)
+        return 10 * x
+
+    monkeypatch.setattr(server.Seat, "serve", lambda seat: (real if os.getpid() == parent else serve)(seat))
+    with opened(work, fork=True) as pool:
+        assert pool.run([1, 2], 2) == {0: 10, 1: 20}
+    assert journal.counts() == {"1": 1, "2": 1}
+    assert "another process takes its place" in soon.wait_for("stands still")
+
+
+def test_one_that_computes_does_not_stand_still(soon: Heard, burn: Any) -> None:
+    """However long it is at one item."""
+    with opened(lambda x: burn(0.6), fork=True) as pool:
+        pool.run([1], 1)
+    assert soon.lines == []

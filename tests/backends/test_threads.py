@@ -349,3 +349,38 @@ def test_what_was_given_out_just_before_the_end_does_not_begin() -> None:
     made.finish()
     assert called == [] and made.scheduler.ledger()["withdrawn"] == 1
     assert ours() == []
+
+
+# What has not begun -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [list, tuple, range], ids=["list", "tuple", "range"])
+def test_what_threads_have_not_begun_comes_back(make: Any) -> None:
+    """After the item that runs a task ends, and the rest of it goes to whoever asks next."""
+    held = Held()
+    with in_threads(held, 1) as made:
+        made.submit(range(6) if make is range else make(range(6)), 0)
+        held.wait_for(1)
+        made.backend.recall()
+        assert [count for _, count in made.backend._running.values()] == [6]
+        held.go.set()
+        first = made.next()
+        assert first.result.outcomes == [0] and len(first.task.items) == 6
+        found = made.collect(5)
+    assert found == {x: x for x in range(1, 6)} and sorted(held.items) == list(range(6))
+
+
+def test_nothing_begins_in_threads_once_a_map_is_closed() -> None:
+    """Long items that were taken for short ones: a task of many is broken off, too."""
+    held = Held()
+
+    def work(x: int) -> int:
+        return held(x) if x >= 40 else x
+
+    results = autoexec.map(work, range(400), backend="threads", max_workers=2, chunksize=20)
+    with results:
+        assert [next(results) for _ in range(40)] == list(range(40))
+        held.wait_for(2)
+        threading.Timer(0.0, held.go.set).start()
+        results.close()
+    assert len(held.items) <= 4

@@ -8,13 +8,13 @@ fails everything. The worker is replaced for what is left.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 
 from ...errors import WorkerDied
 from ...introspect import ATOMS
 from ...known_objects import at_hand, dumps
 from ...own_thread import OwnThread
+from ...own_time import time
 from ...registry import PROCESSES
 from ...resident import resident_of
 from ...worker import process_state
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProcessBackend", "open_backend"]
 
+MOMENT_S = 0.05  # between two looks whether something has changed
 WORTH_BYTES = 16 << 20  # of memory, below which a worker's growth may be pages of its libraries
 
 
@@ -67,6 +68,7 @@ class ProcessBackend:
         starting: whether no worker has finished anything yet.
         each_bytes: pickled bytes of an item on its way here, as last seen.
         killed: whether running tasks were ended.
+        halted: whether nothing more is to run here: the rest stays with the caller.
         scene: what the caller has set for its process, at this call; see `process_state`.
         functions: what workers are sent.
         clock: tells the time, as `time.monotonic` does.
@@ -79,9 +81,10 @@ class ProcessBackend:
         self._rules = setting.rules
         self.item_timeout, self.strict = self._rules.item_timeout, self._rules.strict
         self.alone = self._rules.alone
-        self.eager, self.stayed, self.killed = setting.eager, setting.stayed, False
+        self.eager, self.stayed = setting.eager, setting.stayed
+        self.killed = self.halted = False
         self.scene = process_state.read(setting.context)
-        self.functions = Functions(setting.packed)
+        self.functions = Functions(setting.packed, self.clock)
         self._pool = WorkerPool(setting, self.functions, self.scene)
         self._lock = threading.Lock()
         self.starting = True
@@ -119,15 +122,23 @@ class ProcessBackend:
     def next_task(self, slot: Slot, seat: Seat | None) -> Task | None:
         """The next task for a supervisor, who serves this seat; None when there will be no more."""
         while not self.killed and not self._roomy(seat):
-            time.sleep(0.05)
+            time.sleep(MOMENT_S)
         if self.killed:  # what its worker had is nobody's any more
             return None
         found = self.tasks.next(slot, 0.0)
         pause = AGAIN_S  # others may only now begin what one of them has too much of
         while found is None:
             found = self.tasks.next(slot, min(pause, relieve(self._supervisors, self.clock())))
+            if seat is not None:
+                seat.look()
             pause *= 2
         return found if isinstance(found, Task) else None
+
+    def pause(self, seconds: float) -> None:
+        """Let a supervisor wait, unless this is the end."""
+        until = self.clock() + seconds
+        while self.clock() < until and not (self.killed or self.tasks.closing):
+            time.sleep(min(seconds, MOMENT_S))
 
     def start(self, slot: Slot) -> None:
         """All supervisors are there from the beginning."""
@@ -193,6 +204,17 @@ class ProcessBackend:
             return error
         return refused(unpacked(sent.rest[0], sent.task.spec.star), "args", error)
 
+    def calls_again(self, sent: Sent, error: BaseException) -> bool:
+        """Whether the caller calls an item once more, since what came of it here cannot be sent."""
+        from ...errors import unpacked
+
+        args = unpacked(sent.rest[0], sent.task.spec.star)
+        if self.strict or not self._rules.again(sent.index(), args, error):
+            return False
+        self.halted = True
+        self.recall()
+        return True
+
     # Workers ----------------------------------------------------------------------------------------------
 
     def seat(self) -> Seat:
@@ -221,9 +243,9 @@ class ProcessBackend:
         used = any(other is not None and other.worker is seat.worker for other in seats)
         self._pool.buried(seat, used=used)
 
-    def how(self, code: int) -> str:
+    def how(self, code: int | None) -> str:
         """How a worker ended."""
-        return exit_messages.how(code, code < 0 and self._rules.starved(self._running()))
+        return exit_messages.how(code, code is not None and code < 0 and self._rules.starved(self._running()))
 
     # Watching ---------------------------------------------------------------------------------------------
 
@@ -248,6 +270,12 @@ class ProcessBackend:
                 return
             self._moved, self._longest = self.clock(), max(self._longest, waited)
         tell(self._supervisors, waited, self.clock())
+
+    def still(self, supervisor: Supervisor, *, begun: bool) -> None:
+        """Say so when one worker stands still, unless all do and that was said."""
+        from .stall_log import stands_still
+
+        stands_still(supervisor, self.clock(), begun=begun)
 
     def _last_sign(self) -> float:
         """When a task ended last, or an item began."""

@@ -83,6 +83,7 @@ class Channel:
 
     def __init__(self, sock: _socket.socket, access: int) -> None:
         self._sock, self._access = sock, access
+        sock.settimeout(None)  # whatever socket.setdefaulttimeout() says for sockets of the user's
         self._reserves, self._reserve = False, -1
 
     def reserve(self) -> None:

@@ -21,15 +21,13 @@ __all__ = [
 ]
 
 SHOWN = 60  # characters of an item
-MOST = 12.0  # what fruitless deaths in a row may weigh before no other worker is sacrificed
-SENT = (-9, -15)  # signals that others send
 
 
 def how(code: int | None, starved: bool = False) -> str:
     """How a process ended.
 
     Args:
-        code: its exit code; negative is the signal that ended it.
+        code: its exit code; negative is the signal that ended it; None where the program has taken it.
         starved: whether the kernel has ended processes for want of memory meanwhile.
 
     >>> how(3), how(-9), how(-9, starved=True)
@@ -37,22 +35,15 @@ def how(code: int | None, starved: bool = False) -> str:
     """
     import signal
 
-    if code is None or code >= 0:
+    if code is None:
+        return "how is not known: the program ignores SIGCHLD, or waits for any child"
+    if code >= 0:
         return f"exit code {code}"
     try:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
     return f"killed by {name}" + (": out of memory" if starved and name == "SIGKILL" else "")
-
-
-def weight(code: int) -> float:
-    """How much a death in a row counts: a worker that somebody killed says less than one that ended itself.
-
-    >>> weight(1), weight(-11), weight(-9)
-    (4.0, 4.0, 1.0)
-    """
-    return MOST / 12 if code in SENT else MOST / 3
 
 
 def worker_died(pid: int, ended: str, task: Sent) -> WorkerDied:

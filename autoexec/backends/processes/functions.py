@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable
 
-from . import exit_messages
+from .fuse import Fuse
 from .payload import Payload
 
 TYPE_CHECKING = False
@@ -23,14 +23,16 @@ class Functions:
 
     Args:
         packed: turns a function into a payload.
+        clock: tells the time.
     """
 
-    def __init__(self, packed: Callable[[CallSpec], Payload]) -> None:
+    def __init__(self, packed: Callable[[CallSpec], Payload], clock: Callable[[], float]) -> None:
         self._packed = packed
         self._lock = threading.Lock()
         self._known: dict[int, tuple[int, CallSpec]] = {}  # by id, which it keeps from being used again
         self._payloads: dict[int, Payload] = {}
-        self._unready: dict[int, float] = {}  # workers in a row that ended while they loaded one
+        self._unready: set[int] = set()  # workers in a row that ended while they loaded one
+        self._fuse = Fuse(clock)
         self._deadly: Exception | None = None
 
     def number(self, spec: CallSpec, number: int | None = None) -> int:
@@ -66,17 +68,32 @@ class Functions:
                 except BaseException:  # the user's code may raise SystemExit, too
                     return
 
-    def unready(self, pid: int, weight: float, error: Exception) -> None:
-        """A worker ended while it loaded a function: after some in a row no other one is to try."""
+    def unready(self, pid: int, code: int | None, error: Exception) -> None:
+        """A worker ended while it loaded a function: after some in a row no other one is to try.
+
+        Args:
+            pid: the worker.
+            code: its exit code.
+            error: what to say then.
+        """
         with self._lock:
-            self._unready[pid] = weight  # of which several seats may tell
-            if sum(self._unready.values()) >= exit_messages.MOST:
+            if pid not in self._unready:  # several seats may tell of one
+                self._unready.add(pid)
+                self._fuse.add(code)
+            if self._fuse.blown:
                 self._deadly = error
                 self._payloads.clear()
 
     def ready(self) -> None:
         """A worker has loaded one."""
-        self._unready = {}
+        if self._unready:
+            self._unready = set()
+            self._fuse.reset()
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds to leave whoever kills workers while they load one alone."""
+        return self._fuse.pause_s
 
     def close(self) -> None:
         """Let their bytes go."""

@@ -15,6 +15,7 @@ from ...resident import resident
 from ...worker.process_state import bound, outputs
 from . import messages
 from .payload import pack
+from .reaper import Reaper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ..opening import WorkerConfig
     from .worker import Worker
 
-__all__ = ["put", "shutdown", "take"]
+__all__ = ["helpers", "put", "shutdown", "take"]
 
 FORKED_BYTES = 256 << 20  # a copy of a caller larger than this is not kept: it would hold on to its memory
 EACH = 2  # kept workers for each core
@@ -39,6 +40,7 @@ class _Kept:
     def __init__(self) -> None:
         self.resting: list[Worker] = []
         self.hooked = False
+        self.reaper = Reaper(self._watched, self.bury)
 
     def hook(self) -> None:
         """They end with this process, and a forked child leaves them to its parent."""
@@ -46,10 +48,27 @@ class _Kept:
             self.hooked = True
             atexit.register(shutdown)
             if hasattr(os, "register_at_fork"):
-                os.register_at_fork(after_in_child=self._forget)
+                os.register_at_fork(
+                    before=self._pause, after_in_parent=self._resume, after_in_child=self._forget
+                )
+
+    def _pause(self) -> None:
+        self.reaper.pause()
+
+    def _resume(self) -> None:
+        self.reaper.resume()
 
     def _forget(self) -> None:
         self.resting = []
+        self.reaper = Reaper(self._watched, self.bury)
+
+    def _watched(self) -> list[int]:
+        """Descriptors of the workers at rest."""
+        return [watched for worker in list(self.resting) if (watched := worker.watched) is not None]
+
+    def bury(self) -> None:
+        """Those that have ended leave nothing behind."""
+        _end(self.out([worker for worker in list(self.resting) if worker.over]))
 
     def out(self, workers: list[Worker]) -> list[Worker]:
         """Those of some workers that nobody else has taken meanwhile."""
@@ -81,7 +100,7 @@ def take(
     """
     if many:
         return [], None
-    _end(_kept.out([worker for worker in list(_kept.resting) if worker.over]))
+    _kept.bury()
     own, leads = bound(), outputs()
     alike = (own,) if fork else (own, ())  # a fresh interpreter would not have it either
     fit = [
@@ -97,6 +116,8 @@ def take(
         # A copy of the caller has all that the caller had; who began as nobody has what was sent.
         found += [worker for worker in fit if worker not in found and not worker.forked]
     found = _kept.out(found[:count])
+    if found:
+        _kept.reaper.changed()
     return found, number if found else None
 
 
@@ -125,6 +146,7 @@ def put(worker: Worker, known: set[int]) -> bool:
     worker.tables = {number: table for number, table in worker.tables.items() if number in known}
     _kept.hook()
     _kept.resting.append(worker)
+    _kept.reaper.changed()
     resting = list(_kept.resting)
     _end(_kept.out(resting[: max(0, len(resting) - EACH * (os.cpu_count() or 1))]))
     return True
@@ -132,12 +154,20 @@ def put(worker: Worker, known: set[int]) -> bool:
 
 def shutdown() -> None:
     """End all workers that rest."""
+    _kept.reaper.pause()
     _end(_kept.out(list(_kept.resting)))
+    _kept.reaper.resume()
+
+
+def helpers() -> int:
+    """Threads that look after workers at rest; they are gone before any fork."""
+    return _kept.reaper.threads
 
 
 def _end(workers: list[Worker]) -> None:
+    """End workers at rest: each by itself, since it has to end what its items have left behind there."""
     for worker in workers:
-        worker.kill()
+        worker.hang_up()
     for worker in workers:
         for seat in worker.seats:
             seat.leave()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ...errors import BrokenWorker
 from ...worker.invoke import Error, Task, TaskResult
+from ...worker.remote_errors import Unsent
 from ..lost_effects import told
 
 TYPE_CHECKING = False
@@ -32,15 +33,17 @@ class Sent:
         stopped: whether its last outcome is an error that ends it.
         wall_s: seconds that the worker took.
         cpu_s: and CPU seconds.
+        unsent: why the result of the item that is due next cannot be sent: the worker has called it.
     """
 
-    __slots__ = ("cpu_s", "outcomes", "serial", "single", "stopped", "task", "wall_s")
+    __slots__ = ("cpu_s", "outcomes", "serial", "single", "stopped", "task", "unsent", "wall_s")
 
     def __init__(self, task: Task) -> None:
         self.task, self.serial = task, next(_serials)
         self.outcomes: list[Any] = []
         self.single = self.stopped = False
         self.wall_s = self.cpu_s = 0.0
+        self.unsent: BaseException | None = None
 
     @property
     def rest(self) -> Sequence[Any]:
@@ -55,6 +58,9 @@ class Sent:
     def add(self, outcome: Any) -> None:
         """One more item has come to something."""
         if self.stopped:
+            return
+        if type(outcome) is Unsent:
+            self.unsent = outcome.error
             return
         self.outcomes.append(outcome)
         if type(outcome) is Error:

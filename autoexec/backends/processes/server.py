@@ -6,7 +6,6 @@ A worker has one seat, or several: threads that take tasks from sockets of their
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Collection, Iterator, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -16,12 +15,13 @@ from ...errors import EffectLost
 from ...file_maps import dumps
 from ...introspect import name_of
 from ...known_objects import at_hand, results
+from ...own_time import time
 from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.generators import give_entropy
 from ...worker.invoke import CallSpec, Error, run_items
 from ...worker.process_state import settle, take_over
-from ...worker.remote_errors import portable
+from ...worker.remote_errors import Unsent, portable
 from . import handles, messages
 from .payload import Apart, Payload, by_value, pack
 from .status_page import StatusPage
@@ -95,6 +95,7 @@ class Seat:
         self._channel, self._status, self._state = channel, status, state
         self._serial = self._count = 0
         self._apart = Apart()
+        self._refused: BaseException | None = None  # why the last result could not be sent
         self._alone = alone
         self._writes = Writes()
         self._spec: CallSpec | None = None
@@ -172,7 +173,7 @@ class Seat:
 
     def _task(self, frame: Frame) -> None:
         self._status.loading(frame.serial)
-        self._serial, self._count = frame.serial, 0
+        self._serial, self._count, self._refused = frame.serial, 0, None
         try:
             spec: Any = self._state.functions.get(frame.first)  # so far only whose table its items go by
             self._known = spec.known if type(spec) is CallSpec else None
@@ -242,7 +243,9 @@ class Seat:
         Raises:
             TypeError: if it cannot be pickled.
         """
-        if type(value) is not Error and self._writes.found():
+        if type(value) is Error and value.error is self._refused:
+            value = Unsent(value.error)
+        elif type(value) is not Error and self._writes.found():
             value = Error(EffectLost(f"{self._wrote()}, in a worker process: that is lost. {INSTEAD}"))
         apart = self._apart
         try:
@@ -256,9 +259,9 @@ class Seat:
             apart.taken.clear()
             self._send(self._packed(value))
         else:
-            if apart.taken or not self._status.keep(data):
-                self._send(Payload(data, apart.taken))
-                apart.taken.clear()
+            taken, apart.taken = apart.taken, []  # now: what cannot be sent must not go with the next one
+            if taken or not self._status.keep(data):
+                self._send(Payload(data, taken))
         self._count += 1
 
     def _send(self, payload: Payload) -> None:
@@ -277,7 +280,9 @@ class Seat:
         except Exception as error:
             from ...unpicklable import refused
 
-            raise refused(value, "result", error, UNSENT) from error
+            self._status.stop()  # whether the rest may run here is for the caller to say
+            self._refused = refused(value, "result", error, UNSENT)
+            raise self._refused from error
 
     def _send_log(self) -> None:
         log = self._status.written()

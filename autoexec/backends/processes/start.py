@@ -12,14 +12,14 @@ import os
 import signal
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
 from ... import python_program
 from ...errors import AutoexecError
-from . import interpreter, messages, native_threads, tracker
+from ...own_time import time
+from . import idle, interpreter, messages, native_threads, tracker
 from .endpoints import Endpoints, is_open
 from .handles import Held
 from .identity import birth
@@ -103,7 +103,7 @@ def _native_disturbance(helpers: int) -> str:
 
 
 def _threads() -> int:
-    return len(os.listdir("/proc/self/task"))
+    return len(os.listdir("/proc/self/task")) - idle.helpers()
 
 
 def fork_worker(
@@ -173,6 +173,7 @@ def _child(
     try:
         from ...worker.generators import give_entropy, own_streams
         from .identity import take
+        from .left_behind import disown
         from .server import WorkerState
         from .worker_main import become_worker, serve
 
@@ -180,6 +181,7 @@ def _child(
         ends.move()
         become_worker(ends.lifeline, config.cores, config.threads)
         take(about, ends.lifeline, forked=True)
+        disown()
         own_streams()
         for spec in functions.values():
             give_entropy(spec.call)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import mmap
 import os
-import time
+
+from ...own_time import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

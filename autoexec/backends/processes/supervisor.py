@@ -6,19 +6,21 @@ both share says which of them it has begun. When the worker dies, only the item 
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from ...known_objects import at_hand
+from ...own_time import time
 from ...worker.invoke import TaskResult, run_items
 from ...worker.process_state import difference
 from ...worker.remote_errors import restored
 from . import exit_messages as exits
 from . import messages
+from .fuse import Fuse
 from .payload import Payload, by_value, load, pack
 from .sent import Sent
+from .standstill import Standstill
 from .status_page import entries
 
 TYPE_CHECKING = False
@@ -35,6 +37,8 @@ __all__ = ["Supervisor"]
 AHEAD_S = 0.05  # a task shorter than this is sent before the one that runs has ended
 LOADING_S = 30.0  # seconds that a function, or a worker's first items, may take to load under item_timeout=
 AGAIN_S = 0.2  # seconds until another try to start a worker
+HUNG = 1  # stands for the exit code of a worker that we had to end
+MOMENT_S = 0.02  # seconds in which the caller may hear that the rest is its own
 LOOK_S = 1.0  # seconds between two looks whether anything moves
 
 
@@ -58,7 +62,8 @@ class Supervisor:
         self._place = 0
         self._too_late = False
         self.seeks = self._stays = self._useless = False
-        self._fruitless = 0.0  # what workers in a row weigh that ended before they began anything
+        self._still = Standstill(backend.clock)
+        self._fuse = Fuse(backend.clock)  # for workers that ended before they began anything
 
     @property
     def seat(self) -> Seat | None:
@@ -152,7 +157,10 @@ class Supervisor:
                 task = self._backend.next_task(self._slot, self._seat)
             if task is None:
                 return bool(self._sent) and not self._backend.killed
-            if task.begin():
+            if self._backend.halted:  # it has its turn elsewhere
+                self._conclude(Sent(task), "")
+                time.sleep(MOMENT_S)
+            elif task.begin():
                 self._send(Sent(task))
             else:
                 result = TaskResult([], worker=self._where(), withdrawn=True)
@@ -274,7 +282,7 @@ class Supervisor:
         assert self._seat is not None
         frame = self._seat.channel.receive()
         task = self._sent[0]
-        self._fruitless = 0
+        self._fuse.reset()
         if frame.kind == messages.LOG:
             _add(task, entries(frame.part(0)))
         elif frame.kind == messages.VALUE:
@@ -293,6 +301,8 @@ class Supervisor:
             problem, wall, cpu, unfit, lost, home = error, 0.0, 0.0, 0, "", []
         task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
         self._pace = wall
+        if task.unsent is not None and (lost or not self._backend.calls_again(task, task.unsent)):
+            task.fail(task.unsent)
         if lost or home:
             task.tell(lost, home)
         count = len(task.outcomes)
@@ -349,8 +359,16 @@ class Supervisor:
         if limit is not None and began is not None and self._backend.clock() >= began + limit:
             self._too_late = True
             seat.worker.kill()
-        else:
-            self._backend.look()
+            return
+        self._backend.look()
+        task, status = self._sent[0], seat.status
+        place = task.serial, status.serial, status.place, status.loads
+        if self._still.look(seat.worker.pid, place) and not self._still.told:
+            self._still.told = True
+            begun = task.serial in (status.serial, status.loads[0])
+            self._backend.still(self, begun=begun)
+            if not begun:  # nothing is lost: another one has its tasks
+                seat.worker.kill()
 
     def _mourn(self) -> None:
         """The worker has ended: what it was running is lost, everything else goes on."""
@@ -362,17 +380,28 @@ class Supervisor:
         ended = self._backend.how(code)
         if not self._backend.killed:
             began = [self._bury(task, seat, ended) for task in tasks]
-            self._fruitless = 0 if any(began) or seat.worker.rested else self._fruitless + exits.weight(code)
-            hopeless = exits.never_began(ended) if self._fruitless >= exits.MOST else None
-            for task in tasks:
-                if hopeless is not None and self._backend.strict and not task.complete:
-                    task.fail_all(exits.never_began(ended))
+            if any(began) or seat.worker.rested:
+                self._fuse.reset()
+            else:
+                self._fuse.add(code)
+            blown = self._fuse.blown
+            if blown and self._backend.strict:
+                self._give_up([task for task in tasks if not task.complete], ended)
             for task in reversed(tasks):
                 self._conclude(task, f"process {seat.worker.pid}")
-            if hopeless is not None and not self._backend.strict:  # they have begun nothing: others may
-                self._backend.tasks.failed(self._slot, hopeless)
+            if blown and not (self._backend.strict or self._backend.served):  # others may have what it takes
+                self._backend.tasks.failed(self._slot, exits.never_began(ended))
         self._too_late = False
         self._backend.buried(seat)
+        self._backend.pause(max(self._fuse.pause_s, self._backend.functions.pause_s))
+
+    def _give_up(self, left: list[Sent], ended: str) -> None:
+        """No worker lives long enough: all is lost, or one item for each that others have killed."""
+        for task in left:
+            if self._fuse.sent:
+                task.fail(exits.never_began(ended))
+            else:
+                task.fail_all(exits.never_began(ended))
 
     def _drain(self, seat: Seat) -> None:
         """Take in what it sent before it ended."""
@@ -396,14 +425,16 @@ class Supervisor:
             return False
         first, rescued = status.rescued()
         _add(task, rescued[max(0, len(task.outcomes) - first) :])
-        if status.place == len(task.outcomes) and not task.complete:
+        if task.unsent is not None:
+            task.fail(task.unsent)
+        elif status.place == len(task.outcomes) and not task.complete:
             task.fail(self._loss(task, seat, ended))
         return True
 
     def _died_loading(self, task: Sent, seat: Seat, ended: str, *, function: bool) -> None:
         if function:
-            weight = exits.MOST / 3 if self._too_late else exits.weight(seat.worker.end(kill=True))
-            self._backend.functions.unready(seat.worker.pid, weight, self._unready(ended))
+            code = HUNG if self._too_late else seat.worker.end(kill=True)
+            self._backend.functions.unready(seat.worker.pid, code, self._unready(ended))
         elif len(task.rest) > 1:
             task.single = True  # which of the items does it?
         else:

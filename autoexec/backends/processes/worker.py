@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import sys
 import threading
-import time
 
 from ...worker.process_state import bound, outputs
+from .child import Child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +61,10 @@ class Seat:
             return None
         return self.channel.fileno() in found
 
+    def look(self) -> bool:
+        """Whether its worker has ended: then no zombie is left of it."""
+        return self.worker.over
+
     def leave(self) -> None:
         """Nobody will use it any more."""
         self.worker.left(self)
@@ -74,7 +77,6 @@ class Worker:
         pid: its process.
         seats: its seats.
         config: what it was started with.
-        watched: a descriptor that becomes readable when it ends, or None where there is no such thing.
         forked: whether it is a copy of the caller.
         states: numbers of the functions that it knows as the caller does, by their states (see `kept`).
         rested: whether it has served an earlier call.
@@ -85,7 +87,7 @@ class Worker:
 
     def __init__(self, pid: int, ends: Endpoints, config: WorkerConfig, *, forked: bool) -> None:
         self.pid, self.config, self.forked = pid, config, forked
-        self.watched = _watch(pid)
+        self._child = Child(pid)
         self.seats = [Seat(self, channel, status) for channel, status in ends.ours]
         self.states: dict[Any, int] = {}
         self.rested = False
@@ -94,32 +96,34 @@ class Worker:
         self.outputs = outputs()
         self._ends = ends
         self._taken = set(self.seats)
-        self._exit: int | None = None
         self._lock = threading.RLock()  # a finalizer may take workers, too
+
+    @property
+    def watched(self) -> int | None:
+        """A descriptor that becomes readable when it ends, or None where there is no such thing."""
+        return self._child.descriptor
 
     @property
     def over(self) -> bool:
         """Whether it has ended."""
         with self._lock:
-            if self._exit is None:
-                self._exit = self._poll()
-            return self._exit is not None
+            return self._child.poll()
 
-    def end(self, *, kill: bool = False, patience_s: float = GRACE_S) -> int:
-        """End the worker and return its exit code (negative: the signal that ended it).
+    def end(self, *, kill: bool = False, patience_s: float = GRACE_S) -> int | None:
+        """End the worker and return its exit code (negative: the signal that ended it; None: nobody knows).
 
         Args:
             kill: do not let it finish its task.
             patience_s: seconds to wait before it is killed anyway.
         """
         with self._lock:
-            if self._exit is None:
+            if not self._child.over:
                 if kill:
-                    self._signal(signal.SIGKILL)
+                    self._child.signal(signal.SIGKILL)
                 else:
                     self._ends.hang_up()
-                self._exit = self._reap(patience_s)
-            return self._exit
+                self._child.wait(patience_s)
+            return self._child.code
 
     def left(self, seat: Seat) -> None:
         """One of its seats is not used any more; with the last one it ends."""
@@ -132,50 +136,18 @@ class Worker:
         self.end()
         self._ends.hang_up()
         self._ends.close()
-        if self.watched is not None:
-            os.close(self.watched)
-            self.watched = None
+        self._child.close()
+
+    def hang_up(self) -> None:
+        """Nobody has anything more for it: at rest, it ends by itself."""
+        self._ends.hang_up()
 
     def kill(self) -> None:
         """End the worker at once; whoever waits for its answer sees that it has ended."""
         with self._lock:
-            if self._exit is None:
-                self._signal(signal.SIGKILL)
+            self._child.signal(signal.SIGKILL)
 
     def stacks(self, patience_s: float = 0.2) -> str:
         """What every thread of the worker is doing, as faulthandler tells it; "" if it does not answer."""
         with self._lock:
-            return "" if self._exit is not None else self._ends.stacks(self.pid, patience_s)
-
-    def _signal(self, number: int) -> None:
-        try:
-            os.kill(self.pid, number)
-        except ProcessLookupError:
-            pass
-
-    def _reap(self, patience_s: float) -> int:
-        until = time.monotonic() + patience_s
-        pause = 0.0002
-        while True:
-            code = self._poll()
-            if code is not None:
-                return code
-            if time.monotonic() > until:
-                self._signal(signal.SIGKILL)
-                until += 60.0
-            time.sleep(pause)
-            pause = min(0.02, 2 * pause)
-
-    def _poll(self) -> int | None:
-        try:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-        except ChildProcessError:  # somebody else waited for it
-            return -signal.SIGKILL
-        return os.waitstatus_to_exitcode(status) if pid else None
-
-
-def _watch(pid: int) -> int | None:
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None
+            return self._ends.stacks(self._child.signal, patience_s)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ... import resources, role
+from .left_behind import clear, disown
 from .server import Seat, WorkerState
 from .shared_memory import access_of
 from .standard_input import leave_to_caller
@@ -92,10 +93,12 @@ def serve(seats: Sequence[tuple[Channel, StatusPage]], state: WorkerState, stack
         for thread in threads:
             thread.join()
     resources.close_here()
+    clear()
 
 
 def _leave_alone(seats: Sequence[tuple[Channel, StatusPage]]) -> None:
-    """In a process that an item has forked: sockets and pages are its parent's."""
+    """In a process that an item has forked: sockets, pages and children are its parent's."""
+    disown()
     for channel, status in seats:
         channel.close()
         status.detach()
