@@ -39,7 +39,11 @@ class Unsent:
         self.error = error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return restored, (Unsent, *portable(self.error))
+        return _unsent, (portable(self.error),)
+
+
+def _unsent(data: bytes) -> Unsent:
+    return Unsent(restored(data))
 
 
 class RemoteTraceback(Exception):
