@@ -10,5 +10,6 @@ hazards                    what in a function forbids another process or thread.
                            glance), bytecode, bytecode_calls, opcodes and stack_values (a reading), captures
                            (what it holds)
 fingerprint, globals_read  whether a worker still knows the function; module globals that go along with it
+repeatable                 whether nobody could tell that an item was called once more
 serialization              what crosses, and what that costs
 """
