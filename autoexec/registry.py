@@ -398,7 +398,7 @@ def installed(package: str) -> bool:
     """Whether a package can be imported, without importing it (nor importlib.util, which takes longer)."""
     import sys
 
-    if package in sys.modules:  # or what stands in for it, which nobody has imported
+    if package in sys.modules:
         return sys.modules[package] is not None
     finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
     return any(find is not None and find(package, None) is not None for find in finders)
@@ -410,5 +410,11 @@ def need(package: str, wish: str, extra: str) -> None:
     Raises:
         MissingExtra: naming the extra that brings it.
     """
-    if not installed(package):
+    from importlib.util import find_spec
+
+    try:
+        found = find_spec(package) is not None
+    except ValueError:  # something stands in for it that nobody has imported
+        found = True
+    if not found:
         raise MissingExtra(f"{wish} needs {package}: pip install 'autoexec-futures[{extra}]'")

@@ -268,11 +268,12 @@ def test_each_room_says_at_its_door_what_lives_there(place: str) -> None:
 # These wait for processes of the operating system, or run in one that no clock can be handed to.
 OWN_CLOCK = {
     "backends/executors.py",
+    "backends/processes/child.py",
     "backends/processes/endpoints.py",
+    "backends/processes/reaper.py",
     "backends/processes/server.py",
     "backends/processes/start.py",
     "backends/processes/status_page.py",
-    "backends/processes/worker.py",
     "backends/processes/written.py",
 }
 CLOCKS = re.compile(r"\btime\.(monotonic|perf_counter|time)(_ns)?\(|\bdatetime\.now\(")

@@ -200,10 +200,10 @@ class Planner:
         """What the function uses that a worker could not be given."""
         if self._options.effects == "ignore":
             return ()
-        from ..safety.left_behind import left_behind
+        from ..safety.ties import ties
 
         forks = fork and self._may_fork(monitor=True)
-        return left_behind(self._call, lambda: self._module_state().names, forks=forks)
+        return ties(self._call, lambda: self._module_state().names, forks=forks)
 
     def _kept_here(self) -> str:
         """The option that keeps calls in this process, in words, or ""."""

@@ -135,6 +135,7 @@ class FakePlanner:
         forks: the answer.
         fresh: seconds that fresh interpreters take longer than forks.
         prepared: how often there was time to prepare.
+        unsent: why the rest stays here, once a result could not be sent.
     """
 
     def __init__(self, plan: Plan, profile: Profile, machine: Machine | None = None) -> None:
@@ -148,6 +149,7 @@ class FakePlanner:
         self.asked: list[Profile] = []
         self.threads: list[int] = []
         self.forks, self.fresh, self.prepared = False, 0.0, 0
+        self.unsent = ""
         self.starting = False
         self.blocked: Any = None
         self.loop: Any = None

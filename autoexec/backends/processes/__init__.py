@@ -10,13 +10,14 @@
 what became of it. It knows at any moment what its worker holds and which item of it runs, so that when the
 worker dies exactly that item is named; the worker is replaced for what is left.
 
-`worker_pool` starts the workers of one call, takes those that rest (`idle`), gives them back, and finds out
-how they ended (`exit_messages`). `start` forks where that is safe, and starts fresh interpreters elsewhere,
-with the flags of this one (`interpreter`).
+`worker_pool` starts the workers of one call, takes those that rest (`idle`; `reaper` hears of their ends),
+gives them back, and finds out how they ended (`exit_messages`; `fuse`: how many in a row are enough). `start`
+forks where that is safe, and starts fresh interpreters elsewhere, with the flags of this one (`interpreter`).
 
-`worker` is a worker process as the caller sees it, with its seats. `worker_main` is what runs there: a share
-of the cores, a lifeline to the caller, a thread for each seat; `identity` is what `multiprocessing` takes it
-for. `server` is what a seat does with its tasks.
+`worker` is a worker process as the caller sees it, with its seats; `child` is the process itself, never taken
+for another one with its number. `worker_main` is what runs there: a share of the cores, a lifeline to the
+caller, a thread for each seat; `identity` is what `multiprocessing` takes it for. `server` is what a seat does
+with its tasks; `left_behind` ends what items have started, with the worker.
 
 What travels: `messages` are the kinds, `channel` carries them, `payload` is an object as bytes, whose large
 arrays stand in `shared_memory`; `endpoints` are the two ends before anybody sits there. `status_page` is a
@@ -30,5 +31,5 @@ the caller's; `tracker` is multiprocessing's, for shared memory. `written` finds
 workers share; `native_threads` says whose threads survive a fork.
 
 `balancing` shares out what is left of a long task; `stall_log` says so when nothing has ended for far longer
-than items take.
+than items take, or when one worker is at a `standstill`.
 """

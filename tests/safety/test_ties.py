@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from autoexec.safety.globals_read import module_state
-from autoexec.safety.left_behind import left_behind
+from autoexec.safety.ties import ties
 
 
 def prints(x: int) -> None:
@@ -40,7 +40,7 @@ def silent(x: int) -> int:
 
 
 def _found(call: Callable[..., Any], *, forks: bool = False) -> list[str]:
-    return [hazard.name for hazard in left_behind(call, lambda: module_state(call).names, forks=forks)]
+    return [hazard.name for hazard in ties(call, lambda: module_state(call).names, forks=forks)]
 
 
 @pytest.mark.parametrize(("call", "held"), [(prints, True), (through, True), (writes, True), (silent, False)])

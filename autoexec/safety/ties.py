@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["left_behind", "redirected"]
+__all__ = ["redirected", "ties"]
 
 PRINTS = frozenset(
     ("print", "pprint", "pp", "print_exc", "print_exception", "print_stack", "stdout", "stderr")
@@ -29,7 +29,8 @@ def redirected() -> tuple[str, ...]:
 
     >>> import contextlib, io
     >>> with contextlib.redirect_stdout(io.StringIO()):
-    ...     "sys.stdout" in redirected()
+    ...     found = redirected()
+    >>> "sys.stdout" in found
     True
     """
     found = []
@@ -49,7 +50,7 @@ def _leads_to(stream: Any, descriptor: int) -> bool:
     return (mine.st_dev, mine.st_ino) == (own.st_dev, own.st_ino)
 
 
-def left_behind(
+def ties(
     func: Callable[..., object], names: Callable[[], Collection[str]], *, forks: bool
 ) -> tuple[Hazard, ...]:
     """What would not be the same in a worker.
