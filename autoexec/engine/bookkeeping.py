@@ -75,11 +75,12 @@ def open_journal(
     """
     from ..journal.resume import Resume
     from ..journal.store import Journal
+    from ..safety.hazards import written
 
     assert options.journal is not None
     several = len(iterables) > 1
     items = zip(*iterables, strict=False) if several else iterables[0]
-    journal = Journal.open(options.journal, func, codec=options.codec, key=options.key)
+    journal = Journal.open(options.journal, func, codec=options.codec, key=options.key, changed=written(func))
     try:
         resume = Resume(journal, items, star or several)
         source = open_source((resume.pending,), star or several, options.size)

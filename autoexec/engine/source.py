@@ -157,9 +157,12 @@ class Source:
         """An item as it is now."""
         import pickle
 
+        from ..safety.moving import plain
         from ..safety.serialization import dumps
 
         assert self.moving is not None
+        if not (self.moving.words or plain(item)):
+            return item  # to make another one could be noticed; whether it moves will be seen
         try:
             if not self.moving.advances:
                 return pickle.loads(dumps(item))

@@ -58,13 +58,14 @@ class _Texts:
         self._levels = 0
 
     def text(self, obj: Any) -> bytes:
+        known = type(obj) not in ATOMS and any(obj is each or bare(obj) is each for each in self._known)
+        if known:
+            return pack("known")
         try:
             return canonical(obj)
         except (TypeError, ValueError, RecursionError):  # no value that is told by its text
             pass
         obj = bare(obj)
-        if any(obj is each for each in self._known):
-            return pack("known")
         if id(obj) in self._met:
             return pack("again", b"%d" % self._met[id(obj)][0])
         if self._levels == LEVELS:

@@ -55,8 +55,12 @@ class FunctionIdentity:
         return bool(self.source and since.source) and self.source != since.source
 
 
-def function_identity(func: Any) -> FunctionIdentity:
+def function_identity(func: Any, changed: tuple[Any, ...] = ()) -> FunctionIdentity:
     """Name, code and source of a function, a method, a partial, a class, a callable object or a builtin.
+
+    Args:
+        func: the function.
+        changed: objects bound to it that its calls change: what they hold says nothing of the function.
 
     >>> def double(x):
     ...     return 2 * x
@@ -67,7 +71,7 @@ def function_identity(func: Any) -> FunctionIdentity:
     functions = [layer for layer in layers if isa(layer, FunctionType)]
     codes = pack("codes", *[_function_text(function) for function in functions])
     code = f"{MAGIC_NUMBER.hex()}:{digest(codes).hex()}" if functions else ""
-    bound = [text for layer in layers for text in _bound(layer, tuple(functions))]
+    bound = [text for layer in layers for text in _bound(layer, (*functions, *changed))]
     name = next((qualified(layer) for layer in reversed(layers) if not isa(layer, _Self)), "")
     if bound:
         name += f"[{digest(pack('bound', *bound)).hex()}]"

@@ -70,6 +70,7 @@ class Journal:
         *,
         codec: str = "pickle",
         key: Callable[..., Any] | None = None,
+        changed: tuple[Any, ...] = (),
     ) -> Journal:
         """Open or make a journal for the results of `func`, for this run alone.
 
@@ -81,12 +82,13 @@ class Journal:
             func: the function; a changed one is refused.
             codec: "pickle" or "json".
             key: from an item to a string or number that stands for it; None takes the item itself.
+            changed: objects bound to `func` that its calls change; see `function_identity`.
 
         Raises:
             OptionError: if `path` or `codec` cannot be meant.
             JournalError: if the file cannot be used; it is as it was before, then.
         """
-        identity = function_identity(func)
+        identity = function_identity(func, changed)
         journal = cls(opening.file_of(path), codec_named(codec), key)
         if not claims.claim(journal):
             raise opening.in_use(journal.path)

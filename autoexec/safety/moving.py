@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-__all__ = ["LOOKS", "Moving", "calibrate", "shared", "still"]
+__all__ = ["LOOKS", "Moving", "calibrate", "plain", "shared", "still"]
 
 LOOKS = 3  # pulls around which the items before are looked at
 ENOUGH = 2  # of them before workers read ahead: two objects that are handed out in turn show at the second
@@ -214,6 +214,30 @@ class Moving:
         from .serialization import crosses
 
         return not self.advances and all(crosses(item) for item in self._kept)
+
+
+def plain(obj: Any) -> bool:
+    """Whether it is nothing but containers, buffers and atoms: then nobody can tell a copy from it.
+
+    >>> plain([1, {"a": (2, 3)}]), plain([object()])
+    (True, False)
+    """
+    return _plain(obj, DEEP, [NODES])
+
+
+def _plain(obj: Any, deep: int, left: list[int]) -> bool:
+    kind = type(obj)
+    left[0] -= 1
+    if kind in ATOMS or kind is bytearray or (kind.__module__ == "array" and kind.__name__ == "array"):
+        return True
+    if deep == 0 or left[0] < 0:
+        return False
+    if kind in (list, tuple, set, frozenset, deque):
+        return all(_plain(part, deep - 1, left) for part in obj)
+    if kind is dict:
+        return all(_plain(part, deep - 1, left) for entry in obj.items() for part in entry)
+    array = kind.__module__ == "numpy" and kind.__name__ == "ndarray"
+    return array and obj.base is None and not obj.dtype.hasobject
 
 
 def _iterates(obj: object) -> bool:
