@@ -237,7 +237,7 @@ def dumps(value: object, protocol: int = 5, buffer_callback: Callable[[Any], Any
     """`pickle.dumps`, except that members and lone objects go by the table at hand."""
     known, reduce = _now.known, _now.reduce
     if known is None or reduce is None or type(value) in ATOMS:
-        return pickle.dumps(value, protocol, buffer_callback=buffer_callback)
+        return maps_too(value, protocol, buffer_callback)
     return _dumped(value, protocol, buffer_callback, reduce, {object, *known.kinds})
 
 

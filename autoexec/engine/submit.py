@@ -571,7 +571,8 @@ class Known:
             self._inline, self._early, lambda: 1.0, scheduler.tick, scheduler.crashed, scheduler.clock
         )
         monitor.measure()
-        self._sampler.restart()  # after what that imports
+        if not self._sampler.items:
+            self._sampler.restart()  # after what that imports
         try:
             self._serve(slot, monitor)
         except BaseException as error:

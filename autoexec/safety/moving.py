@@ -29,7 +29,7 @@ from zlib import crc32
 
 from ..introspect import ATOMS, attributes, bare, isa
 from ..introspect.code import codes_of
-from ..introspect.libraries import is_library
+from ..introspect.libraries import is_library, is_library_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -216,6 +216,12 @@ class Moving:
         return not self.advances and all(crosses(item) for item in self._kept)
 
 
+_HOOKS = (
+    "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__", "__getnewargs__", "__getnewargs_ex__",
+    "__new__", "__del__", "__setattr__",
+)  # fmt: skip
+
+
 def plain(obj: Any) -> bool:
     """Whether it is nothing but containers, buffers and atoms: then nobody can tell a copy from it.
 
@@ -236,8 +242,19 @@ def _plain(obj: Any, deep: int, left: list[int]) -> bool:
         return all(_plain(part, deep - 1, left) for part in obj)
     if kind is dict:
         return all(_plain(part, deep - 1, left) for entry in obj.items() for part in entry)
-    array = kind.__module__ == "numpy" and kind.__name__ == "ndarray"
-    return array and obj.base is None and not obj.dtype.hasobject
+    if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+        return obj.base is None and not obj.dtype.hasobject
+    return _is_usual(kind) and all(_plain(part, deep - 1, left) for _, part in _held_by(obj))
+
+
+def _is_usual(kind: type) -> bool:
+    """Whether copying an object of this class runs nothing of the user's."""
+    own = [name for base in kind.__mro__[:-1] for name in _HOOKS if name in vars(base)]
+    return not own and type(kind) is type and kind.__module__ != "builtins" and not is_library_type(kind)
+
+
+def _held_by(obj: Any) -> list[tuple[str, Any]]:
+    return [*attributes(obj).items(), *_slots(obj)]
 
 
 def _iterates(obj: object) -> bool:
@@ -254,7 +271,7 @@ def _glance(obj: Any, deep: int, left: list[int]) -> Any:
     if kind in ATOMS:
         return kind, repr(obj) if kind in (float, complex) else obj  # nan is not itself
     left[0] -= 1
-    if deep == 0 or left[0] < 0:
+    if deep == 0 or left[0] < 0 or _is_mapped(obj):
         return id(obj)
     if isa(obj, (list, tuple)):
         count = len(obj) if kind in (list, tuple) else kind.__len__(obj)
@@ -299,6 +316,21 @@ def _slots(obj: Any) -> list[tuple[str, Any]]:
                     with suppress(Exception):  # an empty one
                         found.append((name, slot.__get__(obj)))
     return found
+
+
+def _is_mapped(obj: Any) -> bool:
+    """Whether it looks into a file or a memory that is shared: others may write there."""
+    for _ in range(DEEP):
+        kind = type(obj)
+        if kind.__module__ == "mmap":
+            return True
+        if kind is memoryview:
+            obj = obj.obj
+        elif any(base.__module__ == "numpy" and base.__name__ == "ndarray" for base in kind.__mro__):
+            obj = obj.base
+        else:
+            return False
+    return False
 
 
 def _bytes_of(obj: Any) -> Any:

@@ -60,7 +60,7 @@ OWN_THREAD: dict[str, str] = {
     "threading": "main_thread",
 }
 # The event loop that the caller's thread has.
-LOOPS: dict[str, str] = {"asyncio": "get_event_loop get_event_loop_policy"}
+LOOPS: dict[str, str] = {"asyncio.events": "get_event_loop get_event_loop_policy"}
 # What belongs to one place on a screen: the thread that has made it.
 WINDOWS = frozenset({"tkinter", "turtle"})
 # Modules with a current figure, or the like, of which there is one for all threads.

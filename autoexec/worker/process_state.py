@@ -85,7 +85,11 @@ def read(context: Context | None = None) -> Scene:
 
 def begun() -> Scene:
     """What a fresh interpreter that starts now has from the beginning."""
-    return {name: row.read(sys.modules[row.module]) for name in STARTED_WITH for row in [_BY_NAME[name]]}
+    found = {name: _BY_NAME[name].read(sys.modules[_BY_NAME[name].module]) for name in STARTED_WITH}
+    path: Any = found["sys.path"]
+    if any(type(entry) is not str for entry in path):
+        del found["sys.path"]  # it gets only those that imports look at
+    return found
 
 
 def difference(now: Scene, told: Scene | None) -> Scene:
@@ -208,7 +212,8 @@ def _set_environment(os: Any, items: tuple[tuple[str, str], ...]) -> None:
 
 def _path(sys: Any) -> tuple[Any, ...]:
     """Other entries than these are passed over by imports, and may not go elsewhere."""
-    return tuple(entry for entry in sys.path if isinstance(entry, (str, bytes, os.PathLike)))
+    entries = [entry for entry in sys.path if isinstance(entry, (str, bytes, os.PathLike))]
+    return tuple(str.__getitem__(one, slice(None)) if isinstance(one, str) else one for one in entries)
 
 
 def _set_path(sys: Any, path: tuple[Any, ...]) -> None:

@@ -16,8 +16,8 @@ forks where that is safe, and starts fresh interpreters elsewhere, with the flag
 
 `worker` is a worker process as the caller sees it, with its seats; `child` is the process itself, never taken
 for another one with its number. `worker_main` is what runs there: a share of the cores, a lifeline to the
-caller, a thread for each seat; `identity` is what `multiprocessing` takes it for. `server` is what a seat does
-with its tasks; `left_behind` ends what items have started, with the worker.
+caller, a thread for each seat; `identity` is what `multiprocessing` takes it for. `server` is what a seat
+does with its tasks; `left_behind` ends what items have started, with the worker.
 
 What travels: `messages` are the kinds, `channel` carries them, `payload` is an object as bytes, whose large
 arrays stand in `shared_memory`; `endpoints` are the two ends before anybody sits there. `status_page` is a
