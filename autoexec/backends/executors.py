@@ -78,14 +78,9 @@ def open_loky(opening: Opening) -> ExecutorBackend:
         renew(),
         serialise=opening.setting.serialise,
         renew=renew,
-        end=_end_loky,
         name=opening.plan.backend,
         clock=opening.setting.clock,
     )
-
-
-def _end_loky(executor: Any, wait: bool) -> None:
-    executor.shutdown(wait=wait, kill_workers=True)
 
 
 def open_standard(opening: Opening) -> ExecutorBackend:
@@ -138,8 +133,6 @@ class ExecutorBackend:
         serialise: turns what is called into bytes for executors of other processes; None sends it as it is.
         owned: whether to shut the executor down at the end.
         renew: makes another one when this one is broken; it is then owned, too.
-        end: shuts it down, and ends its workers with what they run, which it may be told to wait for; None
-            where there is no way.
         name: for notes and plans.
         clock: tells the time, as `time.monotonic` does.
     """
@@ -154,16 +147,15 @@ class ExecutorBackend:
         serialise: Callable[[CallSpec], bytes] | None = None,
         owned: bool = False,
         renew: Callable[[], Executor] | None = None,
-        end: Callable[[Any, bool], None] | None = None,
         name: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self.name = name or type(executor).__name__
         self._tasks, self._executor = tasks, executor
-        self._owned, self._renew, self._end_workers = owned or renew is not None, renew, end
+        self._owned, self._renew = owned or renew is not None, renew
         self._serialise = serialise
-        self._broken = self._closed = self._taken = self._killed = False
+        self._broken = self._closed = self._taken = False
         self._bytes: dict[int, tuple[CallSpec, bytes]] = {}
         self._under_way: dict[Future[Any], tuple[Slot, Task]] = {}
         self._untold: dict[Future[Any], threading.Lock] = {}  # open once the scheduler has been told
@@ -363,17 +355,13 @@ class ExecutorBackend:
 
         Args:
             wait: until running tasks are done.
-            kill: cancel; a running task of somebody else's executor is not ended, one of joblib's is.
+            kill: cancel; a running task of somebody else's executor is not ended.
         """
         self._closed = True
         if kill:
             self.recall()
-            self._killed = True
-        wait_for = wait or self._broken  # a broken one has nothing to wait for
-        if self._killed and self._end_workers is not None:
-            self._end_workers(self._executor, wait_for)
-        elif self._owned:
-            self._executor.shutdown(wait=wait_for)
+        if self._owned:
+            self._executor.shutdown(wait=wait or self._broken)  # a broken one has nothing to wait for
         elif wait and threading.get_ident() not in self._tellers:
             # A future is done before its callback runs, which tells of it.
             for told in list(self._untold.values()):
