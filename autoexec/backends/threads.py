@@ -126,17 +126,18 @@ class ThreadBackend:
             task = self._tasks.exchange(slot)
 
     def _run(self, slot: Slot, task: Task, where: str) -> TaskResult:
-        count = len(task.items)
-        if count == 1:
-            return run_task(task.spec, task, where)
-        items = iter(task.items)
-        self._running[slot] = items, count
-        if self._tasks.closing:  # it may have been recalled just before that
-            self.recall()
+        items, count = None, len(task.items)
+        if count > 1:
+            items = iter(task.items)
+            self._running[slot] = items, count
+            if self._tasks.closing:  # it may have been recalled just before that
+                self.recall()
         try:
             return run_task(task.spec, task, where, items)
         finally:
-            del self._running[slot], items, task
+            if items is not None:
+                del self._running[slot]
+            del items, task  # see `run_items`: an error must not hold on to itself
 
     def ring(self, rung: deque[Slot]) -> None:
         """Its threads wait at their gates."""
