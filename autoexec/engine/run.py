@@ -26,7 +26,6 @@ from enum import Enum
 from ..backends.inline import Block, InlineBackend
 from ..errors import AutoexecError, EffectLost
 from ..frozen import replace
-from ..introspect import isa
 from ..own_thread import whose
 from ..own_time import time
 from ..records import Plan, Profile, WorkKind, spell
@@ -266,10 +265,12 @@ class Run:
     @property
     def _must_not_wait(self) -> bool:
         """Whether the backend that was asked for sends results back, which threads of ours unpickle."""
-        from concurrent.futures import ThreadPoolExecutor
+        if (named := self.options.named) is not None:
+            return not named.in_process
+        from ..backends.executors import in_this_process
 
-        named = self.options.named
-        return not (named.in_process if named is not None else isa(self.options.backend, ThreadPoolExecutor))
+        backend: Any = self.options.backend
+        return not in_this_process(backend)
 
     def _importing(self) -> str:
         from ..introspect.importing import being_imported
