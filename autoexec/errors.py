@@ -73,8 +73,9 @@ def _as_broken() -> None:
 
     from .introspect import loaded
 
-    modules = [loaded(f"concurrent.futures.{kind}") for kind in ("process", "thread", "interpreter")]
-    names = ("BrokenProcessPool", "BrokenThreadPool", "BrokenInterpreterPool")
+    # That of interpreters is one of threads, too: it comes before it.
+    modules = [loaded(f"concurrent.futures.{kind}") for kind in ("process", "interpreter", "thread")]
+    names = ("BrokenProcessPool", "BrokenInterpreterPool", "BrokenThreadPool")
     found = [getattr(m, name) for m, name in zip(modules, names, strict=True) if hasattr(m, name)]
     bases = (AutoexecError, *(found or [BrokenExecutor]))
     if _Broken.__bases__ != bases:

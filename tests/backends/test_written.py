@@ -98,6 +98,7 @@ def test_where_memory_is_counted_in_advance_nothing_can_be_written_to(monkeypatc
     assert map_segment(descriptor, PAGE, WATCHED).readonly
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of threads that numpy has
 def test_a_forked_process_sees_its_own_pages(view: memoryview) -> None:
     """And not those of its parent."""
     assert not Writes().found(last=True)
@@ -185,9 +186,14 @@ def test_who_writes_there_is_named(call: Any, start: Any) -> None:
 
 @pytest.mark.parametrize("call", [_adds, _fills])
 def test_code_that_does_not_ask_raises_rather_than_crashes(call: Any) -> None:
-    """With backend="processes", where arrays are read-only: `np.add.at` ended its worker."""
+    """With backend="processes", where arrays are read-only: `np.add.at` ended its worker.
+
+    Newer versions of numpy ask, and raise themselves.
+    """
     errors = list(run(call, iter(_arrays()), chunksize=1))
-    assert [type(error) for error in errors] == [autoexec.EffectLost] * 3
+    kinds = {type(error) for error in errors}
+    assert len(errors) == 3 and kinds <= {autoexec.EffectLost, ValueError}
+    assert call is _adds or kinds == {autoexec.EffectLost}
 
 
 def test_private_copies_are_nobodys_affair(start: Any) -> None:

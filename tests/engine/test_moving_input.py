@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import itertools
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -125,7 +126,11 @@ def test_chunks_of_a_shared_iterator_are_there() -> None:
 def test_groups_for_processes_are_an_error_that_says_what_to_do() -> None:
     """They cannot be copied, and the backend was asked for."""
     groups = itertools.groupby(range(50), key=lambda i: i // 5)
-    with pytest.raises(autoexec.AutoexecError, match=r"advances the input.*give it copies"):
+    # CPython 3.14 and later do not pickle them at all: then the item says so.
+    words, kind = r"advances the input.*give it copies", autoexec.AutoexecError
+    if sys.version_info >= (3, 14):
+        words, kind = rf"{words}|pass what it is made from", Exception
+    with pytest.raises(kind, match=words):
         list(autoexec.map(seen, groups, backend="processes", max_workers=1))
 
 
