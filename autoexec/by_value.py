@@ -62,21 +62,14 @@ def dumps(
 @contextlib.contextmanager
 def travelling_whole(names: Collection[str]) -> Iterator[None]:
     """Meanwhile functions and classes of these modules go by value: another process could not import them."""
-    if not names:
-        yield
-        return
-    import cloudpickle
-
-    there = cloudpickle.list_registry_pickle_by_value()
-    modules = [sys.modules[name] for name in names if name in sys.modules and name not in there]
-    for module in modules:
-        cloudpickle.register_pickle_by_value(module)
+    told = _Told()
+    for name in names:
+        if name in sys.modules:
+            told.send(name)
     try:
         yield
     finally:
-        for module in modules:
-            with contextlib.suppress(ValueError):  # another thread has had the same in mind
-                cloudpickle.unregister_pickle_by_value(module)
+        told.end()
 
 
 @cache
@@ -117,7 +110,7 @@ def _pickler(here: bool) -> Any:
 
 
 class _Told:
-    """Modules that cloudpickle was told to send by value, as long as one object is pickled."""
+    """Modules that cloudpickle was told to send by value, until the end."""
 
     def __init__(self) -> None:
         self._modules: list[ModuleType] = []
@@ -129,18 +122,23 @@ class _Told:
             name = obj.__module__
         elif isa(obj, ModuleType):
             name = obj.__name__
-        if only_here(name) and name not in _registry():
+        if only_here(name):
+            self.send(str(name))
+
+    def send(self, name: str) -> None:
+        """What lives in this module goes by value from now on."""
+        if name not in _registry():
             import cloudpickle
 
-            self._modules.append(sys.modules[str(name)])
+            self._modules.append(sys.modules[name])
             cloudpickle.register_pickle_by_value(self._modules[-1])
 
     def end(self) -> None:
         """Elsewhere in the program it does as it did before."""
         for module in self._modules:
-            if module.__name__ in _registry():
-                import cloudpickle
+            import cloudpickle
 
+            with contextlib.suppress(ValueError):  # another thread has had the same in mind
                 cloudpickle.unregister_pickle_by_value(module)
 
 

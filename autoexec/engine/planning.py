@@ -128,7 +128,7 @@ class Planner:
         workers = self._options.max_workers or sizing.cpu_workers(self.machine, remaining)
         plan = Plan(name, workers, self._options.chunksize or 1, reason="the caller asked for this backend")
         profile = self._unsampled(remaining)
-        if backend == PROCESSES and (lost := self._left_behind(fork=True)):
+        if backend == PROCESSES and (lost := self._ties(fork=True)):
             plan = replace(plan, reason=f"{plan.reason}; {lost[0]}", hazards=lost)
         return self._with_budget(plan, profile), profile
 
@@ -154,7 +154,7 @@ class Planner:
         moves = self._source.moves() if plan.backend != SERIAL and self._source is not None else ""
         if plan.backend != SERIAL and (moves or self._options.backend != THREADS):
             hazards = (
-                *self._importing(), *self._moving(moves), *self._against(sampler), *self._left_behind(fork)
+                *self._importing(), *self._moving(moves), *self._against(sampler), *self._ties(fork)
             )  # fmt: skip
             stays = stays or self._kept_here()
             ways = planner.refuse(
@@ -196,7 +196,7 @@ class Planner:
         """What changes in the input while it is read on: each item is run before the next is pulled."""
         return (Hazard(words, "items", place_of(self._call), False),) if words else ()
 
-    def _left_behind(self, fork: bool) -> tuple[Hazard, ...]:
+    def _ties(self, fork: bool) -> tuple[Hazard, ...]:
         """What the function uses that a worker could not be given."""
         if self._options.effects == "ignore":
             return ()

@@ -161,18 +161,17 @@ class Source:
         from ..safety.serialization import dumps
 
         assert self.moving is not None
-        if not (self.moving.words or plain(item)):
+        words = self.moving.words
+        if not (words or plain(item)):
             return item  # to make another one could be noticed; whether it moves will be seen
+        if self.moving.advances:
+            raise AutoexecError(f"{words}, and workers read ahead: {HELP}")
         try:
-            if not self.moving.advances:
-                return pickle.loads(dumps(item))
+            return pickle.loads(dumps(item))
         except Exception as error:
-            if self.moving.words:
-                raise AutoexecError(
-                    f"{self.moving.words}, which cannot be copied ({error}): {HELP}"
-                ) from error
-            return item  # it cannot go anywhere, either
-        raise AutoexecError(f"{self.moving.words}, and workers read ahead: {HELP}")
+            if not words:
+                return item  # it cannot go anywhere, either
+            raise AutoexecError(f"{words}, which cannot be copied ({error}): {HELP}") from error
 
     def shares(self, call: Callable[..., Any]) -> None:
         """Find out whether calls may change what is read: then none is read ahead of them."""

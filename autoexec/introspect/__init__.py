@@ -3,8 +3,7 @@
 What may live here: questions about one object or function that every floor asks, and nothing that takes long
 to import. What code names is in `code`, what an object holds in `contents`, whose something is in
 `libraries`, what another process would find in `elsewhere`, how to unwrap in `layers`, which module is being
-imported in `importing`, the one table of
-methods that change things in `methods`.
+imported in `importing`, the one table of methods that change things in `methods`.
 
 Mocks, proxies of remote objects and clients that build paths answer every attribute that they are asked for:
 `__code__`, `__wrapped__`, `close`. What a `__getattr__` makes up on the spot is not believed here; what

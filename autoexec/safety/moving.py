@@ -11,7 +11,6 @@ from __future__ import annotations
 import gc
 import sys
 from collections import deque
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 from types import (
@@ -21,13 +20,12 @@ from types import (
     FrameType,
     FunctionType,
     GeneratorType,
-    MemberDescriptorType,
     MethodType,
     ModuleType,
 )
 from zlib import crc32
 
-from ..introspect import ATOMS, attributes, bare, isa
+from ..introspect import ATOMS, attributes, bare, isa, slots_of
 from ..introspect.code import codes_of
 from ..introspect.libraries import is_library, is_library_type
 
@@ -254,7 +252,7 @@ def _is_usual(kind: type) -> bool:
 
 
 def _held_by(obj: Any) -> list[tuple[str, Any]]:
-    return [*attributes(obj).items(), *_slots(obj)]
+    return [*attributes(obj).items(), *slots_of(obj)]
 
 
 def _iterates(obj: object) -> bool:
@@ -287,7 +285,7 @@ def _glance(obj: Any, deep: int, left: list[int]) -> Any:
     else:
         inside = _bytes_of(obj)
     own = [(name, _glance(value, deep - 1, left)) for name, value in _head(attributes(obj).items())]
-    slots = [(name, _glance(value, deep - 1, left)) for name, value in _slots(obj)]
+    slots = [(name, _glance(value, deep - 1, left)) for name, value in _head(slots_of(obj))]
     if inside is None and not (own or slots):
         inside = _told(obj, deep, left)
     return id(obj), inside, own, slots
@@ -304,18 +302,6 @@ def _told(obj: Any, deep: int, left: list[int]) -> Any:
 
 def _head(values: Iterable[Any]) -> list[Any]:
     return list(islice(values, PARTS))
-
-
-def _slots(obj: Any) -> list[tuple[str, Any]]:
-    """Filled slots, whatever class they stand in."""
-    found = []
-    for base in type(obj).__mro__:
-        if "__slots__" in vars(base):
-            for name, slot in _head(vars(base).items()):
-                if type(slot) is MemberDescriptorType:
-                    with suppress(Exception):  # an empty one
-                        found.append((name, slot.__get__(obj)))
-    return found
 
 
 def _is_mapped(obj: Any) -> bool:
@@ -395,7 +381,7 @@ def _near(obj: Any) -> Iterable[Any]:
     if kind.__module__ in ("builtins", "itertools"):
         return gc.get_referents(obj) if _iterates(obj) else ()
     methods = [vars(base).get(name) for base in kind.__mro__ for name in ("__call__", "__next__")]
-    slots = [value for _, value in _slots(obj)]
+    slots = [value for _, value in slots_of(obj)]
     return [*attributes(obj).values(), *slots, *(each for each in methods if isa(each, FunctionType))]
 
 

@@ -11,9 +11,9 @@ same everywhere.
 from __future__ import annotations
 
 from functools import partial
-from types import CellType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from types import CellType, FunctionType, MethodType, ModuleType
 
-from ..introspect import ATOMS, attributes, isa, loaded
+from ..introspect import ATOMS, attributes, isa, loaded, slots_of
 from ..introspect.code import names_of
 from ..introspect.libraries import is_library, is_library_type, of_library
 
@@ -121,7 +121,7 @@ def _of_class(cls: type) -> Iterator[Any]:
 def _of_instance(obj: Any) -> Iterator[Any]:
     yield type(obj)
     yield from [*attributes(obj).values()]
-    yield from _slots(obj)
+    yield from (value for _, value in slots_of(obj))
 
 
 def _named(func: FunctionType) -> Iterator[Any]:
@@ -132,13 +132,3 @@ def _named(func: FunctionType) -> Iterator[Any]:
         yield value
         if isa(value, ModuleType) and not of_library(value):
             yield from (vars(value).get(inner) for inner in names)
-
-
-def _slots(obj: Any) -> Iterator[Any]:
-    for cls in type(obj).__mro__[:-1]:
-        for entry in vars(cls).values():
-            if type(entry) is MemberDescriptorType:
-                try:
-                    yield entry.__get__(obj)
-                except AttributeError:  # not set
-                    continue

@@ -222,6 +222,12 @@ class CallSpec:
             self.known = known_to(self.call, self.initializer, *self.initargs)
         return self.known
 
+    def begin(self, item: Any) -> None:
+        """A task begins in a worker process, with this item: what stands around tasks is told."""
+        if self.surround is not None:
+            args = item if self.star else (item,)
+            self.surround.begin(args if type(args) is tuple else ())
+
     def in_worker(self) -> contextvars.Context:
         """The same in a worker, which has objects of its own."""
         assert self.context is not None

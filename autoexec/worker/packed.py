@@ -65,8 +65,7 @@ def run_packed(
     if surround is not None and items:
         first = next(loaded)
         loaded = chain((first,), loaded)
-        args = first if spec.star else (first,)
-        surround.begin(args if type(args) is tuple else ())
+        spec.begin(first)
     cpu, wall = time.thread_time(), time.perf_counter()
     for item in loaded:
         if type(item) is Error:

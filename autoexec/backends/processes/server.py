@@ -210,9 +210,8 @@ class Seat:
         if values is not None:  # of a call of its own
             fresh = partial(of_call, taken_up(values))
         surround = spec.surround
-        if surround is not None and len(items):
-            first = items[0] if spec.star else (items[0],)
-            surround.begin(first if type(first) is tuple else ())
+        if len(items):
+            spec.begin(items[0])
         self._spec = spec
         run_items(spec, self._wanted(items), self, fresh, place=place)
         wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
