@@ -77,7 +77,7 @@ def _pickler(here: bool) -> Any:
     """Made when it is first needed: importing cloudpickle takes tens of milliseconds."""
     from cloudpickle import Pickler  # type: ignore[import-untyped, unused-ignore]
 
-    reduce = Pickler.dispatch_table[CodeType]
+    reduce, module = Pickler.dispatch_table[CodeType], Pickler.dispatch_table[ModuleType]
 
     def located(code: CodeType) -> tuple[Any, ...]:
         make, args, *more = reduce(code)
@@ -105,7 +105,8 @@ def _pickler(here: bool) -> Any:
                 return _member(obj)
             return _class(obj, found) if isa(obj, type) and len(found) == 6 else found
 
-    Located.dispatch_table = ChainMap({CodeType: located}, rows() if here else {}, Pickler.dispatch_table)
+    own = {CodeType: located, ModuleType: lambda obj: _module(module(obj))}
+    Located.dispatch_table = ChainMap(own, rows() if here else {}, Pickler.dispatch_table)
     return Located
 
 
@@ -146,6 +147,15 @@ def _registry() -> Any:
     from cloudpickle.cloudpickle import list_registry_pickle_by_value
 
     return list_registry_pickle_by_value()
+
+
+def _module(reduced: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A module by value, without who has loaded it here: that may hold on to anything (pytest's does)."""
+    make, args, *more = reduced
+    state = args[1] if len(args) == 2 else None
+    if type(state) is not dict:
+        return reduced
+    return make, (args[0], {**state, "__loader__": None, "__spec__": None}), *more
 
 
 def _member(obj: Any) -> Any:

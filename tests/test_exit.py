@@ -37,6 +37,7 @@ LEAVING_S = 15.0  # of those whom nothing presses
 # What loky's pickler says in a worker whom an interrupt ends in the middle of a result.
 LOKYS_OWN = re.compile(
     r"Exception ignored .*BytesIO object.*\n(Traceback.*\n( .*\n)*)?BufferError: Existing exports.*\n"
+    r"|Process LokyProcess-\d+:\nTraceback.*\n( .*\n)*KeyboardInterrupt\n"
 )
 
 

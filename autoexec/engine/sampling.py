@@ -97,7 +97,7 @@ class Sampler:
 
     def importing(self) -> bool:
         """Whether modules were imported since the last restart."""
-        return len(sys.modules) != self._modules
+        return (self._before if self._own else len(sys.modules)) != self._modules
 
     @contextlib.contextmanager
     def own_imports(self) -> Iterator[None]:

@@ -157,6 +157,7 @@ def test_own_imports_are_not_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
         with sampler.own_imports():
             modules["inner"] = None
         modules["after"] = None
+        assert not sampler.importing(), "another thread may ask meanwhile"
     assert not sampler.importing()
     modules["theirs"] = None
     assert sampler.importing()

