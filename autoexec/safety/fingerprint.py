@@ -152,7 +152,7 @@ def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
         if value is not MISSING:
             yield name, value
     yield from sorted(vars(func).items())
-    for name in sorted(imports_of(func.__code__)):
+    for name in sorted(imports_of(func.__code__, func.__globals__)):
         yield name, _module(name)
     for module, name, value in read_in_libraries(func):
         yield f"{module.__name__}.{name}", value if _tells(value) else _OfLibrary(value)
