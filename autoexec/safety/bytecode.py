@@ -3,7 +3,8 @@
 A symbolic walk: every slot of the stack and every local variable carries the set of outside things it
 may be (`Value`); the values a call creates itself are the empty set. Branches are joined, loops are
 walked until nothing new arrives, and functions of the user's own are entered with the caller's values,
-so that a helper which fills its argument is judged by what it was given.
+so that a helper which fills its argument is judged by what it was given. For what is told by its name alone
+there is a flat reader, `named`, which says why there are two.
 """
 
 from __future__ import annotations

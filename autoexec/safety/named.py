@@ -2,6 +2,11 @@
 
 What may live here: one flat pass over instructions, with the one object that was loaded last. So a `seed`, an
 `input` or a `patch` of the user's own is nobody else's, and `from os import chdir as cd` is `os.chdir`.
+
+There are two readers. This one looks at every function within reach, once, and mostly at no more than its
+names (`_telling`): to name a thing is enough. `bytecode` has to know which value an instruction works on, so
+it walks branches and calls with values on a stack, at many times the price, and goes a few calls deep. What
+an instruction means to both stands in `introspect.code`.
 """
 
 from __future__ import annotations
