@@ -130,7 +130,8 @@ def members_of(cls: type, *, native: bool = False) -> Iterator[tuple[str, Member
     for kind in cls.__mro__:
         if native or "__slots__" in vars(kind):
             for name, member in list(vars(kind).items()):
-                if isa(member, MemberDescriptorType) and member.__objclass__ is kind:
+                slot = isa(member, MemberDescriptorType) and member.__objclass__ is kind
+                if slot and not (native and name.startswith("__")):
                     yield name, member
 
 

@@ -115,7 +115,9 @@ def parts(obj: Any) -> Iterator[Part]:
             yield from insides(obj)
     if kind.__module__ in ("functools", "collections", "numpy"):
         yield from _library_parts(obj, kind.__name__)
-    yield from ((f".{name}", None, value) for name, value in _shown(obj))
+    # Also what C code shows: what cannot be pickled may lie there.
+    own = (*attributes(obj).items(), *slots_of(obj, native=True))
+    yield from ((f".{name}", None, value) for name, value in own)
     yield ".__class__", None, kind
 
 
@@ -164,12 +166,6 @@ def _library_parts(obj: Any, kind: str) -> Iterator[Part]:
         yield from (("[{}]", i, value) for i, value in enumerate(obj))
     elif kind == "ndarray" and obj.dtype.hasobject:
         yield from ((".flat[{}]", i, value) for i, value in enumerate(obj.flat))
-
-
-def _shown(obj: Any) -> Iterator[tuple[str, Any]]:
-    """Attributes and filled slots, also those of C code: what cannot be pickled may lie there."""
-    yield from [*attributes(obj).items()]
-    yield from (pair for pair in slots_of(obj, native=True) if not pair[0].startswith("__"))
 
 
 _KINDS: tuple[tuple[Any, Any], ...] = (

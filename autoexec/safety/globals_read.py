@@ -23,7 +23,7 @@ from ..introspect.elsewhere import only_here
 from ..introspect.layers import captured, defaults, inside, layers
 from ..introspect.libraries import is_library_type, is_stdlib, of_library
 from .fingerprint import DEEPEST
-from .library_parts import read_in_libraries, replaced
+from .library_parts import is_dunder, read_in_libraries, replaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class _Walk:
 
     def _class_of_library(self, module: str, name: str, kind: type, depth: int) -> None:
         for key, value in list(vars(kind).items()):
-            if not _private(key) and replaced(value):
+            if not is_dunder(key) and replaced(value):
                 self.meet(value, depth + 1)
                 self._strange(module, f"{name}.{key}", value)
 
@@ -207,7 +207,7 @@ class _Walk:
             code = isa(value, (staticmethod, classmethod, property)) or isa(bare(value), FunctionType)
             if not code and type(value) not in PLAIN and type(value).__module__ != "unittest.mock":
                 continue
-            if sent and not _private(key) and key not in _FILLED and not _is_own(kind, value):
+            if sent and not is_dunder(key) and key not in _FILLED and not _is_own(kind, value):
                 self._set(kind.__module__, f"{kind.__qualname__}.{key}", value)
         for base in (*kind.__bases__, type(kind)):
             self._class(base, depth + 1)
@@ -238,10 +238,6 @@ def _is_own(kind: type, value: Any) -> bool:
 
 def _of_main(value: Any) -> bool:
     return isa(value, (FunctionType, type)) and static_attribute(value, "__module__") in MAIN
-
-
-def _private(key: str) -> bool:
-    return key.startswith("__") and key.endswith("__")
 
 
 # Files ------------------------------------------------------------------------------------------------------

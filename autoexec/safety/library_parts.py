@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["read_in_libraries", "replaced"]
+__all__ = ["is_dunder", "read_in_libraries", "replaced"]
+
+
+def is_dunder(name: str) -> bool:
+    """Whether a name is one that the interpreter knows, such as `__doc__`."""
+    return name.startswith("__") and name.endswith("__")
 
 
 def replaced(value: Any) -> bool:
@@ -53,5 +58,5 @@ def read_in_libraries(func: FunctionType) -> Iterator[tuple[ModuleType, str, Any
     homes: list[Any] = [func.__globals__.get(name) for name in names]
     homes += [sys.modules.get(name) for name in sorted(imports_of(func.__code__, func.__globals__))]
     for module, name, value in in_modules(names, homes, of_library):
-        if not (isa(value, ModuleType) or (name.startswith("__") and name.endswith("__"))):
+        if not (isa(value, ModuleType) or is_dunder(name)):
             yield module, name, value

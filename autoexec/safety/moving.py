@@ -20,6 +20,7 @@ from ..introspect.code import names_of
 from ..introspect.contents import held_by, of_function, of_generator, wrapped_by
 from ..introspect.layers import content, inside
 from ..introspect.libraries import is_library, is_library_type
+from .readings import has_method, is_array
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def _is_usual(kind: type) -> bool:
 
 
 def _iterates(obj: object) -> bool:
-    return any("__next__" in vars(base) for base in type(obj).__mro__)
+    return has_method(type(obj), "__next__")
 
 
 def glance(obj: Any) -> Any:
@@ -300,7 +301,7 @@ def _is_mapped(obj: Any) -> bool:
             return True
         if kind is memoryview:
             obj = obj.obj
-        elif any(base.__module__ == "numpy" and base.__name__ == "ndarray" for base in kind.__mro__):
+        elif is_array(obj):
             obj = obj.base
         else:
             return False

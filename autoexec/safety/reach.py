@@ -400,9 +400,9 @@ class _Walk:
                 self.meet(key, path, depth)
 
     def _slots(self, obj: Any, path: str, depth: int) -> None:
-        slots = [pair for pair in members_of(type(obj), native=True) if not pair[0].startswith("__")]
+        slots = (*members_of(type(obj), native=True),)
         if slots:
-            read = partial(slot_values, obj, tuple(slots))
+            read = partial(slot_values, obj, slots)
             self._add(obj, path, read, obj)
             for name, value in read().items():
                 if value is not MISSING:
