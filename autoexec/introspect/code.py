@@ -7,6 +7,7 @@ to everybody who reads them.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from types import BuiltinMethodType, CodeType, FunctionType, ModuleType
 
@@ -15,7 +16,7 @@ from .layers import MISSING, captured, defaults, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from dis import Instruction
     from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "global_or_builtin",
     "imported",
     "imports_of",
+    "modules_imported",
     "modules_of",
     "names_of",
     "parameters",
@@ -74,13 +76,31 @@ def parameters(func: Any) -> tuple[str, ...]:
 
 def imports_of(code: CodeType, scope: dict[str, Any]) -> set[str]:
     """Names of the modules that a function with these globals, or one inside it, imports when it runs."""
-    read = [_read(part, IMPORT) for part in codes_of(code)]
     return {
-        imported(steps, at, scope)[0]
-        for steps in read
+        name
+        for part in codes_of(code)
+        for steps in (_read(part, IMPORT),)
         for at, step in enumerate(steps)
         if step.opname == IMPORT
+        for name in imported(steps, at, scope)
     }
+
+
+def modules_imported(
+    code: CodeType, scope: dict[str, Any], wanted: Callable[[ModuleType], bool]
+) -> list[ModuleType]:
+    """Those modules themselves, as far as they are loaded and wanted.
+
+    To step through code takes longer than all else: that is done where one of its names may be such a module.
+    """
+    package = _package(scope).split(".")
+    above = [".".join(package[:count]) for count in range(len(package) + 1)]
+    names = {f"{home}.{name}".strip(".") for home in above for name in names_of(code)}
+    likely: list[Any] = [sys.modules.get(name) for name in names]
+    if not any(isa(one, ModuleType) and wanted(one) for one in likely):
+        return []
+    found: list[Any] = [sys.modules.get(name) for name in sorted(imports_of(code, scope))]
+    return [one for one in found if isa(one, ModuleType) and wanted(one)]
 
 
 def imported(steps: Sequence[Instruction], at: int, scope: dict[str, Any]) -> tuple[str, str]:
@@ -92,12 +112,16 @@ def imported(steps: Sequence[Instruction], at: int, scope: dict[str, Any]) -> tu
     level, names = [step.argval for step in steps[max(0, at - 6) : at] if step.opname != "EXTENDED_ARG"][-2:]
     name = str(steps[at].argval)
     if level:
-        package = scope.get("__package__")
-        if package is None:
-            own = str(scope.get("__name__", ""))
-            package = own if "__path__" in scope else own.rpartition(".")[0]
-        name = ".".join(filter(None, (*package.split(".")[: 1 - level or None], name)))
+        name = ".".join(filter(None, (*_package(scope).split(".")[: 1 - level or None], name)))
     return name, name.partition(".")[0] if names is None and not level else name
+
+
+def _package(scope: dict[str, Any]) -> str:
+    """What relative imports of a module begin at."""
+    own, package = str(scope.get("__name__", "")), scope.get("__package__")
+    if package is None:
+        package = own if "__path__" in scope else own.rpartition(".")[0]
+    return str(package)
 
 
 def global_or_builtin(name: str, scope: dict[str, Any]) -> tuple[Any, bool]:

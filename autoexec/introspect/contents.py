@@ -9,14 +9,13 @@ property, no `__getattr__`, no overridden iteration or `repr`.
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import BuiltinMethodType, CodeType, FunctionType, GeneratorType, MethodType, ModuleType
 
 from . import ATOMS, attributes, isa, slots_of
-from .code import imports_of, names_of
+from .code import modules_imported, names_of
 from .layers import captured, cells, content, defaults, functions_in
-from .libraries import is_library, of_library
+from .libraries import is_library, of_user
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,9 +53,8 @@ def named(code: CodeType, scope: dict[str, Any]) -> Iterator[tuple[str, str, Any
     names = names_of(code)
     home = str(scope.get("__name__", ""))
     yield from ((home, name, scope[name]) for name in names if name in scope)
-    modules: list[Any] = [scope.get(name) for name in names]
-    modules += [sys.modules.get(name) for name in sorted(imports_of(code, scope))]
-    for module, name, value in in_modules((*names, "__getattr__"), modules, lambda one: not of_library(one)):
+    modules = [*(scope.get(name) for name in names), *modules_imported(code, scope, of_user)]
+    for module, name, value in in_modules((*names, "__getattr__"), modules, of_user):
         yield module.__name__, name, value
 
 

@@ -9,7 +9,7 @@ import sys
 from types import FunctionType, MethodType, ModuleType
 
 from ..introspect import MAIN, attributes, isa
-from ..introspect.code import imports_of, names_of
+from ..introspect.code import modules_imported, names_of
 from ..introspect.contents import in_modules
 from ..introspect.libraries import is_library, of_library
 
@@ -55,8 +55,8 @@ def _users(name: Any) -> bool:
 def read_in_libraries(func: FunctionType) -> Iterator[tuple[ModuleType, str, Any]]:
     """What code names in modules of libraries that it names or imports: module, name and value."""
     names = sorted(names_of(func.__code__))
-    homes: list[Any] = [func.__globals__.get(name) for name in names]
-    homes += [sys.modules.get(name) for name in sorted(imports_of(func.__code__, func.__globals__))]
+    scope = func.__globals__
+    homes = [*(scope.get(name) for name in names), *modules_imported(func.__code__, scope, of_library)]
     for module, name, value in in_modules(names, homes, of_library):
         if not (isa(value, ModuleType) or is_dunder(name)):
             yield module, name, value

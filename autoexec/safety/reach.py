@@ -30,10 +30,10 @@ from types import (
 )
 
 from ..introspect import ATOMS, attributes, bare, isa, loaded, members_of
-from ..introspect.code import codes_of, imports_of
+from ..introspect.code import codes_of, modules_imported
 from ..introspect.contents import wrapped_by
 from ..introspect.layers import MISSING, cells, defaults, inside
-from ..introspect.libraries import is_library, is_library_type, is_stdlib, of_library, top_package
+from ..introspect.libraries import is_library, is_library_type, is_stdlib, of_library, of_user, top_package
 from ..own_time import time
 from .captures import foreign
 from .readings import (
@@ -273,9 +273,8 @@ class _Walk:
                 self._module(value, tuple(names))
             elif value is not MISSING:
                 self.meet(value, name)
-        for name in sorted(imports_of(codes[0], namespace)):
-            if (module := loaded(name)) is not None:
-                self._module(module, tuple(names))
+        for module in modules_imported(codes[0], namespace, of_user):
+            self._module(module, tuple(names))
 
     def _loggers_named(self, texts: list[str]) -> None:
         """Loggers that are asked for by their names when the function runs."""
@@ -285,7 +284,7 @@ class _Walk:
 
     def _module(self, module: ModuleType, names: tuple[str, ...]) -> None:
         """What code names in a module of the user's."""
-        if not isa(module, ModuleType) or of_library(module) or id(module) in self._seen:
+        if of_library(module) or id(module) in self._seen:
             return
         self._seen[id(module)] = module
         self.meet(vars(module).get("__getattr__"), module.__name__)
