@@ -21,13 +21,15 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from importlib import import_module
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, ModuleType
 from weakref import ref
 
 from .file_maps import dumps as maps_too
 from .file_maps import rows
-from .introspect import ATOMS, MAIN, attributes, importable, isa, slots_of
+from .introspect import ATOMS, MAIN, attributes, importable, isa
 from .introspect.code import names_of
+from .introspect.contents import held_by, in_modules, of_class, of_function
+from .introspect.layers import inside
 from .introspect.libraries import is_library_type, of_library
 
 TYPE_CHECKING = False
@@ -492,40 +494,21 @@ def _parts(obj: Any, modules: dict[str, Any]) -> list[Any]:
     if isa(obj, FunctionType):
         return _read_by(obj, modules)
     if isa(obj, type):
-        return [*obj.__bases__, type(obj), *list(vars(obj).values())]
-    if isa(obj, MethodType):
-        return [obj.__func__, obj.__self__]
-    if isa(obj, partial):
-        return [obj.func, *obj.args, *obj.keywords.values(), *attributes(obj).values()]
-    if isa(obj, (staticmethod, classmethod)):
-        return [obj.__func__]
-    if isa(obj, property):
-        return [obj.fget, obj.fset, obj.fdel]
+        return of_class(obj)
+    if (parts := inside(obj)) is not None:
+        return parts
     if type(obj) in (list, tuple, set, frozenset, dict) and len(obj) <= WIDEST:
         return [*obj, *obj.values()] if type(obj) is dict else [*obj]
-    kind, own = type(obj), attributes(obj)
-    wrapped = own.get("__wrapped__")
-    if is_library_type(kind):
-        return [kind, wrapped]
-    return [kind, *list(own.values())[:WIDEST], *(value for _, value in slots_of(obj))]
+    if is_library_type(type(obj)):
+        return [type(obj), attributes(obj).get("__wrapped__")]
+    return [type(obj), *(value for _, value in held_by(obj)[:WIDEST])]
 
 
 def _read_by(obj: FunctionType, modules: dict[str, Any]) -> list[Any]:
-    """What a function has captured, or names; its module is one that counts."""
+    """What a function holds, or names, in libraries too; its module is one that counts."""
     home: Any = sys.modules.get(obj.__module__ or "")
     if isa(home, ModuleType) and attributes(home) is obj.__globals__:
         modules.setdefault(home.__name__, home)
-    cells = (_content(cell) for cell in obj.__closure__ or ())
     names = names_of(obj.__code__)
-    named = [obj.__globals__[name] for name in names if name in obj.__globals__]
-    for library in [one for one in named if isa(one, ModuleType) and of_library(one)]:
-        named += [attributes(library).get(name) for name in names]
-    beside = [*(obj.__kwdefaults__ or {}).values(), *vars(obj).values()]
-    return [*cells, *(obj.__defaults__ or ()), *beside, *named]
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # it is empty
-        return None
+    modules_named = [obj.__globals__.get(name) for name in names]
+    return [*of_function(obj), *(value for _, _, value in in_modules(names, modules_named, of_library))]

@@ -285,7 +285,7 @@ class Planner:
             return profile, ""  # pickling would wait for that import; `_choose` names it
         waits = profile.kind is WorkKind.IO and not sizing.mixes(profile)
         if waits and all(hazard.threads_ok for hazard in self._against(sampler)):
-            return profile, ""  # threads are for that
+            return profile, ""  # threads are for that; `_choose` asks again, which takes 0.1 ms by now
         if sampler.last is None:
             return self._with_running(profile, block)
         args, value = sampler.last

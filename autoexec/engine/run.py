@@ -254,7 +254,7 @@ class Run:
             self.go(State.SAMPLING, opens=self._here)
             self._start_sampling()
             self._sample()
-        elif self._must_not_wait and (name := self._importing()):
+        elif self._must_not_wait and (name := self.planner.importing()):
             words = "is being imported, and what workers send back would wait for that"
             self.plan = Plan(SERIAL, reason=f"stays in the caller's thread: {name!r} {words}")
             self.go(State.INLINE, opens=self._here)
@@ -271,11 +271,6 @@ class Run:
 
         backend: Any = self.options.backend
         return not in_this_process(backend)
-
-    def _importing(self) -> str:
-        from ..introspect.importing import being_imported
-
-        return being_imported(self.call, self._caller)
 
     @property
     def is_async(self) -> bool:

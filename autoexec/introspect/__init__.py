@@ -40,6 +40,7 @@ __all__ = [
     "importable",
     "isa",
     "loaded",
+    "members_of",
     "name_of",
     "named",
     "slots_of",
@@ -108,8 +109,8 @@ def static_attribute(obj: Any, name: str, default: Any = None) -> Any:
     return default if found is _MISSING else found
 
 
-def slots_of(obj: object) -> Iterator[tuple[str, Any]]:
-    """The attributes of `obj` that lie in slots, as far as they are set.
+def slots_of(obj: object, *, native: bool = False) -> Iterator[tuple[str, Any]]:
+    """The attributes of `obj` that lie in slots, as far as they are set; see `members_of`.
 
     >>> class Point:
     ...     __slots__ = ("x", "y")
@@ -118,14 +119,20 @@ def slots_of(obj: object) -> Iterator[tuple[str, Any]]:
     >>> [*slots_of(point)]
     [('y', 2)]
     """
-    for kind in type(obj).__mro__:
-        if "__slots__" not in vars(kind):
-            continue
-        for name, member in list(vars(kind).items()):
-            if isa(member, MemberDescriptorType) and member.__objclass__ is kind:
-                value = _fetched(member, obj, _MISSING)
-                if value is not _MISSING:
-                    yield name, value
+    for name, member in members_of(type(obj), native=native):
+        value = _fetched(member, obj, _MISSING)
+        if value is not _MISSING:
+            yield name, value
+
+
+def members_of(cls: type, *, native: bool = False) -> Iterator[tuple[str, MemberDescriptorType]]:
+    """The slots that a class gives to its objects, by name; if `native`, also what C code shows like that."""
+    for kind in cls.__mro__:
+        if native or "__slots__" in vars(kind):
+            for name, member in list(vars(kind).items()):
+                slot = isa(member, MemberDescriptorType) and member.__objclass__ is kind
+                if slot and not (native and name.startswith("__")):
+                    yield name, member
 
 
 def _in_classes(classes: Iterable[type], name: str) -> Any:

@@ -1,14 +1,21 @@
-"""What is visible in an object: its parts, and the text that leads to each of them.
+"""What an object holds and names: the edges from it to others, and the text that leads to each.
 
-Nothing of the user's is run: no property, no `__getattr__`, no overridden iteration or `repr`.
+What may live here: edges. Which of them to follow, in what order and how far, is for whoever walks:
+`safety.reach` (places that can change), `safety.moving` (what is near), `safety.globals_read` (what is set in
+modules), `known_objects` (identities), `worker.generators` (streams). Nothing of the user's is run: no
+property, no `__getattr__`, no overridden iteration or `repr`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from types import BuiltinMethodType, FunctionType, MemberDescriptorType, MethodType
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from types import BuiltinMethodType, CodeType, FunctionType, GeneratorType, MethodType, ModuleType
 
-from . import ATOMS
+from . import ATOMS, attributes, isa, slots_of
+from .code import modules_imported, names_of
+from .layers import captured, cells, content, defaults, functions_in
+from .libraries import is_library, of_user
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +23,80 @@ if TYPE_CHECKING:
 
     Part = tuple[str, object, Any]
 
-__all__ = ["parts", "shown", "title"]
+__all__ = [
+    "held_by",
+    "in_modules",
+    "named",
+    "of_class",
+    "of_function",
+    "of_generator",
+    "parts",
+    "shown",
+    "title",
+    "wrapped_by",
+]
+
+
+def of_function(func: FunctionType) -> Iterator[Any]:
+    """What a function holds: cells, defaults, attributes; and what it names, if it is the user's."""
+    for pairs in (cells(func), defaults(func), [*attributes(func).items()]):
+        yield from (value for _, value in pairs)
+    if not is_library(func.__code__.co_filename):
+        yield from (value for _, _, value in named(func.__code__, func.__globals__))
+
+
+def named(code: CodeType, scope: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """What code names in its own module, and in modules of the user's that it names or imports.
+
+    Each as the name of the module, its own name, and the value.
+    """
+    names = names_of(code)
+    home = str(scope.get("__name__", ""))
+    yield from ((home, name, scope[name]) for name in names if name in scope)
+    modules = [*(scope.get(name) for name in names), *modules_imported(code, scope, of_user)]
+    for module, name, value in in_modules((*names, "__getattr__"), modules, of_user):
+        yield module.__name__, name, value
+
+
+def in_modules(
+    names: Iterable[str], homes: Iterable[Any], enters: Callable[[ModuleType], bool]
+) -> Iterator[tuple[ModuleType, str, Any]]:
+    """What stands under these names in those of some objects that are modules, and in modules inside them."""
+    ahead, seen = [*homes], set()
+    while ahead:
+        module = ahead.pop()
+        if not isa(module, ModuleType) or id(module) in seen or not enters(module):
+            continue
+        seen.add(id(module))
+        for name in names:
+            if name in vars(module):
+                ahead.append(vars(module)[name])
+                yield module, name, vars(module)[name]
+
+
+def wrapped_by(func: FunctionType) -> list[tuple[str, Any]]:
+    """Of a wrapper that a library has made only what is the user's: the functions in it, by variable."""
+    found = [(name, one) for name, value in captured(func) for one in functions_in(value)]
+    return [*found, ("", attributes(func).get("__wrapped__"))]
+
+
+def of_class(cls: type) -> list[Any]:
+    """What a class holds, and what it is made of."""
+    return [*vars(cls).values(), *cls.__bases__, type(cls)]
+
+
+def of_generator(generator: GeneratorType[Any, Any, Any]) -> list[Any]:
+    """What a generator that is not at its end holds: its variables, and what it iterates over just now."""
+    frame = generator.gi_frame
+    if frame is None:
+        return []
+    found = [*gc.get_referents(generator), *frame.f_locals.values()]
+    return found + [value for _, _, value in named(generator.gi_code, frame.f_globals)]
+
+
+def held_by(obj: object) -> list[tuple[str, Any]]:
+    """The attributes of an object, in its dictionary and in slots."""
+    return [*attributes(obj).items(), *slots_of(obj)]
 
 
 def parts(obj: Any) -> Iterator[Part]:
@@ -33,7 +113,9 @@ def parts(obj: Any) -> Iterator[Part]:
             yield from insides(obj)
     if kind.__module__ in ("functools", "collections", "numpy"):
         yield from _library_parts(obj, kind.__name__)
-    yield from ((f".{name}", None, value) for name, value in _attributes(obj))
+    # Also what C code shows: what cannot be pickled may lie there.
+    own = (*attributes(obj).items(), *slots_of(obj, native=True))
+    yield from ((f".{name}", None, value) for name, value in own)
     yield ".__class__", None, kind
 
 
@@ -66,21 +148,11 @@ def _class_parts(obj: Any) -> Iterator[Part]:
 
 
 def _function_parts(func: FunctionType) -> Iterator[Part]:
-    code, values = func.__code__, func.__defaults__ or ()
-    for name, cell in zip(code.co_freevars, func.__closure__ or (), strict=False):
-        yield ".__closure__[{}]", name, _content(cell)
-    names = code.co_varnames[: code.co_argcount]
-    late = zip(names[len(names) - len(values) :], values, strict=False)
-    yield from ((".__defaults__[{}]", name, value) for name, value in late)
-    yield from ((".__kwdefaults__[{}]", name, value) for name, value in (func.__kwdefaults__ or {}).items())
+    yield from ((".__closure__[{}]", name, content(cell)) for name, cell in cells(func))
+    late = func.__kwdefaults__ or {}
+    for name, value in defaults(func):
+        yield (".__kwdefaults__[{}]" if name in late else ".__defaults__[{}]"), name, value
     yield from ((".__globals__[{}]", name, value) for name, value in list(func.__globals__.items()))
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not filled yet
-        return None
 
 
 def _library_parts(obj: Any, kind: str) -> Iterator[Part]:
@@ -92,22 +164,6 @@ def _library_parts(obj: Any, kind: str) -> Iterator[Part]:
         yield from (("[{}]", i, value) for i, value in enumerate(obj))
     elif kind == "ndarray" and obj.dtype.hasobject:
         yield from ((".flat[{}]", i, value) for i, value in enumerate(obj.flat))
-
-
-def _attributes(obj: Any) -> Iterator[tuple[str, Any]]:
-    """Instance attributes and filled slots, without running properties or `__getattr__`."""
-    try:
-        found = object.__getattribute__(obj, "__dict__")
-    except Exception:
-        found = {}
-    yield from list(found.items()) if isinstance(found, dict) else ()
-    slots = [pair for base in type(obj).__mro__ for pair in vars(base).items()]
-    for name, slot in slots:
-        if type(slot) is MemberDescriptorType and not name.startswith("__"):
-            try:
-                yield name, slot.__get__(obj)
-            except Exception:
-                continue
 
 
 _KINDS: tuple[tuple[Any, Any], ...] = (

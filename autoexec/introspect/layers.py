@@ -1,20 +1,31 @@
-"""What is inside a callable: partials, bound methods, wrappers, objects with `__call__`.
+"""What is inside a callable: partials, bound methods, wrappers, objects with `__call__`; cells and defaults.
 
-What may live here: the one way to unwrap, and to look at an attribute without running anything.
+What may live here: the one way to unwrap, to look at an attribute without running anything, and to take apart
+what only stands for something else.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from types import BuiltinMethodType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from functools import partial, partialmethod
+from types import (
+    BuiltinMethodType,
+    CellType,
+    FunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+)
 
 from . import attributes, bare, isa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["MISSING", "layers", "peek"]
+__all__ = ["MISSING", "captured", "cells", "content", "defaults", "functions_in", "inside", "layers", "peek"]
 
 MISSING: Any = object()
 
@@ -81,3 +92,71 @@ def _callable_core(func: Any) -> tuple[Any, list[tuple[Any, ...]]] | None:
         return wrapped, []  # functools.lru_cache and its kin in C
     call, _ = peek(type(func), "__call__")
     return (call, [("self", func)]) if isa(call, FunctionType) else None
+
+
+# Parts ------------------------------------------------------------------------------------------------------
+
+
+def content(cell: CellType, default: Any = None) -> Any:
+    """What a cell holds; `default` while its variable has no value."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return default
+
+
+def cells(func: FunctionType) -> Iterator[tuple[str, CellType]]:
+    """The variables that a function shares with the one around it."""
+    return zip(func.__code__.co_freevars, func.__closure__ or (), strict=False)
+
+
+def captured(func: FunctionType) -> Iterator[tuple[str, Any]]:
+    """What those hold that have a value."""
+    found = ((name, content(cell, MISSING)) for name, cell in cells(func))
+    return ((name, value) for name, value in found if value is not MISSING)
+
+
+def defaults(func: FunctionType) -> Iterator[tuple[str, Any]]:
+    """What parameters have that are not given, by name.
+
+    >>> [*defaults(lambda a, b=1, *, c=2: None)]
+    [('b', 1), ('c', 2)]
+    """
+    code, values = func.__code__, func.__defaults__ or ()
+    yield from zip(code.co_varnames[code.co_argcount - len(values) : code.co_argcount], values, strict=False)
+    yield from (func.__kwdefaults__ or {}).items()
+
+
+def inside(obj: Any) -> list[Any] | None:
+    """The parts of what stands for something else: cells, methods, partials, properties and their kin.
+
+    None of what stands for itself.
+
+    >>> inside([1].append), inside(property(len)), inside(1)
+    ([[1]], [<built-in function len>, None, None], None)
+    """
+    if isa(obj, CellType):
+        return [content(obj)]
+    if isa(obj, MethodType):
+        return [obj.__func__, obj.__self__]
+    if isa(obj, (BuiltinMethodType, MethodWrapperType)):
+        return [] if isa(obj.__self__, ModuleType) else [obj.__self__]
+    if isa(obj, (partial, partialmethod)):
+        return [obj.func, *obj.args, *obj.keywords.values(), *attributes(obj).values()]
+    if isa(obj, (staticmethod, classmethod)):
+        return [obj.__func__]
+    if isa(obj, property):
+        return [obj.fget, obj.fset, obj.fdel]
+    if type(obj).__module__ == "functools":  # caches, cached properties, methods by type of the argument
+        return functions_in(attributes(obj))
+    return None
+
+
+def functions_in(value: Any) -> list[Any]:
+    """The functions that something of a library's holds, one by one or in a registry."""
+    kinds = (FunctionType, MethodType, partial)
+    if isa(value, kinds):
+        return [value]
+    if isa(value, (dict, MappingProxyType)):
+        value = [*value.values()]
+    return [one for one in value if isa(one, kinds)] if isa(value, (list, tuple)) else []

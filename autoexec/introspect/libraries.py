@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["is_library", "is_library_type", "is_stdlib", "of_library", "top_package"]
+__all__ = ["is_library", "is_library_type", "is_stdlib", "of_library", "of_user", "top_package"]
 
 _STDLIB = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _OURSELVES = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -105,6 +105,11 @@ def of_library(obj: Any) -> bool:
         return is_library(obj.__code__.co_filename) and importable(obj) and _of_library_module(obj)
     kind = type(obj)
     return kind.__module__ == "numpy" and kind.__name__ in ("ufunc", "_ArrayFunctionDispatcher")
+
+
+def of_user(obj: Any) -> bool:
+    """Whether it is none of those."""
+    return not of_library(obj)
 
 
 def _of_library_module(obj: Any) -> bool:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from types import BuiltinMethodType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 
 from ..errors import JournalError, shown
-from ..introspect import ATOMS, attributes, bare, isa, static_attribute
+from ..introspect import ATOMS, attributes, bare, isa, members_of, static_attribute
+from ..introspect.layers import cells, content
 from ..introspect.libraries import is_library_type, is_stdlib
 from .keys import canonical, pack, qualified
 
@@ -110,15 +111,11 @@ class _Texts:
         name = qualified(func).encode()
         if is_stdlib(func.__code__.co_filename):
             return pack("function", name)
-        cells = []
-        for cell in func.__closure__ or ():
-            try:
-                cells.append(self.text(cell.cell_contents))
-            except ValueError:  # not yet assigned
-                cells.append(b"")
+        contents = [content(cell, _EMPTY) for _, cell in cells(func)]
+        texts = [b"" if value is _EMPTY else self.text(value) for value in contents]
         local = "<" in func.__qualname__
         defaults = [self.text((func.__defaults__, func.__kwdefaults__))] if local else []
-        return pack("function", name, self._text_of(func) if local else b"", *cells, *defaults)
+        return pack("function", name, self._text_of(func) if local else b"", *texts, *defaults)
 
     def _inside(self, obj: Any) -> Iterator[bytes]:
         """What an object holds as a container, an array, in its attributes and its slots."""
@@ -139,13 +136,9 @@ class _Texts:
             yield self.text(obj.tolist()) if obj.dtype.hasobject else obj.tobytes()
         if own := attributes(obj):
             yield self._pairs(own)
-        slots = [
-            pair for base in type(obj).__mro__ if "__slots__" in vars(base) for pair in vars(base).items()
-        ]
-        for name, slot in slots:
-            if type(slot) is MemberDescriptorType:
-                filled = static_attribute(obj, name, _EMPTY)
-                yield pack("slot", name.encode(), b"" if filled is _EMPTY else self.text(filled))
+        for name, _ in members_of(type(obj)):
+            filled = static_attribute(obj, name, _EMPTY)
+            yield pack("slot", name.encode(), b"" if filled is _EMPTY else self.text(filled))
 
     def _pairs(self, values: dict[Any, Any]) -> bytes:
         """Keys and values, in the order of the texts of the keys."""

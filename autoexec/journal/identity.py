@@ -14,6 +14,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 
 from ..errors import JournalError
 from ..introspect import attributes, isa, static_attribute
+from ..introspect.layers import captured
 from .held import held
 from .keys import canonical, digest, item_key, pack, qualified
 
@@ -168,11 +169,7 @@ def _values(layer: Any) -> Iterator[tuple[str, Any]]:
     elif isa(layer, FunctionType):
         if _is_local(layer):
             yield from _defaults(layer)
-        for name, cell in zip(layer.__code__.co_freevars, layer.__closure__ or (), strict=True):
-            try:
-                yield f"captured {name}", cell.cell_contents
-            except ValueError:  # not yet assigned
-                continue
+        yield from ((f"captured {name}", value) for name, value in captured(layer))
 
 
 def _is_local(func: FunctionType) -> bool:

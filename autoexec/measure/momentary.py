@@ -1,7 +1,9 @@
 """What is set for the whole process while an item runs, and set back before it ends.
 
-What may live here: readings that take a microsecond or two, for the thread that probes. Comparing before and
-after an item does not find such state; a look in the midst of one does.
+What may live here: readings that take a few microseconds in all, for the thread that probes. Comparing before
+and after an item does not find such state; a look in the midst of one does. The table of what a worker can be
+given is `worker.process_state`, whose readings are values that travel and take longer, and which a short map
+does not import; what the two have in common is no more than names.
 """
 
 from __future__ import annotations
@@ -10,13 +12,17 @@ import builtins
 import os
 import sys
 import time
+from operator import eq, is_
 from os import getcwd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 __all__ = ["Momentary"]
+
+_loaded = sys.modules.get
 
 
 class Momentary:
@@ -25,35 +31,29 @@ class Momentary:
     What differs and stays was set once and for all, as by an import: that is not for an item's own time.
     """
 
-    __slots__ = ("_before", "_confirmed", "_environ", "_kept", "_now")
+    __slots__ = ("_before", "_confirmed", "_environ", "_now")
 
     def __init__(self) -> None:
         self._confirmed: dict[str, None] = {}
         self._now: dict[str, None] = {}
-        self._before: tuple[Any, ...] = ()
+        self._before: tuple[list[Any], list[Any]] = [], []  # holds on to what is told by identity
         self._environ: Any = None
-        self._kept: tuple[Any, ...] = ()  # what is compared by identity
         self.note()
 
     def note(self) -> None:
         """No item runs: this is what the process is like."""
         now, differs = _reading(), self._environ_differs()
         if self._now:
-            left = {name for name, old, new in zip(_NAMES, self._before, now, strict=True) if old != new}
-            left.update(["os.environ"] * differs)
+            left = {*_differing(self._before, now), *["os.environ"] * differs}
             self._confirmed.update((name, None) for name in self._now if name not in left)
             self._now = {}
         environ = _environ()
         self._environ = dict(environ) if type(environ) is dict else None
-        self._before, self._kept = now, _objects()
+        self._before = now
 
     def look(self) -> None:
         """An item runs, in another thread."""
-        now, before = _reading(), self._before
-        if now != before:
-            self._now.update(
-                (name, None) for name, old, new in zip(_NAMES, before, now, strict=True) if old != new
-            )
+        self._now.update(dict.fromkeys(_differing(self._before, _reading())))
         if self._environ_differs():
             self._now["os.environ"] = None
 
@@ -74,78 +74,76 @@ class Momentary:
         return tuple({**self._confirmed, **self._now})
 
 
-_NAMES = (
-    "the working directory",
-    "sys.stdin",
-    "sys.stdout",
-    "sys.stderr",
-    "sys.argv",
-    "sys.path",
-    "the recursion limit",
-    "the time zone",
-    "time.time",
-    "open",
-    "print",
-    "the warning filters",
-    "the socket timeout",
-    "socket.socket",
-    "the temporary directory",
-    "the alarm",
-    "the locale",
-    "the log level",
-)
-
-
-def _reading() -> tuple[Any, ...]:
-    """Everything in the order of the names; of objects the identity. What nobody has imported yet is None."""
-    module = sys.modules.get
+def _folder() -> str:
     try:
-        folder = getcwd()
+        return getcwd()
     except OSError:  # it was removed
-        folder = ""
-    path, filters = sys.path, getattr(module("warnings"), "filters", None)
-    root = getattr(module("logging"), "root", None)
-    return (
-        folder,
-        id(sys.stdin),
-        id(sys.stdout),
-        id(sys.stderr),
-        id(sys.argv),
-        (id(path), len(path)),
-        sys.getrecursionlimit(),
-        time.timezone,
-        id(time.time),
-        id(builtins.open),
-        id(builtins.print),
-        None if filters is None else (id(filters), len(filters)),
-        _timeout(module("_socket")),
-        id(getattr(module("socket"), "socket", None)),
-        getattr(module("tempfile"), "tempdir", None),
-        _alarm(module("_signal")),
-        _locale(module("_locale")),
-        None if root is None else (root.level, root.manager.disable),
-    )
+        return ""
 
 
-def _objects() -> tuple[Any, ...]:
-    """What is told by its identity: kept, so that nothing else can have that."""
-    module = sys.modules.get
-    own = (sys.stdin, sys.stdout, sys.stderr, sys.argv, sys.path, time.time, builtins.open, builtins.print)
-    return (*own, getattr(module("warnings"), "filters", None), getattr(module("socket"), "socket", None))
+def _timeout() -> Any:
+    socket = _loaded("_socket")
+    return None if socket is None else socket.getdefaulttimeout()
+
+
+def _alarm() -> bool:
+    ask = getattr(_loaded("_signal"), "getitimer", None)
+    return ask is not None and ask(0)[0] > 0.0  # ITIMER_REAL
+
+
+def _locale() -> Any:
+    locale = _loaded("_locale")
+    return None if locale is None else locale.setlocale(locale.LC_ALL)
+
+
+def _level() -> Any:
+    root = getattr(_loaded("logging"), "root", None)
+    return None if root is None else (root.level, root.manager.disable)
+
+
+def _filters() -> Any:
+    return getattr(_loaded("warnings"), "filters", ())
+
+
+# What nobody has imported yet is asked for nothing. A name may stand in both.
+_OBJECTS: dict[str, Callable[[], Any]] = {  # told by identity
+    "sys.stdin": lambda: sys.stdin,
+    "sys.stdout": lambda: sys.stdout,
+    "sys.stderr": lambda: sys.stderr,
+    "sys.argv": lambda: sys.argv,
+    "sys.path": lambda: sys.path,
+    "time.time": lambda: time.time,
+    "open": lambda: builtins.open,
+    "print": lambda: builtins.print,
+    "the warning filters": _filters,
+    "socket.socket": lambda: getattr(_loaded("socket"), "socket", None),
+}
+_VALUES: dict[str, Callable[[], Any]] = {
+    "the working directory": _folder,
+    "sys.path": lambda: len(sys.path),
+    "the recursion limit": sys.getrecursionlimit,
+    "the time zone": lambda: time.timezone,
+    "the warning filters": lambda: len(_filters()),
+    "the socket timeout": _timeout,
+    "the folder for temporary files": lambda: getattr(_loaded("tempfile"), "tempdir", None),
+    "the alarm": _alarm,
+    "the locale": _locale,
+    "the log level": _level,
+}
+_NAMES = (*_OBJECTS, *_VALUES)
 
 
 def _environ() -> Any:
     return getattr(os.environ, "_data", None)  # the mapping inside: copying it takes longer than comparing
 
 
-def _timeout(socket: Any) -> Any:
-    return None if socket is None else socket.getdefaulttimeout()
+def _reading() -> tuple[list[Any], list[Any]]:
+    return [read() for read in _OBJECTS.values()], [read() for read in _VALUES.values()]
 
 
-def _locale(locale: Any) -> Any:
-    return None if locale is None else locale.setlocale(locale.LC_ALL)
-
-
-def _alarm(signal: Any) -> bool:
-    ask = getattr(signal, "getitimer", None)
-    return ask is not None and ask(0)[0] > 0.0  # ITIMER_REAL
+def _differing(old: tuple[list[Any], list[Any]], new: tuple[list[Any], list[Any]]) -> list[str]:
+    """The names of what is not what it was."""
+    if all(map(is_, old[0], new[0])) and old[1] == new[1]:
+        return []
+    same = (*map(is_, old[0], new[0]), *map(eq, old[1], new[1]))
+    return [name for name, alike in zip(_NAMES, same, strict=True) if not alike]

@@ -3,7 +3,8 @@
 A symbolic walk: every slot of the stack and every local variable carries the set of outside things it
 may be (`Value`); the values a call creates itself are the empty set. Branches are joined, loops are
 walked until nothing new arrives, and functions of the user's own are entered with the caller's values,
-so that a helper which fills its argument is judged by what it was given.
+so that a helper which fills its argument is judged by what it was given. For what is told by its name alone
+there is a flat reader, `named`, which says why there are two.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import CodeType, FunctionType
 
-from ..introspect.code import where
-from ..introspect.layers import MISSING
+from ..introspect.code import global_or_builtin, where
+from ..introspect.layers import MISSING, cells, content, defaults
 from ..introspect.libraries import is_library
 from ..introspect.methods import CHANGING_METHODS
 from .captures import foreign
@@ -75,14 +76,10 @@ class Trace:
 
     def call(self, func: FunctionType, given: Sequence[Value], named: dict[str, Value], depth: int) -> Value:
         """Walk a plain function as called with these values; what it may return."""
-        free = {}
-        for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=False):
-            try:
-                free[name] = frozenset({Ref("free", name, cell.cell_contents)})
-            except ValueError:  # not filled yet
-                free[name] = frozenset({Ref("free", name)})
+        free = {name: frozenset({Ref("free", name, content(cell, MISSING))}) for name, cell in cells(func)}
         names = self.arguments(func.__code__, given, named)
-        self._defaults(func, names, set(names))
+        late = {name: frozenset({Ref("bound", name, value)}) for name, value in defaults(func)}
+        names = {**late, **names}
         return self.walk(func.__code__, func.__globals__, free, frozenset(free), names, depth)
 
     def walk(
@@ -114,14 +111,6 @@ class Trace:
             rest = code.co_varnames[count + code.co_kwonlyargcount]
             names[rest] = frozenset().union(*given[count:])
         return names
-
-    def _defaults(self, func: FunctionType, names: dict[str, Value], taken: set[str]) -> None:
-        code, values = func.__code__, func.__defaults__ or ()
-        last = code.co_varnames[code.co_argcount - len(values) : code.co_argcount]
-        pairs = [*zip(last, values, strict=False), *(func.__kwdefaults__ or {}).items()]
-        for name, value in pairs:
-            if name not in taken:
-                names[name] = frozenset({Ref("bound", name, value)})
 
     def hold(self, value: Value, at: str, unused: bool = False) -> None:
         """Note those of `value` that must not cross a process border."""
@@ -301,12 +290,8 @@ class Frame:
 
     def variable(self, name: str) -> Value:
         """A global, or nothing for a built-in that is not one of the user's things."""
-        obj = self.scope.get(name, MISSING)
-        if obj is MISSING:
-            builtins = self.scope.get("__builtins__", {})
-            found = builtins if isinstance(builtins, dict) else vars(builtins)
-            return frozenset({Ref("code", name, found.get(name, MISSING))})
-        return frozenset({Ref("global", name, obj)})
+        obj, built_in = global_or_builtin(name, self.scope)
+        return frozenset({Ref("code" if built_in else "global", name, obj)})
 
     def deref(self, name: str) -> Value:
         """A variable shared with another function."""

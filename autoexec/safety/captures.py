@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 
-from ..introspect import attributes, isa
+from ..introspect import attributes, isa, slots_of
 from ..introspect.libraries import top_package
 
 TYPE_CHECKING = False
@@ -164,7 +164,11 @@ def _inside(obj: Any, name: str) -> list[tuple[str, object]]:
         return [(f"{name}.args[{i}]", value) for i, value in enumerate(obj.args)] + named
     if type(obj).__module__ == "builtins" or isa(obj, (dict, list, tuple)):
         return _elements(obj, name)
-    return [] if _pickles_itself(obj) else [(f"{name}.{key}", v) for key, v in list(attributes(obj).items())]
+    return (
+        []
+        if _pickles_itself(obj)
+        else [(f"{name}.{key}", v) for key, v in (*attributes(obj).items(), *slots_of(obj))]
+    )
 
 
 def _elements(obj: Any, name: str) -> list[tuple[str, object]]:

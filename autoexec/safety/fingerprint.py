@@ -14,7 +14,7 @@ from types import CodeType, FunctionType, ModuleType
 
 from ..introspect import ATOMS, Same, importable, isa
 from ..introspect.code import imports_of, names_of, steps_of
-from ..introspect.layers import MISSING
+from ..introspect.layers import MISSING, cells, content
 from ..introspect.libraries import of_library
 from ..measure.sizes import weight
 
@@ -145,14 +145,13 @@ def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
 
     yield "defaults", func.__defaults__ or ()
     yield from sorted((func.__kwdefaults__ or {}).items())
-    for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=False):
-        yield name, cell.cell_contents
+    yield from ((name, content(cell, _Unsure())) for name, cell in cells(func))
     for name in sorted(names_of(func.__code__)):
         value = func.__globals__.get(name, MISSING)
         if value is not MISSING:
             yield name, value
     yield from sorted(vars(func).items())
-    for name in sorted(imports_of(func.__code__)):
+    for name in sorted(imports_of(func.__code__, func.__globals__)):
         yield name, _module(name)
     for module, name, value in read_in_libraries(func):
         yield f"{module.__name__}.{name}", value if _tells(value) else _OfLibrary(value)

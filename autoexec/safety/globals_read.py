@@ -11,24 +11,25 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, partial
 from itertools import islice
 from types import CodeType, FunctionType, MethodType, ModuleType
 
 from ..introspect import ATOMS, MAIN, attributes, bare, importable, isa, static_attribute
 from ..introspect.code import codes_of, names_of, steps_of
+from ..introspect.contents import held_by, named
 from ..introspect.elsewhere import only_here
-from ..introspect.layers import layers
+from ..introspect.layers import captured, defaults, inside, layers
 from ..introspect.libraries import is_library_type, is_stdlib, of_library
 from .fingerprint import DEEPEST
-from .library_parts import read_in_libraries, replaced
+from .library_parts import is_dunder, read_in_libraries, replaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["ModuleState", "module_globals", "module_state"]
+__all__ = ["ModuleState", "module_state"]
 
 MANY = 64  # values of a table that are looked at
 MOST = 2000  # values in all
@@ -69,17 +70,12 @@ class ModuleState:
         self.main: dict[str, Any] = {}
 
 
-def module_globals(func: Callable[..., object]) -> dict[tuple[str, str], Any]:
-    """Values by module and name; functions, classes and modules that are found there anyway are left out.
+def module_state(func: Callable[..., object]) -> ModuleState:
+    """All that a function reads in modules that a worker imports anew.
 
-    >>> module_globals(lambda x: x), module_globals(len)
+    >>> module_state(lambda x: x).values, module_state(len).values
     ({}, {})
     """
-    return module_state(func).values
-
-
-def module_state(func: Callable[..., object]) -> ModuleState:
-    """All that a function reads in modules that a worker imports anew."""
     walk = _Walk()
     try:
         walk.meet(func, 0)
@@ -113,11 +109,12 @@ class _Walk:
         self._in_main(obj)
         self._home(obj.__module__)
         self.state.names.update(names_of(obj.__code__))
-        cells = [cell.cell_contents for cell in obj.__closure__ or ()]
-        for value in (*cells, *(obj.__defaults__ or ()), *(obj.__kwdefaults__ or {}).values()):
+        for _, value in (*captured(obj), *defaults(obj), *attributes(obj).items()):
             self._held(value, depth)
         stored = {name for code in codes_of(obj.__code__) for _, name in steps_of(code, "STORE_GLOBAL")}
-        for module, name, value in _read(obj):
+        for module, name, value in named(obj.__code__, obj.__globals__):
+            if module not in sys.modules:
+                continue
             if name in stored:
                 self.state.filled.add((module, name))
             self._value(module, name, value, depth)
@@ -129,15 +126,18 @@ class _Walk:
         if type(value) in ATOMS or depth > DEEPEST or self._left <= 0:
             return
         self._left -= 1
-        if type(value) in (dict, list, tuple):
+        if type(value) in (dict, list, tuple, set, frozenset):
             if id(value) in self._seen:
                 return
             self._seen.add(id(value))
             values = value.values() if type(value) is dict else value
             for part in islice(values, MANY):
                 self._held(part, depth + 1)
-        elif isa(bare(value), FunctionType) or isa(value, (type, partial, MethodType)):
+        elif isa(bare(value), FunctionType) or isa(value, type):
             self.meet(value, depth + 1)
+        elif (parts := inside(value)) is not None:
+            for part in parts:
+                self._held(part, depth + 1)
         else:
             self._class_of(value, depth)
 
@@ -147,7 +147,7 @@ class _Walk:
         self._seen.add(id(value))
         self._class(type(value), depth + 1)
         theirs = is_library_type(type(value))
-        for part in islice(attributes(value).values(), MANY):
+        for _, part in islice(held_by(value), MANY):
             if not theirs or isa(part, (FunctionType, MethodType, partial)):
                 self._held(part, depth + 1)
 
@@ -185,7 +185,7 @@ class _Walk:
 
     def _class_of_library(self, module: str, name: str, kind: type, depth: int) -> None:
         for key, value in list(vars(kind).items()):
-            if not _private(key) and replaced(value):
+            if not is_dunder(key) and replaced(value):
                 self.meet(value, depth + 1)
                 self._strange(module, f"{name}.{key}", value)
 
@@ -204,16 +204,11 @@ class _Walk:
         self._home(kind.__module__)
         sent = importable(kind) and type(kind).__module__ in ("builtins", "abc")
         for key, value in list(vars(kind).items()):
-            if isa(value, (staticmethod, classmethod)):
-                self.meet(value.__func__, depth + 1)
-            elif isa(value, property):
-                for part in (value.fget, value.fset):
-                    self.meet(part, depth + 1)
-            elif isa(bare(value), FunctionType):
-                self.meet(value, depth + 1)
-            elif type(value) not in PLAIN and type(value).__module__ != "unittest.mock":
+            self._held(value, depth)
+            code = isa(value, (staticmethod, classmethod, property)) or isa(bare(value), FunctionType)
+            if not code and type(value) not in PLAIN and type(value).__module__ != "unittest.mock":
                 continue
-            if sent and not _private(key) and key not in _FILLED and not _is_own(kind, value):
+            if sent and not is_dunder(key) and key not in _FILLED and not _is_own(kind, value):
                 self._set(kind.__module__, f"{kind.__qualname__}.{key}", value)
         for base in (*kind.__bases__, type(kind)):
             self._class(base, depth + 1)
@@ -221,19 +216,6 @@ class _Walk:
     def _home(self, name: str) -> None:
         if name not in self.state.unknown and name not in MAIN and not _as_on_disk(name):
             self.state.unknown.add(name)
-
-
-def _read(func: FunctionType) -> Iterator[tuple[str, str, Any]]:
-    """Module, name and value of what the code names: globals, and attributes of modules of the user's."""
-    names, values = set(names_of(func.__code__)), func.__globals__
-    home = str(values.get("__name__", ""))
-    for name in names & values.keys():
-        value = values[name]
-        if isa(value, ModuleType) and not of_library(value):
-            inside = vars(value)
-            yield from ((value.__name__, attr, inside[attr]) for attr in names & inside.keys())
-        elif home in sys.modules:
-            yield home, name, value
 
 
 def _comes_with(module: str, name: str, value: Any) -> bool:
@@ -257,10 +239,6 @@ def _is_own(kind: type, value: Any) -> bool:
 
 def _of_main(value: Any) -> bool:
     return isa(value, (FunctionType, type)) and static_attribute(value, "__module__") in MAIN
-
-
-def _private(key: str) -> bool:
-    return key.startswith("__") and key.endswith("__")
 
 
 # Files ------------------------------------------------------------------------------------------------------

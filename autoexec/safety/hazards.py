@@ -16,7 +16,7 @@ from autoexec.records import Hazard
 from ..introspect import attributes, importable, isa, static_attribute
 from ..introspect.code import parameters, place_of
 from ..introspect.elsewhere import only_here
-from ..introspect.layers import MISSING, layers, peek
+from ..introspect.layers import MISSING, captured, defaults, layers, peek
 from ..introspect.libraries import is_stdlib
 from .captures import dig, is_mutable
 
@@ -133,9 +133,8 @@ def _arguments(
 ) -> tuple[list[Any], Any]:
     from .stack_values import EMPTY, Ref
 
-    code, defaults = func.__code__, func.__defaults__ or ()
+    code, late = func.__code__, dict(defaults(func))
     names = code.co_varnames[: code.co_argcount]
-    late = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
     given = []
     for i, name in enumerate(names):
         root, obj = "arg", MISSING
@@ -171,7 +170,8 @@ def _from_holdings(func: Any) -> list[Hazard]:
     for core, front, keywords in _chain(func):
         at = place_of(core)
         parts = [(name, obj, 2) for name, obj in [*_titled(core, front), *keywords.items()]]
-        parts += [(name, obj, 1) for name, obj in (*_cells(core), *_defaults(core))]
+        if isa(core, FunctionType):
+            parts += [(name, obj, 1) for name, obj in (*captured(core), *defaults(core))]
         hits = (hit for name, obj, depth in parts for hit in dig(obj, name, depth))
         found.update((Hazard(kind, name, at, ok), None) for name, kind, ok in hits)
     return list(found)
@@ -194,33 +194,6 @@ def _from_names(func: Any) -> list[Hazard]:
     from .item_state import item_state
 
     return item_state(func)
-
-
-def _cells(func: Any) -> list[tuple[str, Any]]:
-    found = []
-    for name, cell in zip(_free(func), _closure(func), strict=False):
-        try:
-            found.append((name, cell.cell_contents))
-        except ValueError:  # not filled yet
-            continue
-    return found
-
-
-def _free(func: Any) -> tuple[str, ...]:
-    return func.__code__.co_freevars if isa(func, FunctionType) else ()
-
-
-def _closure(func: Any) -> tuple[Any, ...]:
-    return (func.__closure__ or ()) if isa(func, FunctionType) else ()
-
-
-def _defaults(func: Any) -> list[tuple[str, Any]]:
-    if not isa(func, FunctionType):
-        return []
-    values = func.__defaults__ or ()
-    names = func.__code__.co_varnames[: func.__code__.co_argcount]
-    late = zip(names[len(names) - len(values) :], values, strict=False)
-    return [*late, *(func.__kwdefaults__ or {}).items()]
 
 
 def dump(func: Any, pack: Callable[..., Any] | None = None) -> Any | Unpicklable:

@@ -11,7 +11,7 @@ from types import FunctionType
 
 from ..introspect import attributes, isa, loaded
 from ..introspect.code import codes_of, where
-from ..introspect.layers import layers
+from ..introspect.layers import captured, layers
 from ..introspect.libraries import is_library
 from ..records import NEEDS_THREAD, SETS_AND_BACK, SETS_PROCESS, Hazard
 from .named import CodeReader, known_objects
@@ -89,12 +89,7 @@ class _Reading:
         """
         if "patchings" in func.__dict__:  # made by `mock.patch`, which wraps it
             self._found("always", "unittest.mock.patch", where(func.__code__), varies=True)
-        cells = {}
-        for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=False):
-            try:
-                cells[name] = cell.cell_contents
-            except ValueError:  # not filled yet
-                continue
+        cells = dict(captured(func))
         for inside in _managers(cells.values()):
             self.read(inside, {})
         if is_library(func.__code__.co_filename):

@@ -9,7 +9,8 @@ import sys
 from types import FunctionType, MethodType, ModuleType
 
 from ..introspect import MAIN, attributes, isa
-from ..introspect.code import imports_of, names_of
+from ..introspect.code import modules_imported, names_of
+from ..introspect.contents import in_modules
 from ..introspect.libraries import is_library, of_library
 
 TYPE_CHECKING = False
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["read_in_libraries", "replaced"]
+__all__ = ["is_dunder", "read_in_libraries", "replaced"]
+
+
+def is_dunder(name: str) -> bool:
+    """Whether a name is one that the interpreter knows, such as `__doc__`."""
+    return name.startswith("__") and name.endswith("__")
 
 
 def replaced(value: Any) -> bool:
@@ -48,18 +54,9 @@ def _users(name: Any) -> bool:
 
 def read_in_libraries(func: FunctionType) -> Iterator[tuple[ModuleType, str, Any]]:
     """What code names in modules of libraries that it names or imports: module, name and value."""
-    names = set(names_of(func.__code__))
-    homes: list[Any] = [func.__globals__.get(name) for name in names]
-    homes += [sys.modules.get(name) for name in imports_of(func.__code__)]
-    seen: set[int] = set()
-    while homes:
-        module = homes.pop()
-        if not isa(module, ModuleType) or id(module) in seen or not of_library(module):
-            continue
-        seen.add(id(module))
-        inside = vars(module)
-        for name in sorted(names & inside.keys()):
-            if isa(inside[name], ModuleType):
-                homes.append(inside[name])
-            elif not (name.startswith("__") and name.endswith("__")):
-                yield module, name, inside[name]
+    names = sorted(names_of(func.__code__))
+    scope = func.__globals__
+    homes = [*(scope.get(name) for name in names), *modules_imported(func.__code__, scope, of_library)]
+    for module, name, value in in_modules(names, homes, of_library):
+        if not (isa(value, ModuleType) or is_dunder(name)):
+            yield module, name, value

@@ -11,23 +11,16 @@ from __future__ import annotations
 import gc
 import sys
 from collections import deque
-from functools import partial
 from itertools import islice
-from types import (
-    BuiltinFunctionType,
-    CellType,
-    CodeType,
-    FrameType,
-    FunctionType,
-    GeneratorType,
-    MethodType,
-    ModuleType,
-)
+from types import CellType, CodeType, FrameType, FunctionType, GeneratorType, MethodType, ModuleType
 from zlib import crc32
 
 from ..introspect import ATOMS, attributes, bare, isa, slots_of
-from ..introspect.code import codes_of
+from ..introspect.code import names_of
+from ..introspect.contents import held_by, of_function, of_generator, wrapped_by
+from ..introspect.layers import content, inside
 from ..introspect.libraries import is_library, is_library_type
+from .readings import has_method, is_array
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +39,7 @@ WHOLE = 4 << 20  # bytes of a buffer that are looked at in full
 SMALL = 16  # entries of a container that a walk goes into
 # Standard classes whose instances never change, by module; a class is asked for only when an item is of it.
 _VALUES = ("datetime", "decimal", "fractions", "uuid", "pathlib", "ipaddress")
-_LEAVES: tuple[Any, ...] = (*ATOMS, type, ModuleType, CodeType, FrameType, BuiltinFunctionType)
+_LEAVES: tuple[Any, ...] = (*ATOMS, type, ModuleType, CodeType, FrameType)
 
 _known: dict[type, bool] = {}  # whether instances of a type never change
 _PLAIN = (tuple.__iter__, frozenset.__iter__)  # of what holds the same for ever
@@ -242,7 +235,7 @@ def _plain(obj: Any, deep: int, left: list[int]) -> bool:
         return all(_plain(part, deep - 1, left) for entry in obj.items() for part in entry)
     if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
         return obj.base is None and not obj.dtype.hasobject
-    return _is_usual(kind) and all(_plain(part, deep - 1, left) for _, part in _held_by(obj))
+    return _is_usual(kind) and all(_plain(part, deep - 1, left) for _, part in held_by(obj))
 
 
 def _is_usual(kind: type) -> bool:
@@ -251,12 +244,8 @@ def _is_usual(kind: type) -> bool:
     return not own and type(kind) is type and kind.__module__ != "builtins" and not is_library_type(kind)
 
 
-def _held_by(obj: Any) -> list[tuple[str, Any]]:
-    return [*attributes(obj).items(), *slots_of(obj)]
-
-
 def _iterates(obj: object) -> bool:
-    return any("__next__" in vars(base) for base in type(obj).__mro__)
+    return has_method(type(obj), "__next__")
 
 
 def glance(obj: Any) -> Any:
@@ -312,7 +301,7 @@ def _is_mapped(obj: Any) -> bool:
             return True
         if kind is memoryview:
             obj = obj.obj
-        elif any(base.__module__ == "numpy" and base.__name__ == "ndarray" for base in kind.__mro__):
+        elif is_array(obj):
             obj = obj.base
         else:
             return False
@@ -360,8 +349,7 @@ def walk(roots: Iterable[Any]) -> dict[int, Any]:
         seen.add(id(obj))
         if len(seen) > NODES:
             raise ValueError("too much to tell")
-        plain = isa(obj, (FunctionType, MethodType, partial, CellType, tuple))
-        if not plain:
+        if not isa(obj, (FunctionType, tuple)) and inside(obj) is None:
             found[id(obj)] = obj
         if deep:
             waiting += [(part, deep - 1) for part in _near(bare(obj))]
@@ -371,32 +359,26 @@ def walk(roots: Iterable[Any]) -> dict[int, Any]:
 def _near(obj: Any) -> Iterable[Any]:
     kind = type(obj)
     if isa(obj, FunctionType):
-        return () if is_library(obj.__code__.co_filename) else _of_function(obj)
+        if is_library(obj.__code__.co_filename):
+            return [value for _, value in wrapped_by(obj)]
+        return _with_classes(obj.__code__, [*of_function(obj)])
     if isa(obj, GeneratorType):
-        return _of_generator(obj)
-    if isa(obj, (MethodType, partial, CellType)):
-        return gc.get_referents(obj)
+        return _with_classes(obj.gi_code, of_generator(obj))
+    if isa(obj, MethodType) and isa(obj.__func__, FunctionType):
+        return _with_classes(obj.__func__.__code__, [obj.__func__, obj.__self__])
+    if (parts := inside(obj)) is not None:
+        return parts
     if kind in (list, dict, set, tuple, deque):
         return gc.get_referents(obj) if len(obj) <= SMALL else ()
     if kind.__module__ in ("builtins", "itertools"):
         return gc.get_referents(obj) if _iterates(obj) else ()
     methods = [vars(base).get(name) for base in kind.__mro__ for name in ("__call__", "__next__")]
-    slots = [value for _, value in slots_of(obj)]
-    return [*attributes(obj).values(), *slots, *(each for each in methods if isa(each, FunctionType))]
+    return [*(value for _, value in held_by(obj)), *(each for each in methods if isa(each, FunctionType))]
 
 
-def _of_function(func: FunctionType) -> list[Any]:
-    parts: list[Any] = [*(func.__closure__ or ()), *(func.__defaults__ or ()), *attributes(func).values()]
-    parts += (func.__kwdefaults__ or {}).values()
-    return parts + _named(func.__code__, func.__globals__)
-
-
-def _of_generator(obj: Any) -> list[Any]:
-    frame = obj.gi_frame
-    if frame is None:
-        return []
-    return [*frame.f_locals.values(), *_named(obj.gi_code, frame.f_globals)]
-
-
-def _named(code: CodeType, names: dict[str, Any]) -> list[Any]:
-    return [names[name] for part in codes_of(code) for name in part.co_names if name in names]
+def _with_classes(code: CodeType, values: list[Any]) -> list[Any]:
+    """And what the code names in their classes. Not all of a class: two functions may use one in peace."""
+    known = [content(each) if isa(each, CellType) else each for each in values]
+    bases = {base for each in known for base in (each if isa(each, type) else type(each)).__mro__}
+    own = [base for base in bases if not is_library_type(base)]
+    return values + [vars(base)[name] for name in names_of(code) for base in own if name in vars(base)]

@@ -2,6 +2,11 @@
 
 What may live here: one flat pass over instructions, with the one object that was loaded last. So a `seed`, an
 `input` or a `patch` of the user's own is nobody else's, and `from os import chdir as cd` is `os.chdir`.
+
+There are two readers. This one looks at every function within reach, once, and mostly at no more than its
+names (`_telling`): to name a thing is enough. `bytecode` has to know which value an instruction works on, so
+it walks branches and calls with values on a stack, at many times the price, and goes a few calls deep. What
+an instruction means to both stands in `introspect.code`.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from opcode import opmap
 from types import CodeType, FunctionType, ModuleType
 
 from ..introspect import attributes, isa, loaded
-from ..introspect.code import where
+from ..introspect.code import IMPORT, global_or_builtin, imported, where
 from ..introspect.layers import MISSING, peek
 from ..introspect.libraries import of_library
 from .captures import foreign
@@ -142,11 +147,8 @@ class CodeReader:
 
     def _global(self, at: int, name: str) -> None:
         self._shared = True
-        found = self._scope.get(name, self._local.get(name, MISSING))
-        if found is MISSING:
-            builtins = self._scope.get("__builtins__", {})
-            found = (builtins if isinstance(builtins, dict) else vars(builtins)).get(name, MISSING)
-        self._load(at, name, found)
+        found, built_in = global_or_builtin(name, self._scope)
+        self._load(at, name, self._local.get(name, found) if built_in else found)
 
     def _variable(self, at: int, name: Any) -> None:
         last = name[-1] if isinstance(name, tuple) else name
@@ -159,17 +161,15 @@ class CodeReader:
             self._attribute(at, value)
         self._value = MISSING
 
-    def _import(self, at: int, name: str) -> None:
-        """`import a.b` gives `a`; `from a.b import c` and `import a.b as c` go on from there."""
-        names = self._steps[at - 1].argval
-        bound = name if names is not None else name.partition(".")[0]
+    def _import(self, at: int, _: str) -> None:
+        bound = imported(self._steps, at, self._scope)[1]
         self._module = loaded(bound) or _Unloaded(bound)
         self._load(at, bound, self._module)
 
     def _import_from(self, at: int, name: str) -> None:
         self._value = self._module
         self._attribute(at, name)
-        if self._steps[at - 1].opname != "IMPORT_NAME" or self._steps[at - 2].argval is None:
+        if self._steps[at - 1].opname != IMPORT or self._steps[at - 2].argval is None:
             self._module = self._value  # import a.b.c as d
 
     def _store(self, at: int, name: Any) -> None:
@@ -273,7 +273,7 @@ _HANDLERS: dict[str, Callable[[CodeReader, int, Any], None]] = {
     **dict.fromkeys(("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"), CodeReader._variable),
     **dict.fromkeys(("LOAD_ATTR", "LOAD_METHOD"), CodeReader._attribute),
     "LOAD_CONST": CodeReader._constant,
-    "IMPORT_NAME": CodeReader._import,
+    IMPORT: CodeReader._import,
     "IMPORT_FROM": CodeReader._import_from,
     "STORE_DEREF": CodeReader._store,
     "STORE_ATTR": CodeReader._store_attribute,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from types import CodeType
 
+from ..introspect.code import IMPORT, imported
 from ..introspect.layers import MISSING
 from .bytecode_calls import call, define, parent
 from .stack_values import (
@@ -340,11 +341,10 @@ def _return(frame: Frame, _line: Instruction) -> None:
     )
 
 
-@_on("IMPORT_NAME")
-def _import_name(frame: Frame, line: Instruction) -> None:
+@_on(IMPORT)
+def _import_name(frame: Frame, _line: Instruction) -> None:
     frame.take(2)
-    before = frame.lines[frame.index - 1].argval
-    name = line.argval if before else line.argval.partition(".")[0]
+    name = imported(frame.lines, frame.index, frame.scope)[1]
     frame.push(frozenset({Ref("global", name, sys.modules.get(name, MISSING))}))
 
 

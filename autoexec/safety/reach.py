@@ -13,7 +13,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import deque
-from functools import partial, partialmethod
+from functools import partial
 from itertools import islice
 from types import (
     BuiltinMethodType,
@@ -29,10 +29,11 @@ from types import (
     ModuleType,
 )
 
-from ..introspect import ATOMS, attributes, bare, isa, loaded
-from ..introspect.code import codes_of
-from ..introspect.layers import MISSING
-from ..introspect.libraries import is_library, is_library_type, is_stdlib, of_library, top_package
+from ..introspect import ATOMS, attributes, bare, isa, loaded, members_of
+from ..introspect.code import codes_of, modules_imported
+from ..introspect.contents import wrapped_by
+from ..introspect.layers import MISSING, cells, defaults, inside
+from ..introspect.libraries import is_library, is_library_type, is_stdlib, of_library, of_user, top_package
 from ..own_time import time
 from .captures import foreign
 from .readings import (
@@ -227,17 +228,12 @@ class _Walk:
         elif isa(obj, MethodType):
             self.meet(obj.__func__, path)
             self.meet(obj.__self__, path or "self")
-        elif isa(obj, (partial, partialmethod)):
-            for part in (obj.func, *obj.args, *obj.keywords.values()):
-                self.meet(part, path)
-        elif isa(obj, (staticmethod, classmethod)):
-            self.meet(obj.__func__, path)
-        elif isa(obj, property):
-            for part in (obj.fget, obj.fset, obj.fdel):
-                self.meet(part, path)
         elif isa(obj, CellType):
             self._add(obj, path, partial(cell_content, obj))
             self._children(cell_content(obj), path, 0)
+        elif (parts := inside(obj)) is not None:
+            for part in parts:
+                self.meet(part, path)
         else:
             self._object(obj, path, depth)
 
@@ -251,28 +247,19 @@ class _Walk:
             self.meet(inner, path)
             return
         self.functions.append(func)
-        code = func.__code__
-        theirs = is_library(code.co_filename)
-        for name, cell in zip(code.co_freevars, func.__closure__ or (), strict=False):
-            if theirs:  # of a library's wrapper only what is the user's: the functions inside
-                for value in _functions(cell_content(cell).get("", None)):
-                    self.meet(value, name)
-            else:
-                self.meet(cell, name)
-        if theirs:
-            self.meet(attributes(func).get("__wrapped__"), path)
+        if is_library(func.__code__.co_filename):
+            for name, value in wrapped_by(func):
+                self.meet(value, name or path)
             return
-        parts = [*codes_of(code)]
+        for name, value in (*cells(func), *defaults(func)):
+            self.meet(value, name)
+        parts = [*codes_of(func.__code__)]
         self.codes += parts
         self._names(func.__globals__, parts)
-        values = func.__defaults__ or ()
-        last = code.co_varnames[code.co_argcount - len(values) : code.co_argcount]
-        for name, value in (*zip(last, values, strict=False), *(func.__kwdefaults__ or {}).items()):
-            self.meet(value, name)
         self._dict(func.__dict__, func.__name__, func)
 
     def _names(self, namespace: dict[str, Any], codes: list[CodeType]) -> None:
-        """The names that code uses in its module, bound or not."""
+        """The names that code uses in its module. Not `contents.named`: those not bound yet count."""
         names = dict.fromkeys(name for code in codes for name in code.co_names)
         texts = [text for code in codes for text in code.co_consts if type(text) is str]
         names.update(dict.fromkeys(text for text in texts if text in namespace))
@@ -286,6 +273,8 @@ class _Walk:
                 self._module(value, tuple(names))
             elif value is not MISSING:
                 self.meet(value, name)
+        for module in modules_imported(codes[0], namespace, of_user):
+            self._module(module, tuple(names))
 
     def _loggers_named(self, texts: list[str]) -> None:
         """Loggers that are asked for by their names when the function runs."""
@@ -317,7 +306,6 @@ class _Walk:
                 continue
             if not isa(value, _LEAVES):
                 self.meet(value, name)
-                self.meet(attributes(value).get("func"), name)  # a cached property
         for base in (*kind.__bases__, type(kind)):
             self.meet(base, base.__name__)
 
@@ -411,14 +399,9 @@ class _Walk:
                 self.meet(key, path, depth)
 
     def _slots(self, obj: Any, path: str, depth: int) -> None:
-        slots = [
-            (name, member)
-            for base in type(obj).__mro__
-            for name, member in vars(base).items()
-            if isa(member, MemberDescriptorType) and not name.startswith("__")
-        ]
+        slots = (*members_of(type(obj), native=True),)
         if slots:
-            read = partial(slot_values, obj, tuple(slots))
+            read = partial(slot_values, obj, slots)
             self._add(obj, path, read, obj)
             for name, value in read().items():
                 if value is not MISSING:
@@ -465,17 +448,6 @@ def _loggers() -> tuple[type, ...]:
     """The class of loggers, if anybody has imported it."""
     logging = loaded("logging")
     return () if logging is None else (logging.Logger,)
-
-
-def _functions(value: Any) -> list[Any]:
-    """The functions that a library's wrapper holds, one by one or in a registry."""
-    if isa(value, (FunctionType, MethodType, partial)):
-        return [value]
-    if isa(value, (dict, MappingProxyType)):
-        value = [*value.values()]
-    if isa(value, (list, tuple)):
-        return [one for one in _sampled([*value]) if isa(one, (FunctionType, MethodType, partial))]
-    return []
 
 
 def _private(obj: Any) -> bool:

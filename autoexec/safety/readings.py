@@ -12,7 +12,7 @@ from itertools import islice
 from types import BuiltinMethodType, CellType, FunctionType
 
 from ..introspect import isa, loaded
-from ..introspect.layers import MISSING
+from ..introspect.layers import MISSING, content
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,10 +113,7 @@ def elements_of(items: Any) -> list[Any]:
 
 def cell_content(cell: CellType) -> dict[str, Any]:
     """What a cell holds, under no name; MISSING while its variable has no value."""
-    try:
-        return {"": cell.cell_contents}
-    except ValueError:
-        return {"": MISSING}
+    return {"": content(cell, MISSING)}
 
 
 def some_names(namespace: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from types import CodeType, FunctionType
 
 from ..introspect import ATOMS, isa
 from ..introspect.code import codes_of
+from ..introspect.layers import inside
 from ..introspect.libraries import is_library
 
 TYPE_CHECKING = False
@@ -68,7 +69,7 @@ def _methods(kind: type) -> list[tuple[str, CodeType]]:
     functions = [
         (name, func)
         for name, member in members
-        for func in ((member.fget, member.fset) if isa(member, property) else (member,))
+        for func in inside(member) or [member]
         if isa(func, FunctionType) and not is_library(func.__code__.co_filename)
     ]
     return [(name, code) for name, func in functions for code in codes_of(func.__code__)]

@@ -10,16 +10,16 @@ same everywhere.
 
 from __future__ import annotations
 
-from functools import partial
-from types import CellType, FunctionType, MethodType, ModuleType
+from types import FunctionType, ModuleType
 
-from ..introspect import ATOMS, attributes, isa, loaded, slots_of
-from ..introspect.code import names_of
-from ..introspect.libraries import is_library, is_library_type, of_library
+from ..introspect import ATOMS, isa, loaded
+from ..introspect.contents import held_by, of_class, of_function
+from ..introspect.layers import inside
+from ..introspect.libraries import is_library_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
 __all__ = ["give_entropy", "own_streams"]
@@ -84,51 +84,13 @@ def _generators(func: Any) -> Iterator[tuple[Any, Callable[[Any], object]]]:
                 ahead.append(part)
 
 
-def _parts(obj: Any) -> Iterator[Any]:
+def _parts(obj: Any) -> Iterable[Any]:
     """What of an object a call may use by its name."""
     if isa(obj, FunctionType):
-        yield from _of_function(obj)
-    elif isa(obj, CellType):
-        try:
-            yield obj.cell_contents
-        except ValueError:  # it is empty
-            return
-    elif isa(obj, partial):
-        yield from (obj.func, *obj.args, *obj.keywords.values())
-    elif isa(obj, MethodType):
-        yield from (obj.__self__, obj.__func__)
-    elif isa(obj, (property, staticmethod, classmethod)):
-        yield from (getattr(obj, name, None) for name in ("fget", "__func__"))
-    elif not isa(obj, ModuleType):
-        yield from _of_class(obj) if isa(obj, type) else _of_instance(obj)
-
-
-def _of_function(func: FunctionType) -> Iterator[Any]:
-    if not is_library(func.__code__.co_filename):
-        yield from _named(func)
-    yield from func.__closure__ or ()
-    yield from func.__defaults__ or ()
-    yield from (func.__kwdefaults__ or {}).values()
-    yield from attributes(func).values()
-
-
-def _of_class(cls: type) -> Iterator[Any]:
-    if not is_library_type(cls):
-        yield from [*vars(cls).values()]
-        yield from cls.__mro__[1:-1]
-
-
-def _of_instance(obj: Any) -> Iterator[Any]:
-    yield type(obj)
-    yield from [*attributes(obj).values()]
-    yield from (value for _, value in slots_of(obj))
-
-
-def _named(func: FunctionType) -> Iterator[Any]:
-    """Globals that its code names, and what it names in modules of the user's."""
-    names = names_of(func.__code__)
-    for name in names:
-        value = func.__globals__.get(name)
-        yield value
-        if isa(value, ModuleType) and not of_library(value):
-            yield from (vars(value).get(inner) for inner in names)
+        return of_function(obj)
+    if (parts := inside(obj)) is not None:
+        return parts
+    if isa(obj, type):
+        return () if is_library_type(obj) else of_class(obj)
+    # Of libraries' objects as well: a stream in one is as good as any.
+    return () if isa(obj, ModuleType) else [type(obj), *(value for _, value in held_by(obj))]

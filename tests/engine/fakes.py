@@ -159,6 +159,9 @@ class FakePlanner:
     def plan(self, sample: Any, sampler: Any, *, fork: bool, block: Any = None) -> tuple[Plan, Profile]:
         return self.planned, self.profile
 
+    def importing(self) -> str:
+        return ""
+
     def forced(self, remaining: int | None) -> tuple[Plan, Profile]:
         return self.planned, self.profile
 

@@ -65,7 +65,7 @@ SETTINGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "print": lambda: mock.patch.object(builtins, "print", len),
     "the socket timeout": lambda: called(socket.setdefaulttimeout, 3.0, socket.getdefaulttimeout()),
     "socket.socket": lambda: mock.patch.object(socket, "socket", object),
-    "the temporary directory": lambda: mock.patch.object(tempfile, "tempdir", "/"),
+    "the folder for temporary files": lambda: mock.patch.object(tempfile, "tempdir", "/"),
     "the alarm": lambda: called(_alarm, 600.0, 0.0),
     "the log level": lambda: called(logging.disable, logging.CRITICAL, logging.root.manager.disable),
 }

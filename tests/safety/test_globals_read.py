@@ -18,7 +18,7 @@ from unittest import mock
 import pytest
 
 from autoexec.by_value import dumps, travelling_whole
-from autoexec.safety.globals_read import module_globals, module_state
+from autoexec.safety.globals_read import module_state
 
 SETTINGS = """
 import autoexec
@@ -86,21 +86,21 @@ def test_what_is_read(work: types.ModuleType, name: str, expected: dict[tuple[st
 
     What comes from another module is named, too: it may have been put there later.
     """
-    found = module_globals(getattr(work, name))
+    found = module_state(getattr(work, name)).values
     assert {key: getattr(value, "__name__", value) for key, value in found.items()} == expected
 
 
 def test_as_it_is_now(work: types.ModuleType) -> None:
     """Not what the module began with."""
     work.FACTOR = table = [7]
-    assert module_globals(work.direct)["work_of_test", "FACTOR"] is table
+    assert module_state(work.direct).values["work_of_test", "FACTOR"] is table
 
 
 def test_what_carries_a_function(work: types.ModuleType) -> None:
     """Partials, methods, callable objects and captured functions are looked into."""
     direct, expected = work.direct, {("work_of_test", "FACTOR"): 2}
     for call in (functools.partial(direct, 1), work.Job().run, work.Job(), lambda x: direct(x)):
-        assert module_globals(call) == expected
+        assert module_state(call).values == expected
 
 
 def test_functions_that_travel_whole_bring_nothing_else() -> None:
@@ -108,8 +108,8 @@ def test_functions_that_travel_whole_bring_nothing_else() -> None:
     namespace = {"__name__": "__main__", "LEVEL": 3}
     exec("def item(x): return x + LEVEL", namespace)
     item = namespace["item"]
-    assert callable(item) and module_globals(item) == {}
-    assert module_globals(len) == {} and module_globals(int) == {} and module_globals(3) == {}  # type: ignore[arg-type]
+    assert callable(item) and module_state(item).values == {}
+    assert module_state(len).values == {} and module_state(int).values == {} and module_state(3).values == {}  # type: ignore[arg-type]
 
 
 # Changed since, or put there by others ----------------------------------------------------------------------
