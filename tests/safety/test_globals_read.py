@@ -220,7 +220,7 @@ class Rewriting(importlib.machinery.SourceFileLoader):
         return compile(tree, self.path, "exec", dont_inherit=True)
 
 
-def test_a_young_file_that_its_loader_has_rewritten(tmp_path: Path) -> None:
+def test_a_young_file_that_its_loader_has_rewritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is what the file says all the same, until that changes; its loader stays here."""
     file = tmp_path / "young_of_test.py"
     file.write_text("LEVEL = 3\ndef young(x):\n    return x + LEVEL\n")
@@ -228,12 +228,12 @@ def test_a_young_file_that_its_loader_has_rewritten(tmp_path: Path) -> None:
     spec = importlib.util.spec_from_loader("young_of_test", loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    with mock.patch.dict(sys.modules, young_of_test=module):
-        loader.exec_module(module)
-        assert module_state(module.young).unknown == set()
-        file.write_text("LEVEL = 3\ndef young(x):\n    return x + abs(LEVEL)\n")
-        assert module_state(module.young).unknown == {"young_of_test"}
-        loader.lock = threading.Lock()  # type: ignore[attr-defined]
-        with travelling_whole({"young_of_test"}):
-            copy = pickle.loads(dumps(module))
+    monkeypatch.setitem(sys.modules, "young_of_test", module)
+    loader.exec_module(module)
+    assert module_state(module.young).unknown == set()
+    file.write_text("LEVEL = 3\ndef young(x):\n    return x + abs(LEVEL)\n")
+    assert module_state(module.young).unknown == {"young_of_test"}
+    loader.lock = threading.Lock()  # type: ignore[attr-defined]
+    with travelling_whole({"young_of_test"}):
+        copy = pickle.loads(dumps(module))
     assert copy.young(4) == 7 and copy.__loader__ is None
