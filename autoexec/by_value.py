@@ -72,11 +72,16 @@ def travelling_whole(names: Collection[str]) -> Iterator[None]:
         told.end()
 
 
-@cache
 def _pickler(here: bool) -> Any:
     """Made when it is first needed: importing cloudpickle takes tens of milliseconds."""
     from cloudpickle import Pickler  # type: ignore[import-untyped, unused-ignore]
 
+    return _located(Pickler, here)
+
+
+@cache
+def _located(Pickler: Any, here: bool) -> Any:  # noqa: N803
+    """Of the cloudpickle that is there now: `patch.dict(sys.modules)` may have dropped an earlier one."""
     reduce, module = Pickler.dispatch_table[CodeType], Pickler.dispatch_table[ModuleType]
 
     def located(code: CodeType) -> tuple[Any, ...]:
@@ -87,7 +92,7 @@ def _pickler(here: bool) -> Any:
             *more,
         )
 
-    class Located(Pickler):  # type: ignore[misc, unused-ignore]
+    class Located(Pickler):  # type: ignore[misc]
         """Sends by value, too, what lives in modules that exist only here."""
 
         def __init__(self, *args: Any, **options: Any) -> None:

@@ -237,3 +237,17 @@ def test_a_young_file_that_its_loader_has_rewritten(tmp_path: Path, monkeypatch:
     with travelling_whole({"young_of_test"}):
         copy = pickle.loads(dumps(module))
     assert copy.young(4) == 7 and copy.__loader__ is None
+
+
+def test_a_pickler_that_was_dropped(shop: types.ModuleType) -> None:
+    """Who patches `sys.modules` drops what was imported meanwhile."""
+    del shop
+    own = [name for name in sys.modules if name.partition(".")[0] == "cloudpickle"]
+    kept = {name: sys.modules.pop(name) for name in own}
+    try:
+        assert pickle.loads(dumps(lambda x: x + 1))(1) == 2
+        with mock.patch.dict(sys.modules, kept):
+            assert pickle.loads(dumps(lambda x: x + 1))(1) == 2
+        assert pickle.loads(dumps(lambda x: x + 1))(1) == 2
+    finally:
+        sys.modules.update(kept)
