@@ -132,7 +132,10 @@ def _judged(kind: Kind, rows: list[dict[str, Any]], number: int, way: str, kept:
         return Cell("=new" if new else "=")
     row, free = wrong[0], [row for row in rows if row["way"].startswith("auto")]
     came = row["error"] or f"{_of(row['got'], number)}, not {_of(row['want'], number)}"
-    if not free or not _same(kind, free[-1], number, way):
+    right = bool(free) and _same(kind, free[-1], number, way)
+    if kind.by_design and (right or not kind.again):
+        return Cell("stays", kind.by_design)
+    if not right:
         auto = (free and (free[-1]["error"] or f"{free[-1]['way']}: {_of(free[-1]['got'], number)}")) or "-"
         return Cell("WRONG", f"{came}; {row['words']} [{auto}]")
     if row["error"] or _named(row["words"]):

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """The kinds of state that a program may set before it maps: how it is set, and what an item finds of it.
 
 What may live here: rows. Each has code that sets one value, code that sets another, and an expression that an
@@ -27,6 +28,7 @@ class Kind:
         alone: whether it has a program of its own.
         again: whether it is set anew before each run, as a seed.
         unordered: whether threads may give it in another order.
+        by_design: why another answer is as the docs say, where autoexec was told where to run.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Kind:
     alone: bool = False
     again: bool = False
     unordered: bool = False
+    by_design: str = ""
 
 
 HEAD = """
@@ -104,6 +107,7 @@ KINDS = (
         alone=True,
         again=True,
         unordered=True,
+        by_design="each worker draws numbers of its own; left to choose, autoexec stays",
     ),
     Kind("hash seed by chance", "hash('a key')", alone=True),
     Kind("hash seed given", "hash('a key')", alone=True, variables={"PYTHONHASHSEED": "3"}),
@@ -122,6 +126,7 @@ KINDS = (
         "sys.setswitchinterval(0.02)",
         "sys.setswitchinterval(0.03)",
         alone=True,
+        by_design="autoexec sets a shorter one for moments, while it measures",
     ),
     Kind("dlopen flags", "sys.getdlopenflags()", "sys.setdlopenflags(257)", "sys.setdlopenflags(258)"),
     Kind(
@@ -169,7 +174,7 @@ KINDS = (
     ),
     Kind(
         "size of threads' stacks",
-        "threading.stack_size()",
+        "size = threading.stack_size(); threading.stack_size(size); return size",
         "threading.stack_size(1 << 20)",
         "threading.stack_size(1 << 21)",
     ),
@@ -366,10 +371,9 @@ KINDS = (
     ),
     Kind(
         "threading.excepthook",
-        "t = threading.Thread(target=lambda: 1 / 0); t.start(); t.join(); return HEARD.pop()",
-        "threading.excepthook = lambda a: HEARD.append('first')",
-        "threading.excepthook = lambda a: HEARD.append('second')",
-        define="HEARD = []",
+        "threading.excepthook(x)",
+        "threading.excepthook = lambda a: 'first'",
+        "threading.excepthook = lambda a: 'second'",
         alone=True,
     ),
     # Warnings and logs
@@ -612,14 +616,6 @@ KINDS = (
         alone=True,
     ),
     Kind(
-        "separators of json",
-        "json.dumps([1, 2])",
-        "json.JSONEncoder.item_separator = ';'; json._default_encoder = json.JSONEncoder()",
-        "json._default_encoder = json.JSONEncoder(separators=(' ', ' '))",
-        "json",
-        alone=True,
-    ),
-    Kind(
         "protocol of pickle",
         "pickle.DEFAULT_PROTOCOL",
         "pickle.DEFAULT_PROTOCOL = 2",
@@ -751,9 +747,9 @@ KINDS = (
     ),
     Kind(
         "builtins patched",
-        "open('/no/such/file')",
-        "builtins.open = lambda *a: 1",
-        "builtins.open = lambda *a: 2",
+        "print(x)",
+        "builtins.print = lambda x: 'first'",
+        "builtins.print = lambda x: 'second'",
         "builtins",
         alone=True,
     ),
@@ -929,6 +925,7 @@ KINDS = (
         alone=True,
         again=True,
         unordered=True,
+        by_design="each worker draws numbers of its own; left to choose, autoexec stays",
     ),
     Kind(
         "numpy's buffer size",

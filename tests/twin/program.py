@@ -76,7 +76,8 @@ def check(moment):
         begin()
         found, words, backend, error = mapped(item, 6, **HOW)
         told.append({"moment": moment, "want": want, "got": found and [one for one, _ in found],
-            "pids": found and sorted({pid for _, pid in found}), "words": words, "error": error, "way": backend})
+            "pids": found and sorted({pid for _, pid in found}), "words": words, "error": error,
+            "way": backend})
     if found is None or [one for one, _ in found] != want:
         begin()
         want = [item(x)[0] for x in range(12)]
