@@ -100,6 +100,8 @@ def read(context: Context | None = None) -> Scene:
     Args:
         context: in which the caller's items run; None for that of this thread.
     """
+    from .registries import is_sent
+
     found: Scene = {}
     if context is not None:
         context = context.copy()
@@ -109,6 +111,9 @@ def read(context: Context | None = None) -> Scene:
             continue
         try:
             found[row.name] = context.run(row.read, module) if context and row.varies else row.read(module)
+            if row.held:
+                entries: Any = found[row.name]
+                found[row.name] = tuple(filter(is_sent, entries))
         except Exception:  # closed, or another thread changes it just now
             continue
     return found
@@ -219,7 +224,9 @@ def bound() -> tuple[tuple[str, Same], ...]:
         module = loaded(row.module) if row.held else None
         if module is not None:
             entries: Any = row.read(module)
-            found += [(row.name, part) for entry in entries for part in held_parts(entry)]
+            for entry in entries:
+                name = f"{row.module}.{entry[0]}" if row.name.startswith("hooks of") else row.name
+                found += [(name, part) for part in held_parts(entry)]
     logging, signal = loaded("logging"), loaded("_signal")
     if logging is not None:
         found += [("a log handler", handler) for handler in logging_state.bound(logging)]

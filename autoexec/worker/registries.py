@@ -12,7 +12,7 @@ import threading
 from types import FunctionType
 
 from .. import role
-from ..introspect import attributes
+from ..introspect import attributes, importable
 from ..introspect.libraries import replaced
 from . import logging_state
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Entries: TypeAlias = tuple[tuple[Any, ...], ...]
 
-__all__ = ["HELD", "PLAIN", "held_parts", "signal_handlers"]
+__all__ = ["HELD", "PLAIN", "held_parts", "is_sent", "signal_handlers"]
 
 # Attributes that programs set: module, class or "", name, and what is there without that.
 _SETTINGS: tuple[tuple[str, str, str, Any], ...] = (
@@ -465,6 +465,17 @@ def _set_handlers(logging: Any, entries: Entries) -> None:
 
 def _logger(logging: Any, name: str) -> Any:
     return logging.root if name == _MAIN_LOGGER else logging.getLogger(name)
+
+
+def is_sent(entry: tuple[Any, ...]) -> bool:
+    """Whether others are sent it: what is the program's own, or is found by its name.
+
+    What a library has put there, such as the hooks of a notebook, serves the process that it was made for.
+    """
+    value = entry[-1]
+    if value is None or type(value) is _Handler or replaced(value) or replaced(type(value)):
+        return True
+    return importable(value) or type(value).__module__ == "urllib.request"
 
 
 def held_parts(entry: tuple[Any, ...]) -> list[Any]:
