@@ -210,8 +210,9 @@ class Known:
             token = self.token(obj)
             if token is None:
                 return None
-            if token in homes:
-                return _at, homes[token]
+            if token in homes:  # what it holds here may have been set since its module was imported
+                state = _state_of(obj) if token in self._states and type(obj) is not object else None
+                return (_at, homes[token], state) if state else (_at, homes[token])
             self.sent.add(token)
             if token in self._states and type(obj) is not object:
                 return _made, (type(obj),), _state_of(obj)

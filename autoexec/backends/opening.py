@@ -90,6 +90,7 @@ class Setting:
         rules: how they treat tasks.
         loop: the caller's running event loop, or None for one of our own.
         stayed: told how many items could not be sent to workers, or loaded there, and run here; and why.
+        lacking: told what of the caller's state workers have not got.
         blocked: told of calls of async functions that kept the loop from all others.
         clock: tells the time, as `time.monotonic` does; worker processes have the machine's.
     """
@@ -105,6 +106,7 @@ class Setting:
     rules: TaskRules = TaskRules()
     loop: Any = None
     stayed: Callable[[int, BaseException], None] = lambda items, error: None
+    lacking: Callable[[list[str]], None] = lambda names: None
     blocked: Callable[[Any, float], None] = lambda task, seconds: None
     clock: Callable[[], float] = time.monotonic
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cached_property
+from types import ModuleType
 
 from ..backends.opening import Opening, Setting, TaskRules, WorkerConfig
 from ..decide import admission as memory
@@ -86,6 +87,7 @@ class Planner:
         self._memos: dict[str, dict[Any, Any]] = {}  # what workers send home entries for, by path
         self._made: tuple[tuple[str, str, Any], ...] = ()  # and what they make for themselves
         self._modules: ModuleState | None = None
+        self._lacking: list[str] = []  # of what the caller has set, as workers have not got it
         self.memory: Memory | None = None
         self._stayed, self._why = 0, ""
         self.caller: int | None = None
@@ -128,7 +130,7 @@ class Planner:
         workers = self._options.max_workers or sizing.cpu_workers(self.machine, remaining)
         plan = Plan(name, workers, self._options.chunksize or 1, reason="the caller asked for this backend")
         profile = self._unsampled(remaining)
-        if backend == PROCESSES and (lost := self._ties(fork=True)):
+        if backend == PROCESSES and (lost := self._ties(fork=True, monitor=False)):
             plan = replace(plan, reason=f"{plan.reason}; {lost[0]}", hazards=lost)
         return self._with_budget(plan, profile), profile
 
@@ -196,14 +198,15 @@ class Planner:
         """What changes in the input while it is read on: each item is run before the next is pulled."""
         return (Hazard(words, "items", place_of(self._call), False),) if words else ()
 
-    def _ties(self, fork: bool) -> tuple[Hazard, ...]:
+    def _ties(self, fork: bool, *, monitor: bool = True) -> tuple[Hazard, ...]:
         """What the function uses that a worker could not be given."""
         if self._options.effects == "ignore":
             return ()
         from ..safety.ties import ties
 
-        forks = fork and self._may_fork(monitor=True)
-        return ties(self._call, lambda: self._module_state().names, forks=forks)
+        forks = fork and self._may_fork(monitor=monitor)
+        state = self._module_state
+        return ties(self._call, lambda: state().names, forks=forks, copies=lambda: state().copies)
 
     def _kept_here(self) -> str:
         """The option that keeps calls in this process, in words, or ""."""
@@ -414,6 +417,7 @@ class Planner:
             else TaskRules(),
             loop=loop,
             stayed=self._note_stayed,
+            lacking=self._lacking.extend,
             blocked=blocked,
             clock=scheduler.clock,
         )
@@ -438,6 +442,9 @@ class Planner:
             words.append(
                 f"{self._stayed} items ran in this process, as workers could not have them ({self._why})"
             )
+        if self._lacking:
+            names = ", ".join(dict.fromkeys(self._lacking))
+            words.append(f"workers have not got all of the caller's state, as it cannot be sent: {names}")
         return words
 
     def _watched(self, plan: Plan) -> bool:
@@ -521,28 +528,43 @@ class Planner:
 
         spec.values = carried(spec.context, serialization.crosses)
         state, known = self._module_state(), spec.know()
-        values, main = state.values, state.main
+        values, main, registered = state.values, state.main, state.registered
         unsent = {key: kind_of(value) for key, value in state.mocks.items()}
+        made = self._made_modules(state)
         with by_value.travelling_whole(state.unknown):
-            if values or main or unsent or state.unknown:
+            if values or main or unsent or state.unknown or made or registered:
                 try:
                     with at_hand(known, known.departing()):
-                        return send(WithModuleGlobals(spec, values, main, unsent), by_value.dumps)
+                        whole = WithModuleGlobals(spec, values, main, unsent, made, registered)
+                        return send(whole, by_value.dumps)
                 except Exception:  # the function, or some of that: then as much as can be sent
                     values = {key: value for key, value in values.items() if serialization.crosses(value)}
                     main = {name: value for name, value in main.items() if serialization.crosses(value)}
+                registered = [row for row in registered if serialization.crosses(row)]
                 kept = state.values.keys() - values.keys() - state.filled
                 unsent.update((key, kind_of(state.values[key])) for key in kept)
 
             def sent(spec: CallSpec, dumps: Callable[..., bytes]) -> Any:
-                if not (values or main or unsent or state.unknown):
+                if not (values or main or unsent or state.unknown or made or registered):
                     return send(spec, dumps)
-                return send(WithModuleGlobals(spec, values, main, unsent), by_value.dumps)
+                return send(WithModuleGlobals(spec, values, main, unsent, made, registered), by_value.dumps)
 
             with at_hand(known, known.departing()):
                 found = dump(spec, sent)
         if isinstance(found, Unpicklable):
             raise TypeError(f"{name_of(self._call)} cannot be sent to another process: {found}")
+        return found
+
+    def _made_modules(self, state: ModuleState) -> dict[str, dict[str, Any]]:
+        """What modules hold that were made by hand, as far as it can be sent."""
+        found = {}
+        for name, module in state.made.items():
+            if type(module) is ModuleType:
+                held = {key: value for key, value in vars(module).items() if not key.startswith("__")}
+                found[name] = {key: value for key, value in held.items() if serialization.crosses(value)}
+                self._lacking += [f"{name}.{key}" for key in held.keys() - found[name].keys()]
+            else:
+                self._lacking.append(f"the module {name}")
         return found
 
     def learn(self) -> None:

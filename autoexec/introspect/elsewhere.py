@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["only_here"]
+__all__ = ["made_by_hand", "only_here"]
 
 _known: dict[str, tuple[ModuleType, list[Any], bool]] = {}
 
@@ -36,6 +36,22 @@ def only_here(name: object) -> bool:
     if known is None or known[0] is not module or known[1] != sys.path:
         known = _known[name] = module, list(sys.path), not _found(name, module)
     return known[2]
+
+
+def made_by_hand(name: str) -> bool:
+    """Whether what stands in `sys.modules` under a name was put there by somebody: no import would find it.
+
+    >>> made_by_hand("json"), made_by_hand("__main__"), made_by_hand("no.such.module")
+    (False, False, False)
+    """
+    module = sys.modules.get(name)
+    if module is None or name in MAIN:
+        return False
+    if not isa(module, ModuleType):
+        return True
+    return (
+        type(module) is ModuleType and vars(module).get("__spec__") is None and "__file__" not in vars(module)
+    )
 
 
 def _found(name: str, module: ModuleType) -> bool:

@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import sys
 from functools import cache
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
-from . import attributes, importable, isa
+from . import MAIN, attributes, importable, isa
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["is_library", "is_library_type", "is_stdlib", "of_library", "of_user", "top_package"]
+__all__ = [
+    "is_library", "is_library_type", "is_stdlib", "of_library", "of_user", "replaced", "top_package"
+]  # fmt: skip
 
 _STDLIB = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _OURSELVES = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -123,3 +125,29 @@ def is_library_type(kind: type) -> bool:
     if path is None:
         return kind.__module__ in sys.builtin_module_names
     return kind.__module__ != "__main__" and is_library(path)
+
+
+def replaced(value: Any) -> bool:
+    """Whether something that was found in a library's module or class is somebody else's.
+
+    >>> import json
+    >>> replaced(json.loads), replaced(json.JSONEncoder)
+    (False, False)
+    """
+    if isa(value, (staticmethod, classmethod)):
+        value = value.__func__
+    if isa(value, MethodType):
+        value = value.__func__
+    if isa(value, FunctionType):
+        file = value.__code__.co_filename
+        return _users(value.__globals__.get("__name__")) if file.startswith("<") else not is_library(file)
+    if isa(value, type):
+        return _users(value.__module__)
+    kind = type(value)
+    return kind.__module__ == "unittest.mock" or (callable(value) and _users(kind.__module__))
+
+
+def _users(name: Any) -> bool:
+    """Whether a module is the user's; what C code makes may name one that is not there."""
+    file = attributes(sys.modules.get(name)).get("__file__") if name not in MAIN else None
+    return name in MAIN or (file is not None and not is_library(file))

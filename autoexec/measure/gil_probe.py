@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+from .. import role
 from ..own_time import time
 
 TYPE_CHECKING = False
@@ -49,6 +50,7 @@ class Switching:
             if not Switching._wishes:
                 Switching._before = Switching._set = sys.getswitchinterval()
             Switching._wishes.append(self._interval)
+            role.switch_interval = Switching._before
             self._apply()
 
     def __exit__(self, *exc: object) -> None:
@@ -56,13 +58,15 @@ class Switching:
             if self._interval in Switching._wishes:  # else this process was forked in the block
                 Switching._wishes.remove(self._interval)
             self._apply()
+            if not Switching._wishes:
+                role.switch_interval = None
 
     @staticmethod
     def _leave() -> None:
         """In a forked child: those who had a wish are the parent's, and so may be who held the lock."""
         Switching._lock = threading.RLock()
         now, ours = sys.getswitchinterval(), [Switching._set, *Switching._wishes]
-        Switching._wishes = []
+        Switching._wishes, role.switch_interval = [], None
         if any(abs(now - one) < 1e-7 for one in ours):
             sys.setswitchinterval(Switching._before)
             Switching._set = sys.getswitchinterval()

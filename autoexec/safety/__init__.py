@@ -14,7 +14,8 @@ hazards                    what in a function forbids another process or thread.
 thread_locals              what the caller's thread has set, and a function reads
 fingerprint, globals_read  whether a worker still knows the function; module globals that go along with it;
                            library_parts (what stands in libraries and is not theirs)
-ties                       what it uses of this process that no worker can be given
+ties                       what it uses of this process that no worker can be given; copies_only has what
+                           the interpreter was told
 moving                     inputs that change while they are read on, or while the function runs
 repeatable                 whether nobody could tell that an item was called once more
 serialization              what crosses, and what that costs

@@ -14,6 +14,7 @@ from types import CodeType, FunctionType, ModuleType
 
 from ..introspect import ATOMS, Same, importable, isa
 from ..introspect.code import imports_of, names_of, steps_of
+from ..introspect.elsewhere import made_by_hand
 from ..introspect.layers import MISSING, cells, content
 from ..introspect.libraries import of_library
 from ..measure.sizes import weight
@@ -76,12 +77,12 @@ def _state(obj: Any, seen: dict[int, int], depth: int) -> Hashable:
     seen[id(obj)] = len(seen)
     if _remembers(obj.__code__, frozenset(obj.__code__.co_freevars)):
         raise _Unsure
-    return obj.__code__, tuple((name, _state(part, seen, depth + 1)) for name, part in _reads(obj))
+    return obj.__code__, tuple((name, _state(part, seen, depth + 1)) for name, part in _reads(obj, deep=True))
 
 
 def _own_parts(obj: Any, seen: dict[int, int], depth: int) -> Iterator[Hashable]:
     """What a library's class has of others: parts that were replaced, and plain settings."""
-    from .library_parts import replaced
+    from ..introspect.libraries import replaced
 
     if isa(obj, type):
         for name, value in sorted(vars(obj).items()):
@@ -139,8 +140,9 @@ def _is_array(obj: object) -> bool:
     return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and not obj.dtype.hasobject  # type: ignore[attr-defined]
 
 
-def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
-    """What a function reads beside its arguments."""
+def _reads(func: FunctionType, *, deep: bool = False) -> Iterator[tuple[str, Any]]:
+    """What a function reads beside its arguments; `deep`: also what others have put into libraries."""
+    from .copies_only import own_codecs
     from .library_parts import read_in_libraries
 
     yield "defaults", func.__defaults__ or ()
@@ -153,15 +155,15 @@ def _reads(func: FunctionType) -> Iterator[tuple[str, Any]]:
     yield from sorted(vars(func).items())
     for name in sorted(imports_of(func.__code__, func.__globals__)):
         yield name, _module(name)
-    for module, name, value in read_in_libraries(func):
+    for module, name, value in read_in_libraries(func, deep=deep):
         yield f"{module.__name__}.{name}", value if _tells(value) else _OfLibrary(value)
-    if DYNAMIC.intersection(names_of(func.__code__)):
+    if DYNAMIC.intersection(names_of(func.__code__)) or (deep and own_codecs(func.__code__)):
         yield "what it looks up by name", _Unsure()
 
 
 def _tells(value: Any) -> bool:
     """Whether what stands in a library's module is more than the library's own affair."""
-    from .library_parts import replaced
+    from ..introspect.libraries import replaced
 
     return type(value) in ATOMS or of_library(value) or replaced(value)
 
@@ -178,6 +180,8 @@ def _remembers(code: CodeType, free: frozenset[str]) -> bool:
 def _module(name: str) -> Any:
     """What a function that imports this gets, or something that tells where it would come from."""
     top = name.partition(".")[0]
+    if made_by_hand(name) or made_by_hand(top):
+        raise _Unsure
     if top in sys.stdlib_module_names:
         return None
     if top in sys.modules:

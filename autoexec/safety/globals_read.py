@@ -8,22 +8,26 @@ loop. Modules whose file has changed since, or that have none, travel whole.
 
 from __future__ import annotations
 
+import builtins
 import os
 import sys
 import time
 from collections.abc import Callable
 from functools import cache, partial
+from importlib import import_module
 from itertools import islice
 from types import CodeType, FunctionType, MethodType, ModuleType
 
-from ..introspect import ATOMS, MAIN, attributes, bare, importable, isa, static_attribute
-from ..introspect.code import codes_of, names_of, steps_of
+from ..introspect import ATOMS, MAIN, attributes, bare, importable, isa, loaded, static_attribute
+from ..introspect.code import codes_of, imports_of, names_of, steps_of
 from ..introspect.contents import held_by, named
-from ..introspect.elsewhere import only_here
+from ..introspect.elsewhere import made_by_hand, only_here
 from ..introspect.layers import captured, defaults, inside, layers
-from ..introspect.libraries import is_library_type, is_stdlib, of_library
+from ..introspect.libraries import is_library_type, is_stdlib, of_library, replaced
+from ..worker.registries import signal_handlers
+from .copies_only import displaces, own_codecs
 from .fingerprint import DEEPEST
-from .library_parts import is_dunder, read_in_libraries, replaced
+from .library_parts import is_dunder, read_in_libraries
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +46,7 @@ BY_NAME = frozenset(
         *("import_module", "Pool", "Process", "Manager", "get_context", "ProcessPoolExecutor", "Parallel"),
     )
 )
+SIGNALS = frozenset(("getsignal", "raise_signal"))
 _FILLED = ("_abc_impl", "_field_defaults", "_fields")  # attributes that libraries give to classes
 
 
@@ -56,9 +61,14 @@ class ModuleState:
         unknown: names of modules that no other process could import as they are here.
         names: of globals and attributes that the user's code uses.
         main: functions and classes that stand in `__main__`, by name.
+        made: modules that were made by hand, by name.
+        registered: what was registered: module, path of the method that does it, and its arguments.
+        copies: what only a copy of this process has: what is done with it, and its name.
     """
 
-    __slots__ = ("filled", "main", "mocks", "names", "strange", "unknown", "values")
+    __slots__ = (
+        *("copies", "filled", "made", "main", "mocks", "names", "registered", "strange", "unknown", "values"),
+    )
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, str], Any] = {}
@@ -68,6 +78,9 @@ class ModuleState:
         self.unknown: set[str] = set()
         self.names: set[str] = set()
         self.main: dict[str, Any] = {}
+        self.made: dict[str, Any] = {}
+        self.registered: list[tuple[str, str, tuple[Any, ...]]] = []
+        self.copies: list[tuple[str, str]] = []
 
 
 def module_state(func: Callable[..., object]) -> ModuleState:
@@ -93,6 +106,7 @@ class _Walk:
     def __init__(self) -> None:
         self.state = ModuleState()
         self._seen: set[int] = set()
+        self._modules: dict[int, ModuleType] = {}  # of libraries, gone through
         self._left = MOST
 
     def meet(self, obj: Any, depth: int) -> None:
@@ -103,9 +117,12 @@ class _Walk:
         if isa(obj, type):
             self._class(obj, depth)
             return
+        if isa(obj, FunctionType) and "registry" in vars(obj):
+            self._generic(obj, depth)
         if not isa(obj, FunctionType) or id(obj) in self._seen or depth > DEEPEST or of_library(obj):
             return
         self._seen.add(id(obj))
+        self._imports(obj)
         self._in_main(obj)
         self._home(obj.__module__)
         self.state.names.update(names_of(obj.__code__))
@@ -118,8 +135,47 @@ class _Walk:
             if name in stored:
                 self.state.filled.add((module, name))
             self._value(module, name, value, depth)
-        for home, name, value in read_in_libraries(obj):
+        for home, name, value in read_in_libraries(obj, self._modules):
             self._in_library(home, name, value, depth)
+
+    def _imports(self, func: FunctionType) -> None:
+        """Modules that only this process has, and codecs that it may have."""
+        held = [func.__globals__.get(name) for name in names_of(func.__code__)]
+        named = [attributes(value).get("__name__", "") for value in held if isa(value, ModuleType)]
+        for name in (*imports_of(func.__code__, func.__globals__), *named):
+            parts = name.split(".")
+            for path in (".".join(parts[: at + 1]) for at in range(len(parts))):
+                if made_by_hand(path):
+                    self.state.made[path] = sys.modules[path]
+        names = names_of(func.__code__)
+        for name in own_codecs(func.__code__):
+            self.state.copies.append(("uses a codec, or a handler of its errors", name))
+        if not SIGNALS.isdisjoint(names) and (signal := loaded("_signal")) and signal_handlers(signal):
+            self.state.copies.append(("asks for handlers of signals", "signal"))
+
+    def _generic(self, func: FunctionType, depth: int) -> None:
+        """A function of `functools.singledispatch`: others may have registered more with it."""
+        home, path = func.__module__, func.__qualname__
+        for kind, part in list(getattr(func, "registry", {}).items()):
+            self.meet(part, depth + 1)
+            if importable(func) and not of_library(func) and home != static_attribute(part, "__module__"):
+                self.state.registered.append((home, f"{path}.register", (kind, part)))
+
+    def _registered(self, module: str, path: str, kind: type) -> None:
+        """Classes that were registered with an abstract one, or with one below it."""
+        ahead, left = [(module, path, kind)], MANY
+        while ahead and left > 0:
+            home, name, kind = ahead.pop()
+            left -= 1
+            below: list[Any] = type.__subclasses__(kind)
+            ahead += [(each.__module__, each.__qualname__, each) for each in below]
+            if "_abc_impl" not in vars(kind) or not importable(kind):
+                continue
+            references: Any = import_module("_abc")._get_dump(kind)[0]
+            for reference in references:
+                sub = reference()
+                if isa(sub, type) and sub.__module__ != home and not is_library_type(sub):
+                    self.state.registered.append((home, f"{name}.register", (sub,)))
 
     def _held(self, value: Any, depth: int) -> None:
         """What a closure holds goes by value, but for what its functions and its class read."""
@@ -175,7 +231,9 @@ class _Walk:
 
     def _in_library(self, home: ModuleType, name: str, value: Any, depth: int) -> None:
         """What others have put into a library, and what is set there for all."""
-        if replaced(value):
+        if isa(value, type) and displaces(value, home.__name__, name):
+            self.state.copies.append(("uses what stands in the place of a class", f"{home.__name__}.{name}"))
+        elif replaced(value) or home is builtins:
             self.meet(value, depth + 1)
             self._strange(home.__name__, name, value)
         elif isa(value, type):
@@ -184,6 +242,7 @@ class _Walk:
             self._strange(home.__name__, name, value)
 
     def _class_of_library(self, module: str, name: str, kind: type, depth: int) -> None:
+        self._registered(module, name, kind)
         for key, value in list(vars(kind).items()):
             if not is_dunder(key) and replaced(value):
                 self.meet(value, depth + 1)
@@ -202,6 +261,7 @@ class _Walk:
         self._seen.add(id(kind))
         self._in_main(kind)
         self._home(kind.__module__)
+        self._registered(kind.__module__, kind.__qualname__, kind)
         sent = importable(kind) and type(kind).__module__ in ("builtins", "abc")
         for key, value in list(vars(kind).items()):
             self._held(value, depth)

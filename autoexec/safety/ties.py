@@ -51,7 +51,11 @@ def _leads_to(stream: Any, descriptor: int) -> bool:
 
 
 def ties(
-    func: Callable[..., object], names: Callable[[], Collection[str]], *, forks: bool
+    func: Callable[..., object],
+    names: Callable[[], Collection[str]],
+    *,
+    forks: bool,
+    copies: Callable[[], Collection[tuple[str, str]]] = tuple,
 ) -> tuple[Hazard, ...]:
     """What would not be the same in a worker.
 
@@ -59,6 +63,7 @@ def ties(
         func: the function.
         names: gives the names of globals and attributes that it, and the user's functions that it calls, use.
         forks: whether workers would be copies of this process.
+        copies: gives what else of this process only a copy has: what is done with it, and its name.
     """
     found = []
     streams = redirected()
@@ -68,6 +73,11 @@ def ties(
     if not forks and sys.flags.hash_randomization and not _seeded() and "hash" in names():
         kind = "depends on the hash seed, which only a copy of this process has"
         found.append(Hazard(kind, "hash", place_of(func), True))
+    if not forks:
+        found += [
+            Hazard(f"{kind}, which only a copy of this process has", name, place_of(func), True)
+            for kind, name in copies()
+        ]
     return tuple(found)
 
 

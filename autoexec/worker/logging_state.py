@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["LEVELS", "bound", "handlers", "levels", "set_handlers", "set_levels"]
+__all__ = ["LEVELS", "bound", "handlers", "levels", "loggers", "set_handlers", "set_levels", "words"]
 
 LEVELS: tuple[Any, ...] = (30, 0, ())  # of the root logger, of what is switched off, of the others
 _STYLES = {"PercentStyle": "%", "StrFormatStyle": "{", "StringTemplateStyle": "$"}
@@ -24,7 +24,7 @@ def levels(logging: Any) -> tuple[Any, ...]:
     """Of all loggers that are not as they were made."""
     others = (
         (logger.name, logger.level, logger.propagate, bool(logger.disabled))
-        for logger in _loggers(logging)
+        for logger in _named(logging)
         if logger.level or not logger.propagate or logger.disabled
     )
     return logging.root.level, logging.root.manager.disable, tuple(others)
@@ -34,7 +34,7 @@ def set_levels(logging: Any, value: tuple[Any, ...]) -> None:
     """Make them so; other loggers are as they were made."""
     root, disabled, others = value
     wanted = {name: how for name, *how in others}
-    for logger in _loggers(logging):
+    for logger in _named(logging):
         if logger.name not in wanted and (logger.level or not logger.propagate or logger.disabled):
             wanted[logger.name] = [0, True, False]
     logging.root.setLevel(root)
@@ -48,9 +48,9 @@ def set_levels(logging: Any, value: tuple[Any, ...]) -> None:
 def handlers(logging: Any) -> tuple[Any, ...]:
     """Those that can be made again, by the names of their loggers."""
     found = []
-    for logger in (logging.root, *_loggers(logging)):
+    for logger in loggers(logging):
         if logger.handlers:
-            made = tuple(words for one in logger.handlers if (words := _words(logging, one)))
+            made = tuple(told for one in logger.handlers if (told := words(logging, one)))
             if made:
                 found.append((logger.name, made))
     return tuple(found)
@@ -59,15 +59,15 @@ def handlers(logging: Any) -> tuple[Any, ...]:
 def set_handlers(logging: Any, value: tuple[Any, ...]) -> None:
     """Give loggers these handlers; a file is opened when the first record comes, and never emptied."""
     wanted = dict(value)
-    for logger in (logging.root, *_loggers(logging)):
+    for logger in loggers(logging):
         wanted.setdefault(logger.name, ())
     for name, rows in wanted.items():
         logger = logging.root if name == "root" else logging.getLogger(name)
-        had = [(one, _words(logging, one)) for one in logger.handlers]
-        if tuple(words for _, words in had if words) == rows:
+        had = [(one, words(logging, one)) for one in logger.handlers]
+        if tuple(told for _, told in had if told) == rows:
             continue
-        for one, words in had:
-            if words:
+        for one, told in had:
+            if told:
                 logger.removeHandler(one)
         for row in rows:
             logger.addHandler(_made(logging, row))
@@ -75,18 +75,23 @@ def set_handlers(logging: Any, value: tuple[Any, ...]) -> None:
 
 def bound(logging: Any) -> Iterator[Any]:
     """Handlers that no other process can have."""
-    for logger in (logging.root, *_loggers(logging)):
+    for logger in loggers(logging):
         for handler in logger.handlers:
-            if type(handler) is not logging.NullHandler and not _words(logging, handler):
+            if type(handler) is not logging.NullHandler and not words(logging, handler):
                 yield handler
 
 
-def _loggers(logging: Any) -> list[Any]:
+def loggers(logging: Any) -> list[Any]:
+    """All that were made."""
+    return [logging.root, *_named(logging)]
+
+
+def _named(logging: Any) -> list[Any]:
     found = list(logging.root.manager.loggerDict.values())
     return [logger for logger in found if isinstance(logger, logging.Logger)]
 
 
-def _words(logging: Any, handler: Any) -> tuple[Any, ...]:
+def words(logging: Any, handler: Any) -> tuple[Any, ...]:
     """A handler in plain values; () where that is not possible."""
     kind, form = type(handler), handler.formatter
     if handler.filters or kind.__module__ not in ("logging", "logging.handlers"):

@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from .. import role
-from ..introspect import Same, attributes, loaded
+from ..introspect import Same, loaded
 from . import logging_state
 from .settings import differing, numpy_prints, pandas_options, set_numpy_prints, set_pandas_options
 
@@ -22,7 +23,20 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Any
 
-__all__ = ["ROWS", "Row", "begun", "bound", "difference", "outputs", "read", "settle", "take_over"]
+__all__ = [
+    "ROWS",
+    "Row",
+    "all_rows",
+    "begun",
+    "bound",
+    "difference",
+    "holds",
+    "outputs",
+    "read",
+    "settle",
+    "take_over",
+    "with_what_crosses",
+]
 
 Scene = dict[str, object]
 ANY: Any = object()  # no value is the usual one: a fresh interpreter is always told
@@ -40,9 +54,10 @@ class Row:
         early: whether it has to stand before anything of the user's is loaded.
         varies: whether it is a context variable's, so that items find it in the context of their call.
         looked: whether an item that changes it changes what its caller would find.
+        held: whether it holds objects of the program's, in entries: copies of this process have them.
     """
 
-    __slots__ = ("early", "looked", "module", "name", "read", "set", "usual", "varies")
+    __slots__ = ("early", "held", "looked", "module", "name", "read", "set", "usual", "varies")
 
     def __init__(
         self,
@@ -55,9 +70,25 @@ class Row:
         early: bool = False,
         varies: bool = False,
         looked: bool = False,
+        held: bool = False,
     ) -> None:
         self.name, self.module, self.read, self.set, self.usual = name, module, read, set, usual
-        self.early, self.varies, self.looked = early, varies, looked
+        self.early, self.varies, self.looked, self.held = early, varies, looked, held
+
+
+@cache
+def all_rows() -> dict[str, Row]:
+    """By name, with those of registries, which only worker processes are told of."""
+    from .registries import HELD, PLAIN
+
+    found = {row.name: row for row in ROWS}
+    for table in (PLAIN, HELD):
+        for name, module, read, change, usual, *more in table:
+            known = ANY if usual is ... else usual
+            found[name] = Row(
+                name, module, read, change, known, held=table is HELD, **dict.fromkeys(more, True)
+            )
+    return found
 
 
 # Asking, and telling ----------------------------------------------------------------------------------------
@@ -69,15 +100,20 @@ def read(context: Context | None = None) -> Scene:
     Args:
         context: in which the caller's items run; None for that of this thread.
     """
+    from .registries import is_sent
+
     found: Scene = {}
     if context is not None:
         context = context.copy()
-    for row in ROWS:
+    for row in all_rows().values():
         module = loaded(row.module)
         if module is None:
             continue
         try:
             found[row.name] = context.run(row.read, module) if context and row.varies else row.read(module)
+            if row.held:
+                entries: Any = found[row.name]
+                found[row.name] = tuple(filter(is_sent, entries))
         except Exception:  # closed, or another thread changes it just now
             continue
     return found
@@ -85,23 +121,45 @@ def read(context: Context | None = None) -> Scene:
 
 def begun() -> Scene:
     """What a fresh interpreter that starts now has from the beginning."""
-    found = {name: _BY_NAME[name].read(sys.modules[_BY_NAME[name].module]) for name in STARTED_WITH}
+    found = {name: all_rows()[name].read(sys.modules[all_rows()[name].module]) for name in STARTED_WITH}
     path: Any = found["sys.path"]
     if any(type(entry) is not str for entry in path):
         del found["sys.path"]  # it gets only those that imports look at
     return found
 
 
-def difference(now: Scene, told: Scene | None) -> Scene:
+def difference(now: Scene, told: Scene | None, *, copy: bool = False) -> Scene:
     """What a worker has to be told.
 
     Args:
         now: as `read` gives it.
         told: what it was told, or has; None where its items may have changed anything.
+        copy: whether it is a copy of this process, and so has what its rows hold (see `bound`).
     """
+    if copy:
+        now = {name: value for name, value in now.items() if not all_rows()[name].held}
     if told is None:
         return dict(now)
-    return {name: value for name, value in now.items() if told.get(name, _BY_NAME[name].usual) != value}
+    return {name: value for name, value in now.items() if told.get(name, all_rows()[name].usual) != value}
+
+
+def holds(scene: Scene) -> bool:
+    """Whether objects of the program's are in it, which may be found by no name elsewhere."""
+    return any(value and all_rows()[name].held for name, value in scene.items())
+
+
+def with_what_crosses(scene: Scene, crosses: Callable[[object], bool]) -> tuple[Scene, list[str]]:
+    """Without the objects that cannot be sent, and the names of the rows that held them."""
+    found, lacking = dict(scene), []
+    for name, value in scene.items():
+        entries: Any = value
+        if all_rows()[name].held:
+            found[name] = tuple(entry for entry in entries if crosses(entry))
+            lacking += [name] * (found[name] != entries)
+        elif not crosses(value):
+            del found[name]
+            lacking.append(name)
+    return found, lacking
 
 
 def take_over(scene: Scene) -> Scene:
@@ -110,10 +168,10 @@ def take_over(scene: Scene) -> Scene:
     Raises:
         RuntimeError: something cannot be set here; it says what.
     """
-    late = {name: value for name, value in scene.items() if not _BY_NAME[name].early}
+    late = {name: value for name, value in scene.items() if not all_rows()[name].early}
     for name, value in scene.items():
         if name not in late:
-            _set(_BY_NAME[name], value, ())
+            _set(all_rows()[name], value, ())
     return late
 
 
@@ -129,7 +187,7 @@ def settle(scene: Scene, contexts: Iterable[Context] = ()) -> None:
     """
     contexts = tuple(contexts)
     for name, value in scene.items():
-        _set(_BY_NAME[name], value, contexts)
+        _set(all_rows()[name], value, contexts)
 
 
 def _set(row: Row, value: Any, contexts: tuple[Context, ...]) -> None:
@@ -154,24 +212,26 @@ def _set(row: Row, value: Any, contexts: tuple[Context, ...]) -> None:
 
 
 def bound() -> tuple[tuple[str, Same], ...]:
-    """What this process has put in the place of its own, and no other one can be given."""
+    """What this process has put in the place of its own: a copy has it, others have copies at most."""
+    from .registries import held_parts, signal_handlers
+
     found = [
         (f"sys.{name}", stream)
         for name in ("stdin", "stdout", "stderr")
         if (stream := getattr(sys, name, None)) is not getattr(sys, f"__{name}__", None)
     ]
-    found += [
-        (f"sys.{name}", hook)
-        for name in ("excepthook", "displayhook")
-        if (hook := getattr(sys, name, None)) is not getattr(sys, f"__{name}__", None)
-    ]
-    warnings = loaded("warnings")
-    shown = attributes(warnings).get("showwarning") if warnings is not None else None
-    if shown is not None and getattr(shown, "__module__", None) not in ("warnings", "_py_warnings"):
-        found.append(("warnings.showwarning", shown))
-    logging = loaded("logging")
+    for row in all_rows().values():
+        module = loaded(row.module) if row.held else None
+        if module is not None:
+            entries: Any = row.read(module)
+            for entry in entries:
+                name = f"{row.module}.{entry[0]}" if row.name.startswith("hooks of") else row.name
+                found += [(name, part) for part in held_parts(entry)]
+    logging, signal = loaded("logging"), loaded("_signal")
     if logging is not None:
         found += [("a log handler", handler) for handler in logging_state.bound(logging)]
+    if signal is not None:
+        found += [("a signal's handler", handler) for handler in signal_handlers(signal)]
     return tuple((name, Same(obj)) for name, obj in found)
 
 
@@ -434,5 +494,4 @@ ROWS = (
     Row("Pillow's largest image", "PIL.Image", *_attribute("MAX_IMAGE_PIXELS"), 89478485),
     Row("Pillow's patience with files", "PIL.ImageFile", *_attribute("LOAD_TRUNCATED_IMAGES"), False),
 )
-STARTED_WITH = ("the working directory", "os.environ", "sys.path")  # what a fresh interpreter is started with
-_BY_NAME = {row.name: row for row in ROWS}
+STARTED_WITH = ("the working directory", "sys.path")  # what a fresh interpreter is started with

@@ -17,10 +17,10 @@ import sys
 sys.path.insert(0, {ROOT!r})
 {ASK}
 import subprocess
-from autoexec.backends.processes.interpreter import arguments, seed
+from autoexec.backends.processes.interpreter import arguments, variables
 import os
 ask = {ASK + "; print(json.dumps(FOUND))"!r}
-environment = {{**os.environ, **seed()}}
+environment = variables()
 command = [sys.executable, *arguments(), "-c", ask]
 out = subprocess.run(command, stdout=subprocess.PIPE, env=environment).stdout
 print(json.dumps([FOUND, json.loads(out)]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import decimal
+import functools
 import io
 import logging
 import os
@@ -48,7 +49,7 @@ def test_only_what_differs_is_told() -> None:
     changed = {**now, "sys.argv": ("another",)}
     assert difference(changed, now) == {"sys.argv": ("another",)}
     left = difference(now, process_state.begun())
-    assert {"os.environ", "sys.path", "the working directory"}.isdisjoint(left) and "sys.argv" in left
+    assert {"sys.path", "the working directory"}.isdisjoint(left) and {"sys.argv", "os.environ"} <= {*left}
 
 
 def test_what_is_usual_needs_no_module() -> None:
@@ -128,6 +129,21 @@ def test_what_no_other_process_has(logger: logging.Logger, monkeypatch: pytest.M
     )
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert bound() != found
+
+
+def test_hooks_of_libraries_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of a test runner or a notebook serve their process; those of the program go along."""
+    monkeypatch.setattr(sys, "displayhook", functools.partial(print, io.StringIO()))
+    assert read()["hooks of sys"] == () or "displayhook" not in dict(read()["hooks of sys"])
+    monkeypatch.setattr(sys, "displayhook", test_where_output_leads)
+    assert ("displayhook", test_where_output_leads) in read()["hooks of sys"]
+
+
+def test_a_copy_is_not_sent_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has the very objects; others get copies of them."""
+    monkeypatch.setattr(sys, "displayhook", test_where_output_leads)
+    now = read()
+    assert "hooks of sys" in difference(now, None) and "hooks of sys" not in difference(now, None, copy=True)
 
 
 def test_where_output_leads(tmp_path: Path) -> None:

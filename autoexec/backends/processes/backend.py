@@ -65,6 +65,7 @@ class ProcessBackend:
         alone: see `TaskRules`.
         eager: see `Setting`.
         stayed: see `Setting`.
+        lacking: see `Setting`.
         starting: whether no worker has finished anything yet.
         each_bytes: pickled bytes of an item on its way here, as last seen.
         killed: whether running tasks were ended.
@@ -81,7 +82,7 @@ class ProcessBackend:
         self._rules = setting.rules
         self.item_timeout, self.strict = self._rules.item_timeout, self._rules.strict
         self.alone = self._rules.alone
-        self.eager, self.stayed = setting.eager, setting.stayed
+        self.eager, self.stayed, self.lacking = setting.eager, setting.stayed, setting.lacking
         self.killed = self.halted = False
         self.scene = process_state.read(setting.context)
         self.functions = Functions(setting.packed, self.clock)

@@ -6,9 +6,11 @@ What may live here: what has to be said before it runs anything. What can be set
 
 from __future__ import annotations
 
+import os
 import sys
+from functools import cache
 
-__all__ = ["arguments", "seed"]
+__all__ = ["arguments", "variables"]
 
 # By the names in `sys.flags`; a number above one is a letter more often.
 _LETTERS = (
@@ -40,6 +42,31 @@ def arguments() -> list[str]:
     return found
 
 
-def seed() -> dict[str, str]:
-    """The variable of its hash seed, where this one has none by chance."""
-    return {} if sys.flags.hash_randomization else {"PYTHONHASHSEED": "0"}
+def variables() -> dict[str, str]:
+    """Its environment: Python reads its own variables when it begins, as this process has done.
+
+    What the program has made of those since is for other programs; the worker is told of it later. Where this
+    process has no seed of hashes by chance, neither has the other.
+    """
+    found = dict(os.environ)
+    if began := _at_the_beginning():
+        for name in [name for name in found if name.startswith("PYTHON")]:
+            if name not in began:
+                del found[name]
+        found.update((name, value) for name, value in began.items() if name.startswith("PYTHON"))
+    return found if sys.flags.hash_randomization else {**found, "PYTHONHASHSEED": "0"}
+
+
+@cache
+def _at_the_beginning() -> dict[str, str]:
+    """What this process was started with; nothing where nobody can tell."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            lines = file.read().split(b"\0")[:-1]
+    except OSError:
+        return {}
+    if not lines or not all(b"=" in line for line in lines):  # a title was written over it
+        return {}
+    return {
+        os.fsdecode(name): os.fsdecode(value) for name, _, value in (one.partition(b"=") for one in lines)
+    }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
+from types import ModuleType
 
 from ... import role
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     Values = dict[tuple[str, str], Any]
+    Registered = tuple[str, str, tuple[Any, ...]]
 
 __all__ = ["WithModuleGlobals", "kind_of"]
 
@@ -27,9 +30,11 @@ class WithModuleGlobals:
         main: functions and classes that stand in `__main__`, which a fresh interpreter finds there, too.
         unsent: of values that cannot be sent what they are, by the same: a module that is imported anew may
             make its own, such as a lock.
+        made: what the modules hold that were made by hand, by name.
+        registered: what is to be registered: module, path of the method that does it, and its arguments.
     """
 
-    __slots__ = ("_call", "_main", "_unsent", "_values")
+    __slots__ = ("_call", "_made", "_main", "_registered", "_unsent", "_values")
 
     def __init__(
         self,
@@ -37,12 +42,29 @@ class WithModuleGlobals:
         values: Values,
         main: dict[str, Any] | None = None,
         unsent: dict[tuple[str, str], str] | None = None,
+        made: dict[str, dict[str, Any]] | None = None,
+        registered: Sequence[Registered] = (),
     ) -> None:
         self._call, self._values, self._main, self._unsent = call, values, main or {}, unsent or {}
+        self._made, self._registered = made or {}, registered
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The call tells last what else it has met (`known_objects`).
-        return _arrived, (_Given(self._values, self._unsent), self._main, self._call)
+        before = _make, (self._made,)
+        given = _Given(self._values, self._unsent)
+        return _arrived, (_Done(*before), given, self._main, self._call, self._registered)
+
+
+class _Done:
+    """A call that is made where this is unpickled."""
+
+    __slots__ = ("_args", "_call")
+
+    def __init__(self, call: Any, args: tuple[Any, ...]) -> None:
+        self._call, self._args = call, args
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._call, self._args
 
 
 class _Given:
@@ -62,10 +84,26 @@ def kind_of(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
-def _arrived(_: None, main: dict[str, Any], call: Any) -> Any:
+def _arrived(
+    _made: None, _given: None, main: dict[str, Any], call: Any, registered: Sequence[Registered]
+) -> Any:
     if role.fresh:  # a copy of the caller has them
         vars(sys.modules["__main__"]).update(main)
+        for module, path, args in registered:
+            method: Any = import_module(module)
+            for name in path.split("."):
+                method = getattr(method, name)
+            method(*args)
     return call
+
+
+def _make(made: dict[str, dict[str, Any]]) -> None:
+    for name, held in made.items():
+        if role.fresh:
+            module = sys.modules.get(name)
+            if type(module) is not ModuleType or "__file__" in vars(module):
+                module = sys.modules[name] = ModuleType(name)
+            vars(module).update(held)
 
 
 def _set(values: Values, unsent: dict[tuple[str, str], str]) -> None:

@@ -41,11 +41,11 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3)
 # Where the caller imports what, and where it found us, if that cannot be told from there any more.
 FRESH = """
 import sys
-sys.path[:] = {path}
+sys.path[:] = {path!a}
 try:
     from autoexec.backends.processes.worker_main import serve_descriptors
 except ImportError:
-    sys.path.append({root})
+    sys.path.append({root!a})
     from autoexec.backends.processes.worker_main import serve_descriptors
     del sys.path[-1]
 {serve}
@@ -224,7 +224,7 @@ def spawn_worker(config: WorkerConfig) -> Worker:
         f"serve_descriptors({seats}, {ends.lifeline}, {config.writable!r}, {config.cores}, {config.threads}, "
         f"{config.tracker})"
     )
-    code = FRESH.format(path=ascii(importing_path()), root=ascii(ROOT), serve=serve)
+    code = FRESH.format(path=importing_path(), root=ROOT, serve=serve)
     inherited = [*ends.descriptors, config.tracker] if config.tracker != tracker.NONE else ends.descriptors
     try:
         ends.ours[0][0].send(messages.BIRTH, pack(birth()))  # not as an argument: anybody can read those
@@ -240,7 +240,7 @@ def _start(code: str, descriptors: Sequence[int], config: WorkerConfig) -> int:
     """Start an interpreter that inherits these descriptors; its process."""
     from ..core_budget import environment
 
-    variables = {**os.environ, **interpreter.seed(), **environment(config.cores, config.threads)}
+    variables = {**interpreter.variables(), **environment(config.cores, config.threads)}
     # `subprocess` would take 15 to 20 ms to import. A descriptor put onto itself is inherited.
     actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
     streams = [descriptor for descriptor in (1, 2) if is_open(descriptor)]

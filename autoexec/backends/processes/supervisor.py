@@ -13,7 +13,7 @@ from functools import partial
 from ...known_objects import at_hand
 from ...own_time import time
 from ...worker.invoke import TaskResult, run_items
-from ...worker.process_state import difference
+from ...worker.process_state import difference, holds, with_what_crosses
 from ...worker.remote_errors import restored
 from . import exit_messages as exits
 from . import messages
@@ -208,9 +208,10 @@ class Supervisor:
         """Tell a worker of an earlier call where the caller works now."""
         scene = self._backend.scene
         if seat.scene is not scene:
-            changes = difference(scene, seat.scene)
+            changes = difference(scene, seat.scene, copy=seat.worker.forked)
             if changes:
-                seat.channel.send(messages.SCENE, _packed(changes), busy=self._take)
+                payload = _packed(changes, self._backend.lacking)
+                seat.channel.send(messages.SCENE, payload, busy=self._take)
             seat.scene = scene
 
     def _find_seat(self, task: Sent | None) -> Seat | None:
@@ -450,11 +451,22 @@ class Supervisor:
         return exits.worker_died(seat.worker.pid, ended, task)
 
 
-def _packed(scene: dict[str, object]) -> Payload:
+def _packed(scene: dict[str, object], lacking: Callable[[list[str]], None]) -> Payload:
+    """What the caller has set for its process; `lacking` is told what of it cannot be sent."""
     try:
-        return pack(scene)
-    except Exception:  # a function that formats numbers, perhaps
+        return by_value(scene) if holds(scene) else pack(scene)
+    except Exception:  # a function that formats numbers, an object with a lock
+        scene, names = with_what_crosses(scene, _crosses)
+        lacking(names)
         return by_value(scene)
+
+
+def _crosses(value: object) -> bool:
+    try:
+        by_value(value).close()
+    except Exception:
+        return False
+    return True
 
 
 def _add(task: Sent, results: Iterable[memoryview]) -> None:

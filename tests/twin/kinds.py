@@ -1,0 +1,973 @@
+# ruff: noqa: E501
+"""The kinds of state that a program may set before it maps: how it is set, and what an item finds of it.
+
+What may live here: rows. Each has code that sets one value, code that sets another, and an expression that an
+item evaluates; `x` is the item. A row that would disturb others, or the workers, stands alone in its program.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["HEAD", "KINDS", "Kind"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind.
+
+    Attributes:
+        name: what people call it.
+        ask: what an item finds; an expression, or the body of a function.
+        first: sets it.
+        second: sets it to something else; "" where that cannot be.
+        imports: modules, with commas.
+        define: what stands at the top level of the program.
+        flags: of the interpreter.
+        variables: of its environment when it begins.
+        alone: whether it has a program of its own.
+        again: whether it is set anew before each run, as a seed.
+        unordered: whether threads may give it in another order.
+        by_design: why another answer is as the docs say, where autoexec was told where to run.
+    """
+
+    name: str
+    ask: str
+    first: str = ""
+    second: str = ""
+    imports: str = ""
+    define: str = ""
+    flags: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+    alone: bool = False
+    again: bool = False
+    unordered: bool = False
+    by_design: str = ""
+
+
+HEAD = """
+class Point:
+    def __init__(self, x=1): self.x = x
+
+class OwnWarning(UserWarning): pass
+
+def tried(call, *args):
+    try:
+        return call(*args)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+def record(level=20):
+    return logging.LogRecord("shop", level, "shop.py", 1, "sold %s", (1,), None)
+"""
+RECORD = "logging.LogRecord('shop', 20, 'shop.py', 1, 'sold', (), None)"
+
+KINDS = (
+    # Numbers
+    Kind(
+        "decimal precision",
+        "str(decimal.Decimal(1) / 3)",
+        "decimal.getcontext().prec = 5",
+        "decimal.getcontext().prec = 7",
+        "decimal",
+    ),
+    Kind(
+        "decimal rounding",
+        "str(decimal.Decimal('1.25').quantize(decimal.Decimal('1.1')))",
+        "decimal.getcontext().rounding = decimal.ROUND_UP",
+        "decimal.getcontext().rounding = decimal.ROUND_DOWN",
+        "decimal",
+    ),
+    Kind(
+        "decimal traps",
+        "str(decimal.Decimal(1) / 0)",
+        "decimal.getcontext().traps[decimal.DivisionByZero] = False",
+        "decimal.getcontext().traps[decimal.DivisionByZero] = True",
+        "decimal",
+    ),
+    Kind(
+        "decimal context of new threads",
+        "decimal.Context().prec",
+        "decimal.DefaultContext.prec = 9",
+        "decimal.DefaultContext.prec = 11",
+        "decimal",
+    ),
+    Kind(
+        "digits of integers",
+        "sys.get_int_max_str_digits()",
+        "sys.set_int_max_str_digits(5000)",
+        "sys.set_int_max_str_digits(0)",
+    ),
+    Kind(
+        "random seed",
+        "random.random()",
+        "random.seed(1)",
+        "random.seed(2)",
+        "random",
+        alone=True,
+        again=True,
+        unordered=True,
+        by_design="each worker draws numbers of its own; left to choose, autoexec stays",
+    ),
+    Kind("hash seed by chance", "hash('a key')", alone=True),
+    Kind("hash seed given", "hash('a key')", alone=True, variables={"PYTHONHASHSEED": "3"}),
+    # Interpreter
+    Kind("sys.argv", "sys.argv[1:]", "sys.argv = ['prog', '--rate=3']", "sys.argv = ['prog', '-v']"),
+    Kind("sys.path", "sys.path[-1]", "sys.path.append('/first')", "sys.path.append('/second')"),
+    Kind(
+        "recursion limit",
+        "sys.getrecursionlimit()",
+        "sys.setrecursionlimit(4321)",
+        "sys.setrecursionlimit(5432)",
+    ),
+    Kind(
+        "switch interval",
+        "round(sys.getswitchinterval(), 4)",
+        "sys.setswitchinterval(0.02)",
+        "sys.setswitchinterval(0.03)",
+        alone=True,
+        by_design="autoexec sets a shorter one for moments, while it measures",
+    ),
+    Kind("dlopen flags", "sys.getdlopenflags()", "sys.setdlopenflags(257)", "sys.setdlopenflags(258)"),
+    Kind(
+        "sys.dont_write_bytecode",
+        "sys.dont_write_bytecode",
+        "sys.dont_write_bytecode = True",
+        "sys.dont_write_bytecode = False",
+    ),
+    Kind(
+        "sys.pycache_prefix",
+        "sys.pycache_prefix",
+        "sys.pycache_prefix = '/tmp/first'",
+        "sys.pycache_prefix = '/tmp/second'",
+    ),
+    Kind("sys.tracebacklimit", "sys.tracebacklimit", "sys.tracebacklimit = 3", "sys.tracebacklimit = 5"),
+    Kind("garbage collector off", "gc.isenabled()", "gc.disable()", "gc.enable()", "gc"),
+    Kind(
+        "garbage collector's thresholds",
+        "gc.get_threshold()[0]",
+        "gc.set_threshold(900)",
+        "gc.set_threshold(950)",
+        "gc",
+    ),
+    Kind(
+        "garbage collector's debugging",
+        "gc.get_debug()",
+        "gc.set_debug(gc.DEBUG_UNCOLLECTABLE)",
+        "gc.set_debug(0)",
+        "gc",
+    ),
+    Kind(
+        "faulthandler",
+        "faulthandler.is_enabled()",
+        "faulthandler.enable()",
+        "faulthandler.disable()",
+        "faulthandler",
+    ),
+    Kind(
+        "tracemalloc",
+        "tracemalloc.get_traceback_limit(), tracemalloc.is_tracing()",
+        "tracemalloc.start(3)",
+        "tracemalloc.stop(); tracemalloc.start(4)",
+        "tracemalloc",
+        alone=True,
+    ),
+    Kind(
+        "size of threads' stacks",
+        "size = threading.stack_size(); threading.stack_size(size); return size",
+        "threading.stack_size(1 << 20)",
+        "threading.stack_size(1 << 21)",
+    ),
+    Kind("-O", "__debug__, sys.flags.optimize", flags=("-O",), alone=True),
+    Kind("-OO", "(lambda: 'a')(), item.__doc__, sys.flags.optimize", flags=("-OO",), alone=True),
+    Kind("-W error", "tried(warnings.warn, 'x')", imports="warnings", flags=("-W", "error"), alone=True),
+    Kind(
+        "-X dev",
+        "sys.flags.dev_mode, sorted(f[0] for f in warnings.filters)",
+        imports="warnings",
+        flags=("-X", "dev"),
+        alone=True,
+    ),
+    Kind("-X utf8", "sys.flags.utf8_mode, sys.getfilesystemencoding()", flags=("-X", "utf8=1"), alone=True),
+    Kind(
+        "-X int_max_str_digits",
+        "sys.get_int_max_str_digits()",
+        flags=("-X", "int_max_str_digits=999"),
+        alone=True,
+    ),
+    Kind("-bb", "tried(lambda: b'a' == 'a')", flags=("-bb",), alone=True),
+    Kind("-E", "sys.flags.ignore_environment", flags=("-E",), alone=True),
+    Kind("PYTHONOPTIMIZE for the program", "__debug__", variables={"PYTHONOPTIMIZE": "1"}, alone=True),
+    Kind(
+        "PYTHONWARNINGS for the program",
+        "tried(warnings.warn, 'x')",
+        imports="warnings",
+        variables={"PYTHONWARNINGS": "error"},
+        alone=True,
+    ),
+    Kind(
+        "PYTHONIOENCODING for the program",
+        "sys.stdout.encoding",
+        variables={"PYTHONIOENCODING": "latin-1"},
+        alone=True,
+    ),
+    Kind(
+        "PYTHONOPTIMIZE for children",
+        "__debug__, sys.flags.optimize, os.environ.get('PYTHONOPTIMIZE')",
+        "os.environ['PYTHONOPTIMIZE'] = '1'",
+        "os.environ['PYTHONOPTIMIZE'] = '2'",
+        alone=True,
+    ),
+    Kind(
+        "PYTHONWARNINGS for children",
+        "tried(warnings.warn, 'x'), os.environ['PYTHONWARNINGS']",
+        "os.environ['PYTHONWARNINGS'] = 'error'",
+        "os.environ['PYTHONWARNINGS'] = 'ignore'",
+        "warnings",
+        alone=True,
+    ),
+    Kind(
+        "PYTHONPATH for children",
+        "sys.path, os.environ['PYTHONPATH']",
+        "os.environ['PYTHONPATH'] = '/first'",
+        "os.environ['PYTHONPATH'] = '/second'",
+        alone=True,
+    ),
+    Kind(
+        "a PYTHON variable deleted",
+        "'PYTHONNODEBUGRANGES' in os.environ, [*item.__code__.co_positions()][1][3] is None",
+        "os.environ.pop('PYTHONNODEBUGRANGES', 0)",
+        "os.environ['PYTHONNODEBUGRANGES'] = '0'",
+        variables={"PYTHONNODEBUGRANGES": "1"},
+        alone=True,
+    ),
+    # Process
+    Kind(
+        "umask",
+        "open('/proc/self/status').read().partition('Umask:')[2].split()[0]",
+        "os.umask(0o77)",
+        "os.umask(0o27)",
+    ),
+    Kind("working directory", "os.getcwd()", "os.chdir('/')", "os.chdir('/usr')"),
+    Kind(
+        "os.environ set",
+        "os.environ.get('COLOUR')",
+        "os.environ['COLOUR'] = 'red'",
+        "os.environ['COLOUR'] = 'blue'",
+    ),
+    Kind(
+        "os.environ deleted",
+        "'TWIN_A' in os.environ, 'TWIN_B' in os.environ",
+        "del os.environ['TWIN_A']",
+        "del os.environ['TWIN_B']",
+        variables={"TWIN_A": "1", "TWIN_B": "1"},
+        alone=True,
+    ),
+    Kind(
+        "time zone",
+        "time.strftime('%H %Z', time.localtime(0))",
+        "os.environ['TZ'] = 'Asia/Tokyo'; time.tzset()",
+        "os.environ['TZ'] = 'Asia/Kolkata'; time.tzset()",
+    ),
+    Kind(
+        "locale",
+        "locale.setlocale(locale.LC_NUMERIC)",
+        "locale.setlocale(locale.LC_NUMERIC, 'C.UTF-8')",
+        "locale.setlocale(locale.LC_NUMERIC, 'C')",
+        "locale",
+    ),
+    Kind(
+        "limit of open files",
+        "resource.getrlimit(resource.RLIMIT_NOFILE)[0]",
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (700, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))",
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (800, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))",
+        "resource",
+    ),
+    Kind(
+        "limit of core files",
+        "resource.getrlimit(resource.RLIMIT_CORE)[0]",
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))",
+        "resource.setrlimit(resource.RLIMIT_CORE, (min(4096, resource.getrlimit(resource.RLIMIT_CORE)[1]), resource.getrlimit(resource.RLIMIT_CORE)[1]))",
+        "resource",
+    ),
+    Kind("niceness", "os.getpriority(os.PRIO_PROCESS, 0)", "os.nice(1)", "os.nice(1)"),
+    Kind(
+        "processors",
+        "sorted(os.sched_getaffinity(0))",
+        "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])",
+        "os.sched_setaffinity(0, range(64))",
+        alone=True,
+    ),
+    Kind(
+        "signals ignored",
+        "signal.getsignal(signal.SIGUSR1), signal.getsignal(signal.SIGPIPE)",
+        "signal.signal(signal.SIGUSR1, signal.SIG_IGN); signal.signal(signal.SIGPIPE, signal.SIG_DFL)",
+        "signal.signal(signal.SIGUSR1, signal.SIG_DFL)",
+        "signal",
+    ),
+    Kind(
+        "signals handled",
+        "signal.getsignal(signal.SIGUSR2).__name__",
+        "signal.signal(signal.SIGUSR2, on_1)",
+        "signal.signal(signal.SIGUSR2, on_2)",
+        "signal",
+        define="def on_1(*a): pass\ndef on_2(*a): pass",
+        alone=True,
+    ),
+    Kind(
+        "signals blocked",
+        "signal.SIGUSR1 in signal.pthread_sigmask(signal.SIG_BLOCK, ())",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])",
+        "signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])",
+        "signal",
+        alone=True,
+    ),
+    # Streams and hooks
+    Kind(
+        "sys.stdout redirected",
+        "print(x, end=''); return type(sys.stdout).__name__",
+        "sys.stdout = io.StringIO()",
+        "sys.stdout = Tee()",
+        "io",
+        define="import io\nclass Tee(io.StringIO): pass",
+        alone=True,
+    ),
+    Kind(
+        "sys.stderr redirected",
+        "print('', end='', file=sys.stderr); return type(sys.stderr).__name__",
+        "sys.stderr = io.StringIO()",
+        "sys.stderr = Tee()",
+        "io",
+        define="import io\nclass Tee(io.StringIO): pass",
+        alone=True,
+    ),
+    Kind(
+        "sys.stdout's encoding",
+        "sys.stdout.encoding, sys.stdout.errors",
+        "sys.stdout.reconfigure(encoding='latin-1')",
+        "sys.stdout.reconfigure(encoding='ascii', errors='replace')",
+        alone=True,
+    ),
+    Kind(
+        "sys.excepthook",
+        "sys.excepthook(x, x, x)",
+        "sys.excepthook = lambda *a: 'first'",
+        "sys.excepthook = lambda *a: 'second'",
+        alone=True,
+    ),
+    Kind(
+        "sys.displayhook",
+        "sys.displayhook(x)",
+        "sys.displayhook = lambda a: 'first'",
+        "sys.displayhook = lambda a: 'second'",
+        alone=True,
+    ),
+    Kind(
+        "sys.breakpointhook",
+        "breakpoint()",
+        "sys.breakpointhook = lambda: 'first'",
+        "sys.breakpointhook = lambda: 'second'",
+        alone=True,
+    ),
+    Kind(
+        "threading.excepthook",
+        "threading.excepthook(x)",
+        "threading.excepthook = lambda a: 'first'",
+        "threading.excepthook = lambda a: 'second'",
+        alone=True,
+    ),
+    # Warnings and logs
+    Kind(
+        "warning filters",
+        "tried(warnings.warn, 'x')",
+        "warnings.simplefilter('error', UserWarning)",
+        "warnings.simplefilter('ignore', UserWarning)",
+        "warnings",
+    ),
+    Kind(
+        "filters of a warning of the program's",
+        "tried(warnings.warn, OwnWarning('x'))",
+        "warnings.simplefilter('error', OwnWarning)",
+        "warnings.simplefilter('ignore', OwnWarning)",
+        "warnings",
+        alone=True,
+    ),
+    Kind(
+        "warnings.showwarning",
+        "tried(warnings.warn, f'x{x}', RuntimeWarning)",
+        "warnings.simplefilter('always', RuntimeWarning); warnings.showwarning = shown_1",
+        "warnings.showwarning = shown_2",
+        "warnings",
+        define="def shown_1(*a, **k): raise ValueError('first')\ndef shown_2(*a, **k): raise ValueError('second')",
+        alone=True,
+    ),
+    Kind(
+        "warnings.formatwarning",
+        "warnings.formatwarning('a', UserWarning, 'b', 1)",
+        "warnings.formatwarning = lambda *a: 'first'",
+        "warnings.formatwarning = lambda *a: 'second'",
+        "warnings",
+        alone=True,
+    ),
+    Kind(
+        "log levels",
+        "logging.getLogger('shop').isEnabledFor(10), logging.root.level",
+        "logging.getLogger('shop').setLevel(10)",
+        "logging.getLogger('shop').setLevel(20); logging.root.setLevel(5)",
+        "logging",
+    ),
+    Kind(
+        "logs switched off",
+        "logging.root.manager.disable",
+        "logging.disable(20)",
+        "logging.disable(10)",
+        "logging",
+    ),
+    Kind(
+        "loggers disabled",
+        "logging.getLogger('loud').disabled, logging.getLogger('loud').propagate",
+        "logging.getLogger('loud').disabled = True",
+        "logging.getLogger('loud').disabled = False; logging.getLogger('loud').propagate = False",
+        "logging",
+    ),
+    Kind(
+        "log files",
+        f"[(h.baseFilename, h.level, h.format({RECORD})) for h in logging.getLogger('filed').handlers]",
+        "handler = logging.FileHandler('twin.log'); handler.setFormatter(logging.Formatter('%(levelname)s-%(message)s')); logging.getLogger('filed').handlers[:] = [handler]",
+        "handler.setLevel(30)",
+        "logging",
+        alone=True,
+    ),
+    Kind(
+        "log handlers with filters",
+        f"[bool(h.filter({RECORD})) for h in logging.getLogger('filed').handlers]",
+        "handler = logging.StreamHandler(); handler.addFilter(no_1); logging.getLogger('filed').handlers[:] = [handler]",
+        "handler.filters[:] = [lambda record: True]",
+        "logging",
+        define="def no_1(record): return False",
+        alone=True,
+    ),
+    Kind(
+        "log handlers of the program's",
+        f"[h.format({RECORD}) for h in logging.getLogger('own').handlers]",
+        "logging.getLogger('own').handlers[:] = [OwnHandler('first')]",
+        "logging.getLogger('own').handlers[:] = [OwnHandler('second')]",
+        "logging",
+        define="import logging\nclass OwnHandler(logging.Handler):\n    def __init__(self, word): super().__init__(); self.word = word\n    def format(self, record): return self.word\n    def emit(self, record): pass",
+        alone=True,
+    ),
+    Kind(
+        "log formatters of the program's",
+        f"[h.format({RECORD}) for h in logging.getLogger('form').handlers]",
+        "handler = logging.StreamHandler(); handler.setFormatter(OwnFormatter()); logging.getLogger('form').handlers[:] = [handler]",
+        "handler.setFormatter(logging.Formatter('%(message)s!'))",
+        "logging",
+        define="import logging\nclass OwnFormatter(logging.Formatter):\n    def format(self, record): return 'own'",
+        alone=True,
+    ),
+    Kind(
+        "filters of loggers",
+        f"bool(logging.getLogger('shop').filter({RECORD}))",
+        "logging.getLogger('shop').filters[:] = [no_2]",
+        "logging.getLogger('shop').filters[:] = [lambda record: True]",
+        "logging",
+        define="def no_2(record): return False",
+        alone=True,
+    ),
+    Kind(
+        "names of log levels",
+        "logging.getLevelName(25)",
+        "logging.addLevelName(25, 'NOTICE')",
+        "logging.addLevelName(25, 'NOTE')",
+        "logging",
+    ),
+    Kind(
+        "log record factory",
+        "logging.getLogger('shop').makeRecord('a', 1, 'b', 1, 'c', (), None).origin",
+        "logging.setLogRecordFactory(factory_1)",
+        "logging.setLogRecordFactory(factory_2)",
+        "logging",
+        define="import logging\ndef factory_1(*a, **k):\n    made = logging.LogRecord(*a, **k); made.origin = 'first'; return made\ndef factory_2(*a, **k):\n    made = logging.LogRecord(*a, **k); made.origin = 'second'; return made",
+        alone=True,
+    ),
+    Kind(
+        "class of loggers",
+        "type(logging.getLogger(f'new{COUNT}-{x}')).__name__",
+        "logging.setLoggerClass(Logger1); COUNT = 1",
+        "logging.setLoggerClass(Logger2); COUNT = 2",
+        "logging",
+        define="import logging\nCOUNT = 0\nclass Logger1(logging.Logger): pass\nclass Logger2(logging.Logger): pass",
+        alone=True,
+    ),
+    Kind(
+        "warnings captured by logging",
+        "warnings.showwarning.__module__",
+        "logging.captureWarnings(True)",
+        "logging.captureWarnings(False)",
+        "logging,warnings",
+        alone=True,
+    ),
+    Kind(
+        "logging.raiseExceptions",
+        "logging.raiseExceptions",
+        "logging.raiseExceptions = False",
+        "logging.raiseExceptions = True",
+        "logging",
+    ),
+    Kind(
+        "logging.lastResort",
+        "logging.lastResort is None",
+        "logging.lastResort = None",
+        "logging.lastResort = logging.StreamHandler()",
+        "logging",
+        alone=True,
+    ),
+    # Registries and settings of the standard library
+    Kind(
+        "csv field size",
+        "csv.field_size_limit()",
+        "csv.field_size_limit(10**9)",
+        "csv.field_size_limit(10**8)",
+        "csv",
+    ),
+    Kind(
+        "csv dialects",
+        "next(csv.reader(['a|b;c'], 'twin'))",
+        "csv.register_dialect('twin', delimiter='|')",
+        "csv.register_dialect('twin', delimiter=';')",
+        "csv",
+    ),
+    Kind(
+        "csv dialects of classes",
+        "next(csv.reader(['a|b;c'], 'own'))",
+        "csv.register_dialect('own', Pipes)",
+        "csv.register_dialect('own', Semicolons)",
+        "csv",
+        define="import csv\nclass Pipes(csv.excel): delimiter = '|'\nclass Semicolons(csv.excel): delimiter = ';'",
+    ),
+    Kind(
+        "socket timeout",
+        "socket.getdefaulttimeout()",
+        "socket.setdefaulttimeout(60)",
+        "socket.setdefaulttimeout(None)",
+        "socket",
+    ),
+    Kind(
+        "folder for temporary files",
+        "tempfile.gettempdir()",
+        "tempfile.tempdir = '/tmp/../tmp'",
+        "tempfile.tempdir = '/var/tmp'",
+        "tempfile",
+    ),
+    Kind(
+        "mime types",
+        "mimetypes.guess_type('a.twin')",
+        "mimetypes.add_type('twin/one', '.twin')",
+        "mimetypes.add_type('twin/two', '.twin')",
+        "mimetypes",
+    ),
+    Kind(
+        "namespaces of xml",
+        "ET.tostring(ET.Element('{urn:twin}a'))",
+        "ET.register_namespace('one', 'urn:twin')",
+        "ET.register_namespace('two', 'urn:twin')",
+        define="import xml.etree.ElementTree as ET",
+    ),
+    Kind(
+        "copyreg",
+        "pickle.loads(pickle.dumps(Point(x))).x",
+        "copyreg.pickle(Point, less)",
+        "copyreg.pickle(Point, more)",
+        "copyreg,pickle",
+        define="def less(p): return Point, (p.x - 1,)\ndef more(p): return Point, (p.x + 1,)",
+        alone=True,
+    ),
+    Kind(
+        "codecs",
+        "'a'.encode('twin')",
+        "codecs.register(search)",
+        imports="codecs",
+        define="def search(name):\n    return codecs.CodecInfo(lambda t, e='': (b'twin', len(t)), None, name='twin') if name == 'twin' else None",
+        alone=True,
+    ),
+    Kind(
+        "handlers of errors of codecs",
+        "'\\xe4'.encode('ascii', 'twin')",
+        "codecs.register_error('twin', lambda e: ('first', e.end))",
+        "codecs.register_error('twin', lambda e: ('second', e.end))",
+        "codecs",
+        alone=True,
+    ),
+    Kind(
+        "adapters of sqlite3",
+        "sqlite3.connect(':memory:').execute('select ?', (Point(x),)).fetchone()",
+        "sqlite3.register_adapter(Point, lambda p: 'first')",
+        "sqlite3.register_adapter(Point, lambda p: 'second')",
+        "sqlite3",
+        alone=True,
+    ),
+    Kind(
+        "encoder of json patched",
+        "json.dumps(Point(x))",
+        "json.JSONEncoder.default = default_1",
+        "json.JSONEncoder.default = default_2",
+        "json",
+        define="def default_1(self, o): return 'first'\ndef default_2(self, o): return 'second'",
+        alone=True,
+    ),
+    Kind(
+        "protocol of pickle",
+        "pickle.DEFAULT_PROTOCOL",
+        "pickle.DEFAULT_PROTOCOL = 2",
+        "pickle.DEFAULT_PROTOCOL = 3",
+        "pickle",
+    ),
+    Kind(
+        "limit of headers",
+        "http.client._MAXHEADERS, http.client.HTTPConnection.debuglevel",
+        "http.client._MAXHEADERS = 500",
+        "http.client.HTTPConnection.debuglevel = 1",
+        "http.client",
+    ),
+    Kind(
+        "opener of urllib",
+        "urllib.request._opener.addheaders",
+        "op = urllib.request.build_opener(); op.addheaders = [('User-agent', 'one')]; urllib.request.install_opener(op)",
+        "op.addheaders = [('User-agent', 'two')]",
+        "urllib.request",
+        alone=True,
+    ),
+    Kind(
+        "ssl not verified",
+        "urllib.request.HTTPSHandler()._context.verify_mode if sys.version_info >= (3, 12) else ssl._create_default_https_context().verify_mode",
+        "ssl._create_default_https_context = ssl._create_unverified_context",
+        "ssl._create_default_https_context = ssl.create_default_context",
+        "ssl,urllib.request",
+        alone=True,
+    ),
+    Kind(
+        "first day of weeks",
+        "calendar.firstweekday()",
+        "calendar.setfirstweekday(6)",
+        "calendar.setfirstweekday(2)",
+        "calendar",
+    ),
+    Kind(
+        "gettext domain",
+        "gettext.textdomain()",
+        "gettext.textdomain('first')",
+        "gettext.textdomain('second')",
+        "gettext",
+    ),
+    Kind(
+        "gettext installed",
+        "_('a')",
+        "gettext.install('twin'); import builtins; builtins._ = lambda t: t + '1'",
+        "builtins._ = lambda t: t + '2'",
+        "gettext",
+        alone=True,
+    ),
+    Kind(
+        "archive formats",
+        "[n for n, _ in shutil.get_archive_formats() if n == 'twin']",
+        "shutil.register_archive_format('twin', pack)",
+        "shutil.unregister_archive_format('twin')",
+        "shutil",
+        define="def pack(*a, **k): return 'a'",
+        alone=True,
+    ),
+    Kind(
+        "start method",
+        "multiprocessing.get_start_method(allow_none=True)",
+        "multiprocessing.set_start_method('spawn', force=True)",
+        "multiprocessing.set_start_method('forkserver', force=True)",
+        "multiprocessing",
+    ),
+    Kind(
+        "authkey",
+        "bytes(multiprocessing.current_process().authkey)",
+        "multiprocessing.current_process().authkey = b'one'",
+        "multiprocessing.current_process().authkey = b'two'",
+        "multiprocessing",
+    ),
+    Kind(
+        "policy of event loops",
+        "asyncio.run(named())",
+        "asyncio.set_event_loop_policy(Policy1())",
+        "asyncio.set_event_loop_policy(Policy2())",
+        "asyncio",
+        define="import asyncio\nclass Loop1(asyncio.SelectorEventLoop): pass\nclass Loop2(asyncio.SelectorEventLoop): pass\nclass Policy1(asyncio.DefaultEventLoopPolicy): _loop_factory = Loop1\nclass Policy2(asyncio.DefaultEventLoopPolicy): _loop_factory = Loop2\nasync def named(): return type(asyncio.get_running_loop()).__name__",
+        alone=True,
+    ),
+    # Patches and modules
+    Kind(
+        "a function of a library patched",
+        "json.loads('1')",
+        "json.loads = lambda t: 2",
+        "json.loads = lambda t: 3",
+        "json",
+        alone=True,
+    ),
+    Kind(
+        "mock.patch of a library",
+        "os.path.exists('/')",
+        "mock.patch('os.path.exists', lambda p: 1).start()",
+        "mock.patch('os.path.exists', lambda p: 2).start()",
+        define="from unittest import mock",
+        alone=True,
+    ),
+    Kind(
+        "a function that a library calls patched",
+        "socket.create_connection(('twin.invalid', 80))",
+        "socket.getaddrinfo = nowhere_1",
+        "socket.getaddrinfo = nowhere_2",
+        "socket",
+        define="def nowhere_1(*a, **k): raise OSError('first')\ndef nowhere_2(*a, **k): raise OSError('second')",
+        alone=True,
+    ),
+    Kind(
+        "a method of a library's class patched",
+        "pathlib.Path('a').exists()",
+        "pathlib.Path.exists = lambda s: 1",
+        "pathlib.Path.exists = lambda s: 2",
+        "pathlib",
+        alone=True,
+    ),
+    Kind(
+        "a class of a library replaced",
+        "datetime.datetime.now()",
+        "datetime.datetime = Day1",
+        "datetime.datetime = Day2",
+        "datetime",
+        define="import datetime\nclass Day1(datetime.datetime):\n    @classmethod\n    def now(cls, tz=None): return 1\nclass Day2(datetime.datetime):\n    @classmethod\n    def now(cls, tz=None): return 2",
+        alone=True,
+    ),
+    Kind(
+        "time.time patched", "time.time()", "time.time = lambda: 1.0", "time.time = lambda: 2.0", alone=True
+    ),
+    Kind(
+        "builtins patched",
+        "print(x)",
+        "builtins.print = lambda x: 'first'",
+        "builtins.print = lambda x: 'second'",
+        "builtins",
+        alone=True,
+    ),
+    Kind(
+        "builtins added",
+        "price(x)",
+        "builtins.price = lambda x: x + 1",
+        "builtins.price = lambda x: x + 2",
+        "builtins",
+        alone=True,
+    ),
+    Kind(
+        "a value of builtins added",
+        "RATE_OF_ALL",
+        "builtins.RATE_OF_ALL = 1",
+        "builtins.RATE_OF_ALL = 2",
+        "builtins",
+        alone=True,
+    ),
+    Kind(
+        "an importer of the program's",
+        "__import__('twin_virtual').VALUE",
+        "FINDER.value = 1; sys.meta_path[:] = [f for f in sys.meta_path if f is not FINDER] + [FINDER]",
+        "FINDER.value = 2",
+        define="import importlib.machinery\nclass Finder:\n    value = 0\n    def find_spec(self, name, path=None, target=None):\n        if name == 'twin_virtual': return importlib.machinery.ModuleSpec(name, self)\n    def create_module(self, spec): return None\n    def exec_module(self, module): module.VALUE = 7\nFINDER = Finder()",
+        alone=True,
+    ),
+    Kind(
+        "a module made by hand",
+        "import twin_made; return twin_made.VALUE",
+        "sys.modules['twin_made'] = types.ModuleType('twin_made'); sys.modules['twin_made'].VALUE = 1",
+        "sys.modules['twin_made'].VALUE = 2",
+        "types",
+        alone=True,
+    ),
+    Kind(
+        "a module replaced in sys.modules",
+        "import wave; return wave.VALUE",
+        "sys.modules['wave'] = types.ModuleType('wave'); sys.modules['wave'].VALUE = 1",
+        "sys.modules['wave'].VALUE = 2",
+        "types",
+        alone=True,
+    ),
+    # The user's own
+    Kind("a setting in a module", "shop.price(x)", "shop.RATE = 2", "shop.RATE = 3", define="import shop"),
+    Kind(
+        "a class attribute in a module",
+        "shop.limit()",
+        "shop.Config.limit = 2",
+        "shop.Config.limit = 3",
+        define="import shop",
+    ),
+    Kind(
+        "a method in a module patched",
+        "shop.Config().total()",
+        "shop.Config.total = lambda s: 2",
+        "shop.Config.total = lambda s: 3",
+        define="import shop",
+    ),
+    Kind(
+        "a function in a module patched",
+        "shop.process()",
+        "shop.download = lambda: 2",
+        "shop.download = lambda: 3",
+        define="import shop",
+    ),
+    Kind(
+        "an object in a module",
+        "shop.debugs()",
+        "shop.settings.debug = 1",
+        "shop.settings.debug = 2",
+        define="import shop",
+    ),
+    Kind(
+        "a registry in a module",
+        "shop.plugin()",
+        "shop.PLUGINS['a'] = lambda: 1",
+        "shop.PLUGINS['a'] = lambda: 2",
+        define="import shop",
+    ),
+    Kind(
+        "a generic function in a module",
+        "shop.render(Point(x))",
+        "shop.render.register(Point, lambda p: 1)",
+        "shop.render.register(Point, lambda p: 2)",
+        define="import shop",
+        alone=True,
+    ),
+    Kind(
+        "a virtual subclass",
+        "isinstance(Point(x), shop.Shape), isinstance(Line(), shop.Shape)",
+        "shop.Shape.register(Point)",
+        "shop.Shape.register(Line)",
+        define="import shop\nclass Line: pass",
+        alone=True,
+    ),
+    Kind(
+        "a virtual subclass of a library's",
+        "isinstance(Point(x), collections.abc.Sized), isinstance(Line(), collections.abc.Sequence)",
+        "collections.abc.Sequence.register(Point)",
+        "collections.abc.Sequence.register(Line)",
+        "collections.abc",
+        define="class Line: pass",
+        alone=True,
+    ),
+    Kind(
+        "globals of the script",
+        "GLOBAL, TABLE['a']",
+        "GLOBAL = 2; TABLE['a'] = 2",
+        "GLOBAL = 3; TABLE['a'] = 3",
+        define="GLOBAL = 1\nTABLE = {}",
+    ),
+    Kind(
+        "class attributes of the script",
+        "Settings.rate, Settings().total()",
+        "Settings.rate = 2",
+        "Settings.total = lambda s: 5",
+        define="class Settings:\n    rate = 1\n    def total(self): return self.rate",
+    ),
+    Kind(
+        "defaults of a function",
+        "priced()",
+        "priced.__defaults__ = (2,)",
+        "priced.__defaults__ = (3,)",
+        define="def priced(x=1): return x",
+    ),
+    Kind(
+        "context variables",
+        "VARIABLE.get()",
+        "VARIABLE.set(2)",
+        "VARIABLE.set(3)",
+        "contextvars",
+        define="import contextvars\nVARIABLE = contextvars.ContextVar('VARIABLE', default=1)",
+    ),
+    Kind(
+        "attributes of a thread",
+        "LOCAL.value",
+        "LOCAL.value = 1",
+        "LOCAL.value = 2",
+        define="LOCAL = threading.local()",
+        alone=True,
+    ),
+    # Libraries
+    Kind(
+        "numpy's errors",
+        "numpy.geterr()['divide']",
+        "numpy.seterr(divide='raise')",
+        "numpy.seterr(divide='ignore')",
+        "numpy",
+    ),
+    Kind(
+        "numpy's call on errors",
+        "numpy.array([1.0]) / 0; return len(ERRS) > 0",
+        "numpy.seterr(divide='call'); numpy.seterrcall(on_error_1)",
+        "numpy.seterrcall(on_error_2)",
+        "numpy",
+        define="ERRS = []\ndef on_error_1(*a): raise ValueError('first')\ndef on_error_2(*a): raise ValueError('second')",
+        alone=True,
+    ),
+    Kind(
+        "numpy's prints",
+        "str(numpy.array([1 / 3]))",
+        "numpy.set_printoptions(precision=2)",
+        "numpy.set_printoptions(precision=4)",
+        "numpy",
+    ),
+    Kind(
+        "numpy's seed",
+        "numpy.random.random()",
+        "numpy.random.seed(1)",
+        "numpy.random.seed(2)",
+        "numpy",
+        alone=True,
+        again=True,
+        unordered=True,
+        by_design="each worker draws numbers of its own; left to choose, autoexec stays",
+    ),
+    Kind(
+        "numpy's buffer size",
+        "numpy.getbufsize()",
+        "numpy.setbufsize(16384)",
+        "numpy.setbufsize(32768)",
+        "numpy",
+    ),
+    Kind(
+        "scikit-learn's settings",
+        "sklearn.get_config()['working_memory']",
+        "sklearn.set_config(working_memory=9)",
+        "sklearn.set_config(working_memory=8)",
+        "sklearn",
+    ),
+    Kind(
+        "pandas' options",
+        "pandas.get_option('display.precision')",
+        "pandas.set_option('display.precision', 2)",
+        "pandas.set_option('display.precision', 3)",
+        "pandas",
+    ),
+    Kind(
+        "Pillow's settings",
+        "PIL.ImageFile.LOAD_TRUNCATED_IMAGES, PIL.Image.MAX_IMAGE_PIXELS",
+        "PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True",
+        "PIL.Image.MAX_IMAGE_PIXELS = None",
+        "PIL.Image,PIL.ImageFile",
+    ),
+    Kind(
+        "matplotlib's settings",
+        "matplotlib.rcParams['lines.linewidth']",
+        "matplotlib.rcParams['lines.linewidth'] = 5",
+        "matplotlib.rcParams['lines.linewidth'] = 6",
+        "matplotlib",
+    ),
+    Kind(
+        "a constant of requests",
+        "requests.adapters.DEFAULT_RETRIES",
+        "requests.adapters.DEFAULT_RETRIES = 3",
+        "requests.adapters.DEFAULT_RETRIES = 5",
+        "requests",
+        alone=True,
+    ),
+)
