@@ -8,7 +8,7 @@ from ..introspect import isa
 from ..introspect.layers import MISSING, layers, peek
 from ..introspect.libraries import top_package
 from ..introspect.methods import ATOMIC, CHANGING_FUNCTIONS, CHANGING_METHODS, LENDING, RETURNING, SILENT
-from .stack_values import EMPTY, Nested, Ref, Value, element, known_container
+from .stack_values import EMPTY, HANDED, Nested, Ref, Value, element, known_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["call", "define", "parent"]
 
 _PASSING = {"enumerate", "zip", "reversed", "iter", "next", "filter"}
+# They read what they are given, and keep nothing of it.
+_READING = (
+    abs, all, any, bool, bytes, dict, divmod, float, format, frozenset, hash, int, isinstance, len, list, max,
+    min, ord, range, repr, round, set, sorted, str, sum, tuple,
+)  # fmt: skip
 
 
 def call(frame: Frame, callee: Value, given: list[Value], named: dict[str, Value]) -> Value:
@@ -26,8 +31,9 @@ def call(frame: Frame, callee: Value, given: list[Value], named: dict[str, Value
     frame.entered = False
     results = [_call(frame, ref, given, named) for ref in callee]
     if not frame.entered:  # a function that was walked has told itself what it reads
+        how = HANDED if callee and all(any(ref.obj is one for one in _READING) for ref in callee) else ""
         for value in (*given, *named.values()):
-            frame.read(value)
+            frame.read(value, "" if "key" in named else how)
     _changes_out(frame, named.get("out", EMPTY))
     return frozenset().union(*results)
 
@@ -45,6 +51,8 @@ def _call(frame: Frame, ref: Ref, given: list[Value], named: dict[str, Value]) -
     if ref.parent is not None and not isa(ref.parent.obj, ModuleType):
         own = frozenset({ref.parent})
         if isa(obj, FunctionType):
+            if obj.__module__ == "weakref" and not frame.trace.follows(obj.__code__):
+                return _method(frame, ref.parent, ref.attr)
             return _enter(frame, obj, [own, *given] if ref.bound else given, named)
         if obj is MISSING or not isa(obj, (type, MethodType)):
             return _method(frame, ref.parent, ref.attr)

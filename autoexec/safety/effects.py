@@ -20,6 +20,7 @@ from ..own_time import time
 from ..records import CHANGES_ARGUMENT, SETS_AND_BACK, Hazard
 from .captures import dig
 from .look import Change, Look, look
+from .memos import is_memo
 from .mutation import Arguments
 from .reach import third_party
 from .readings import has_method
@@ -77,7 +78,10 @@ class Effects:
         self._args: Arguments | None = None
         self._changed: dict[int, None] = {}
         self._dicts: dict[int, tuple[str, dict[Any, Any]]] = {}  # those that may be memos, by identity
-        self._read: dict[int, dict[Any, Any]] | None = None  # memos, as far as the code shows
+        # Memos, as far as the code shows, by identity, each with what it is called there.
+        self._read: dict[int, tuple[Any, set[str]]] = {}
+        self._read_at = -1  # after so many looks: what a memo holds says more of it
+        self.renewed = False  # whether workers may have locks and weak memos of their own, begun anew
         # What was not amid an item what it was before it, by place; and what was set back afterwards.
         self._amid: dict[tuple[int, Any], str] = {}
         self._set_back: dict[str, None] = {}
@@ -136,7 +140,7 @@ class Effects:
         self.whole = self.whole and notes.reached.whole
         self._codes, self._used = notes.reached.codes, notes.reached.used
         for place in notes.reached.places:
-            if type(place.obj) is dict and place.owner is None and place.path:
+            if place.owner is None and place.path and is_memo(place.obj):
                 self._dicts.setdefault(id(place.obj), (place.path, place.obj))
         changes = notes.compare()
         left = {change.place for change in changes}
@@ -158,14 +162,17 @@ class Effects:
         dicts = dict(self._dicts)  # another thread may compare meanwhile
         if not dicts:
             return {}
-        if self._read is None:
-            from .memos import memos_of
-
-            self._read = memos_of(self._func)
         spoiled = {one.holder for one in [*self._found.values()] if not one.adds}
-        known = {key: dicts[key] for key in self._read if key in dicts and key not in spoiled}
+        known = {key: dicts[key] for key in self._named_memos() if key in dicts and key not in spoiled}
         paths = [path for path, _ in known.values()]
         return {path: memo for path, memo in known.values() if paths.count(path) == 1}
+
+    def _named_memos(self) -> dict[int, tuple[Any, set[str]]]:
+        if self._read_at != self.looks:
+            from .memos import named_memos
+
+            self._read, self._read_at = named_memos(self._func), self.looks
+        return self._read
 
     def lost(self, notes: Look, memos: dict[int, dict[Any, Any]]) -> list[Hazard]:
         """What differs from notes that were taken in a worker, but for places that are filled once.
@@ -204,7 +211,12 @@ class Effects:
         if strict and not self.whole:
             found.append(Hazard("reaches more than was looked at", name_of(self._func), at, True))
         made = () if strict else [one.path for one in changed if self._set_once(one)]
-        found += [Hazard(kind, name, at, ok) for name, kind, ok in self._used if name not in made]
+        # What was made in this thread may be for it alone; another process makes one of its own.
+        found += [
+            Hazard(kind, name, at, ok, name in made)
+            for name, kind, ok in self._used
+            if not (ok and name in made)
+        ]
         found += [Hazard("reads what the caller's thread has set", name, at, False) for name in self._locals]
         amid = {**self._set_back, **dict.fromkeys([*self._amid.values()])}
         found += [Hazard(SETS_AND_BACK, path or "an object", at, False, True) for path in amid]
@@ -213,15 +225,21 @@ class Effects:
 
     def explains(self, hazard: Hazard) -> bool:
         """Whether what the code shows is a memo, or a place that is filled once, when it is first needed."""
-        if hazard.kind in _MEMO and any(_same_place(hazard.name, path) for path in self.memos()):
-            return True
         held = hazard.kind.startswith("captured")
+        if hazard.kind in _MEMO and self._is_memo(hazard.name):
+            return True
         if self.looks < LOOKS or not (held or hazard.kind in _FILLED):
             return False
         name, changed = hazard.name.rpartition(".")[2], [*self._found.values()]
-        if hazard.kind == "captured lock":  # it guards what is filled once
-            touched = [one for one in changed if self._beside(name, one.name)]
-        elif held:  # it was not there before the first item made it
+        if hazard.kind == "captured lock":  # it guards what is filled once, or what is only computed
+            explained = self._guards_nothing(name)
+            self.renewed = self.renewed or explained
+            return explained
+        if hazard.kind == "captured weak reference":
+            explained = self._is_memo(hazard.name)
+            self.renewed = self.renewed or explained
+            return explained
+        if held:  # it was not there before the first item made it
             touched = [one for one in changed if one.shared and _same_place(hazard.name, one.path)]
         elif hazard.kind.startswith("changes") and name == hazard.name:  # what is in the place is changed
             touched = [one for one in changed if _same_place(name, one.within)]
@@ -229,17 +247,43 @@ class Effects:
             touched = [one for one in changed if one.name == name]
         return bool(touched) and all(map(self._set_once, touched))
 
-    def _beside(self, lock: str, name: str) -> bool:
-        """Whether the code that fills a place names a lock as well."""
-        return any(_names(code, lock) and _names(code, name) for code in self._codes if name)
+    def _is_memo(self, name: str) -> bool:
+        """Whether what the code calls so is a memo: one that comes home, or one that keeps nothing."""
+        if any(_same_place(name, path) for path in self.memos()):
+            return True
+        home = {id(memo) for memo in self.memos().values()}
+        called = [key for key, (_, names) in self._named_memos().items() if name in names]
+        return bool(called) and all(key in home or self._passes(key) for key in called)
 
-    def made(self) -> tuple[tuple[str, str, Any], ...]:
+    def _passes(self, key: int) -> bool:
+        memo = self._named_memos()[key][0]
+        return not isa(memo, dict) and not len(memo)
+
+    def _guards_nothing(self, lock: str) -> bool:
+        """Whether the items change nothing beside a lock but what every process may fill for itself."""
+        memos = {id(memo) for memo in self.memos().values()}
+        touched = [
+            one for one in self._found.values() if self._beside(lock, one.name, one.within.rpartition(".")[2])
+        ]
+        if touched:
+            return all(one.holder in memos or self._set_once(one) for one in touched)
+        from .repeatable import repeatable
+
+        return not self._found and repeatable(self._func)
+
+    def _beside(self, lock: str, *names: str) -> bool:
+        """Whether the code that fills a place names a lock as well."""
+        return any(
+            _names(code, lock) and any(_names(code, name) for name in names if name) for code in self._codes
+        )
+
+    def made(self) -> tuple[tuple[str, str, tuple[Any, ...]], ...]:
         """What the first item has made for this process alone: container, name, and what was there before.
 
         A worker that inherits it empties the place again, and makes one of its own.
         """
-        changed = [*self._found.values()]
-        return tuple((one.within, one.name, one.old) for one in changed if one.shared and self._set_once(one))
+        changed = [one for one in self._found.values() if one.shared and self._set_once(one)]
+        return tuple((one.within, one.name, () if one.old is MISSING else (one.old,)) for one in changed)
 
     def _set_once(self, found: _Found) -> bool:
         if len(found.when) > 1 or found.when[0] == self.looks or not found.empty:

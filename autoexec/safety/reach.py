@@ -316,7 +316,7 @@ class _Walk:
             if key in IGNORED:
                 continue
             if not isa(value, _LEAVES):
-                self.meet(value, name)
+                self.meet(value, f"{name}.{key}")
                 self.meet(attributes(value).get("func"), name)  # a cached property
         for base in (*kind.__bases__, type(kind)):
             self.meet(base, base.__name__)
