@@ -21,8 +21,8 @@ __all__ = ["call", "define", "parent"]
 _PASSING = {"enumerate", "zip", "reversed", "iter", "next", "filter"}
 # They read what they are given, and keep nothing of it.
 _READING = (
-    abs, all, any, bool, bytes, dict, divmod, float, format, frozenset, hash, int, isinstance, len, list, max,
-    min, ord, range, repr, round, set, sorted, str, sum, tuple,
+    abs, all, any, bool, bytes, dict, divmod, enumerate, float, format, frozenset, hash, int, isinstance,
+    iter, len, list, max, min, ord, range, repr, reversed, round, set, sorted, str, sum, tuple, zip,
 )  # fmt: skip
 
 
@@ -45,6 +45,7 @@ def _changes_out(frame: Frame, value: Value) -> None:
 def _call(frame: Frame, ref: Ref, given: list[Value], named: dict[str, Value]) -> Value:
     obj = ref.obj
     if isa(obj, Nested):
+        frame.entered = True
         return define(frame, obj, given, named)
     if obj is super:
         return parent(frame, given)
@@ -70,8 +71,14 @@ def _plain(frame: Frame, ref: Ref, given: list[Value], named: dict[str, Value]) 
     if ref.root == "code" and _name(obj) in _PASSING:
         return frozenset().union(*given)
     if isa(obj, type):
+        maker, _ = peek(obj, "__new__")
+        made = EMPTY
+        if isa(maker, FunctionType):  # it may hand out what is there already
+            made = _enter(frame, maker, [frozenset({ref}), *given], named)
         start, _ = peek(obj, "__init__")
-        return _enter(frame, start, [EMPTY, *given], named, fresh=True) if isa(start, FunctionType) else EMPTY
+        if isa(start, FunctionType):
+            _enter(frame, start, [EMPTY, *given], named, fresh=True)
+        return made
     if obj is globals or obj is vars:
         return frozenset({Ref("global", "globals()", frame.scope)}) if not given else EMPTY
     core, front, bound = layers(obj)

@@ -19,6 +19,7 @@ from ..introspect.methods import CHANGING_METHODS
 from ..own_time import time
 from ..records import CHANGES_ARGUMENT, SETS_AND_BACK, Hazard
 from .captures import dig
+from .guards import behind
 from .look import Change, Look, look
 from .memos import is_memo
 from .mutation import Arguments
@@ -150,7 +151,7 @@ class Effects:
                 known = self._found.get(change.place)
                 if known is None:
                     self._found[change.place] = _Found(change, self.looks)
-                else:
+                elif known.when[-1] != self.looks:  # two functions may name the same place
                     known.when.append(self.looks)
 
     def _tells(self, change: Change) -> bool:
@@ -183,10 +184,16 @@ class Effects:
         """
         self._codes = notes.reached.codes
         found = []
-        for change in notes.compare():
+        changes = notes.compare()
+        flags = {change.name for change in changes if change.name and _empty(change.old)}
+        for change in changes:
             if change.place[0] in memos and change.old is MISSING:
                 continue
-            filled = _empty(change.old) and bool(change.name) and _guarded(change.name, self._codes)
+            filled = (
+                _empty(change.old)
+                and bool(change.name)
+                and (_guarded(change.name, self._codes) or self._behind(flags, [change.name]))
+            )
             own = not change.place[0] and change.name in _OWN
             if self._tells(change) and not (filled or own):
                 found.append(_Found(change, 1).hazard(place_of(self._func)))
@@ -241,10 +248,15 @@ class Effects:
             return explained
         if held:  # it was not there before the first item made it
             touched = [one for one in changed if one.shared and _same_place(hazard.name, one.path)]
+        elif hazard.name == "globals()":
+            touched = [one for one in changed if not one.within]
         elif hazard.kind.startswith("changes") and name == hazard.name:  # what is in the place is changed
             touched = [one for one in changed if _same_place(name, one.within)]
         else:
             touched = [one for one in changed if one.name == name]
+        if not touched and not held:  # a part of what was made then
+            once = {one.name for one in changed if one.name and self._set_once(one)}
+            return bool(once) and behind(once, name, self._codes, _accesses)
         return bool(touched) and all(map(self._set_once, touched))
 
     def _is_memo(self, name: str) -> bool:
@@ -291,7 +303,16 @@ class Effects:
         if found.shared and not found.replaced:
             return False
         names = [name for name in (found.name, found.within.rpartition(".")[2]) if name]
-        return any(_guarded(name, self._codes) for name in names)
+        if any(_guarded(name, self._codes) for name in names):
+            return True
+        changed = [*self._found.values()]
+        # Where others are emptied, to be made anew, this would be filled twice.
+        again = found.replaced or not any(one.shared for one in changed)
+        flags = {one.name for one in changed if one.name and one.empty and one.when == found.when}
+        return again and self._behind(flags, names)
+
+    def _behind(self, flags: set[str], names: list[str]) -> bool:
+        return any(behind(flags, name, self._codes, _accesses, _MAKERS) for name in names)
 
     def _argument(self, index: int) -> str:
         core, front, _ = layers(self._func)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import islice
+from types import CodeType
 
 from ..introspect import ATOMS, isa, loaded
 from .captures import dig
@@ -37,7 +38,7 @@ _HANDING = frozenset(
 _READING = frozenset(
     (HANDED, "GET_ITER", "FOR_ITER", "GET_LEN", "BINARY_SLICE", "UNPACK_SEQUENCE", "LIST_EXTEND",
      "SET_UPDATE", "DICT_UPDATE", "DICT_MERGE", ".items", ".keys", ".values", ".get", ".copy", ".index",
-     ".count")
+     ".count", "YIELD_VALUE", "BINARY_SUBSCR")
 )  # fmt: skip
 # What a class of the user's must leave as a dict has it, for its objects to be filled like one.
 _OWN = (
@@ -134,7 +135,7 @@ def _flat(value: Any) -> bool:
 
 def _fixed(value: Any) -> bool:
     """Whether nothing that is done with a value can change it."""
-    if type(value) in ATOMS:
+    if type(value) in ATOMS or type(value) is CodeType:
         return True
     if type(value) in (tuple, frozenset):
         return all(map(_fixed, value))
