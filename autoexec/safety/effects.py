@@ -75,6 +75,7 @@ class Effects:
         self._found: dict[tuple[int, Any], _Found] = {}
         self._codes: list[CodeType] = []
         self._used: list[tuple[str, str, bool]] = []
+        self._locks: list[tuple[str, bool]] = []
         self._locals: list[str] = []  # values of thread-locals that the caller's thread has set
         self._args: Arguments | None = None
         self._changed: dict[int, None] = {}
@@ -140,6 +141,7 @@ class Effects:
     def _compare(self, notes: Look, amid: dict[tuple[int, Any], str]) -> None:
         self.whole = self.whole and notes.reached.whole
         self._codes, self._used = notes.reached.codes, notes.reached.used
+        self._locks = notes.reached.locks
         for place in notes.reached.places:
             if place.owner is None and place.path and is_memo(place.obj):
                 self._dicts.setdefault(id(place.obj), (place.path, place.obj))
@@ -273,6 +275,9 @@ class Effects:
 
     def _guards_nothing(self, lock: str) -> bool:
         """Whether the items change nothing beside a lock but what every process may fill for itself."""
+        plain = [alone for path, alone in self._locks if path.rpartition(".")[2] == lock]
+        if not (plain and all(plain)):  # an event that is set is seen by others
+            return False
         memos = {id(memo) for memo in self.memos().values()}
         touched = [
             one for one in self._found.values() if self._beside(lock, one.name, one.within.rpartition(".")[2])
