@@ -31,14 +31,11 @@ def call(frame: Frame, callee: Value, given: list[Value], named: dict[str, Value
     frame.entered = False
     results = [_call(frame, ref, given, named) for ref in callee]
     if not frame.entered:  # a function that was walked has told itself what it reads
-        asked = bool(callee) and all(ref.obj is isinstance for ref in callee)
-        how = (
-            "IS_OP"
-            if asked
-            else HANDED
-            if callee and all(any(ref.obj is one for one in _READING) for ref in callee)
-            else ""
-        )
+        how = ""
+        if callee and all(ref.obj is isinstance for ref in callee):
+            how = "IS_OP"
+        elif callee and all(any(ref.obj is one for one in _READING) for ref in callee):
+            how = HANDED
         for value in (*given, *named.values()):
             frame.read(value, "" if "key" in named else how)
     _changes_out(frame, named.get("out", EMPTY))
