@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from types import ModuleType
 
 from ..backends.opening import Opening, Setting, TaskRules, WorkerConfig
@@ -85,7 +85,9 @@ class Planner:
         self._opened: list[Backend] = []
         self._wanted = list(WANTED)
         self._memos: dict[str, dict[Any, Any]] = {}  # what workers send home entries for, by path
-        self._made: tuple[tuple[str, str, Any], ...] = ()  # and what they make for themselves
+        # And what they make for themselves: places that the caller's first item has filled, locks.
+        self._made: tuple[tuple[str, str, tuple[Any, ...]], ...] = ()
+        self._renewed = False
         self._modules: ModuleState | None = None
         self._lacking: list[str] = []  # of what the caller has set, as workers have not got it
         self.memory: Memory | None = None
@@ -177,6 +179,7 @@ class Planner:
         strict = self._options.effects == "strict"
         found = sampler.against(self.hazards(), strict=strict)
         self._memos, self._made = ({}, ()) if strict else (sampler.memos, sampler.made)
+        self._renewed = not strict and sampler.effects is not None and sampler.effects.renewed
         copies = self._options.writable == "copy"
         found = tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
         if found and self._source is not None and (name := self._source.shared):
@@ -523,6 +526,7 @@ class Planner:
         from ..backends.processes.module_globals import WithModuleGlobals, kind_of
         from ..known_objects import at_hand
         from ..safety.hazards import dump
+        from ..safety.renewed import departing
         from ..unpicklable import Unpicklable
         from ..worker.context import carried
 
@@ -531,10 +535,11 @@ class Planner:
         values, main, registered = state.values, state.main, state.registered
         unsent = {key: kind_of(value) for key, value in state.mocks.items()}
         made = self._made_modules(state)
+        leaving = partial(departing, known, self._call, self._made, locks=self._renewed)
         with by_value.travelling_whole(state.unknown):
             if values or main or unsent or state.unknown or made or registered:
                 try:
-                    with at_hand(known, known.departing()):
+                    with at_hand(known, leaving()):
                         whole = WithModuleGlobals(spec, values, main, unsent, made, registered)
                         return send(whole, by_value.dumps)
                 except Exception:  # the function, or some of that: then as much as can be sent
@@ -549,7 +554,7 @@ class Planner:
                     return send(spec, dumps)
                 return send(WithModuleGlobals(spec, values, main, unsent, made, registered), by_value.dumps)
 
-            with at_hand(known, known.departing()):
+            with at_hand(known, leaving()):
                 found = dump(spec, sent)
         if isinstance(found, Unpicklable):
             raise TypeError(f"{name_of(self._call)} cannot be sent to another process: {found}")

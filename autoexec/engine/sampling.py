@@ -183,7 +183,7 @@ class Sampler:
         return {} if self.effects is None else self.effects.memos()
 
     @property
-    def made(self) -> tuple[tuple[str, str, Any], ...]:
+    def made(self) -> tuple[tuple[str, str, tuple[Any, ...]], ...]:
         """What the first item has made for this process alone; see `Effects.made`."""
         return () if self.effects is None else self.effects.made()
 

@@ -4,9 +4,9 @@ What may live here: what looks at the user's function and objects, without runni
 
 effects                    what items change of the caller's state, seen by looking around some of them.
                            Behind it: reach (all that a function can reach), readings (how that is read),
-                           look (notes, and what differs),
+                           look (notes, and what differs), guards (what is filled only behind a look),
                            mutation (arguments), memos (what workers fill comes home); watch does the same
-                           in worker processes
+                           in worker processes, and renewed says what these have of their own
 hazards                    what in a function forbids another process or thread. Behind it: quick_check (a
                            glance), bytecode, bytecode_calls, opcodes and stack_values (a reading), captures
                            (what it holds), item_state (what it sets for an item's own time, or needs of its

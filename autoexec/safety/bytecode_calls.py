@@ -8,7 +8,7 @@ from ..introspect import isa
 from ..introspect.layers import MISSING, layers, peek
 from ..introspect.libraries import top_package
 from ..introspect.methods import ATOMIC, CHANGING_FUNCTIONS, CHANGING_METHODS, LENDING, RETURNING, SILENT
-from .stack_values import EMPTY, Nested, Ref, Value, element, known_container
+from .stack_values import EMPTY, HANDED, Nested, Ref, Value, element, known_container
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["call", "define", "parent"]
 
 _PASSING = {"enumerate", "zip", "reversed", "iter", "next", "filter"}
+# They read what they are given, and keep nothing of it.
+_READING = (
+    abs, all, any, bool, bytes, dict, divmod, enumerate, float, format, frozenset, hash, int, isinstance,
+    iter, len, list, max, min, ord, range, repr, reversed, round, set, sorted, str, sum, tuple, zip,
+)  # fmt: skip
 
 
 def call(frame: Frame, callee: Value, given: list[Value], named: dict[str, Value]) -> Value:
@@ -26,8 +31,13 @@ def call(frame: Frame, callee: Value, given: list[Value], named: dict[str, Value
     frame.entered = False
     results = [_call(frame, ref, given, named) for ref in callee]
     if not frame.entered:  # a function that was walked has told itself what it reads
+        how = ""
+        if callee and all(ref.obj is isinstance for ref in callee):
+            how = "IS_OP"
+        elif callee and all(any(ref.obj is one for one in _READING) for ref in callee):
+            how = HANDED
         for value in (*given, *named.values()):
-            frame.read(value)
+            frame.read(value, "" if "key" in named else how)
     _changes_out(frame, named.get("out", EMPTY))
     return frozenset().union(*results)
 
@@ -39,12 +49,15 @@ def _changes_out(frame: Frame, value: Value) -> None:
 def _call(frame: Frame, ref: Ref, given: list[Value], named: dict[str, Value]) -> Value:
     obj = ref.obj
     if isa(obj, Nested):
+        frame.entered = True
         return define(frame, obj, given, named)
     if obj is super:
         return parent(frame, given)
     if ref.parent is not None and not isa(ref.parent.obj, ModuleType):
         own = frozenset({ref.parent})
         if isa(obj, FunctionType):
+            if obj.__module__ == "weakref" and not frame.trace.follows(obj.__code__):
+                return _method(frame, ref.parent, ref.attr)
             return _enter(frame, obj, [own, *given] if ref.bound else given, named)
         if obj is MISSING or not isa(obj, (type, MethodType)):
             return _method(frame, ref.parent, ref.attr)
@@ -62,8 +75,14 @@ def _plain(frame: Frame, ref: Ref, given: list[Value], named: dict[str, Value]) 
     if ref.root == "code" and _name(obj) in _PASSING:
         return frozenset().union(*given)
     if isa(obj, type):
+        maker, _ = peek(obj, "__new__")
+        made = EMPTY
+        if isa(maker, FunctionType):  # it may hand out what is there already
+            made = _enter(frame, maker, [frozenset({ref}), *given], named)
         start, _ = peek(obj, "__init__")
-        return _enter(frame, start, [EMPTY, *given], named, fresh=True) if isa(start, FunctionType) else EMPTY
+        if isa(start, FunctionType):
+            _enter(frame, start, [EMPTY, *given], named, fresh=True)
+        return made
     if obj is globals or obj is vars:
         return frozenset({Ref("global", "globals()", frame.scope)}) if not given else EMPTY
     core, front, bound = layers(obj)

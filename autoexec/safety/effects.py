@@ -19,7 +19,9 @@ from ..introspect.methods import CHANGING_METHODS
 from ..own_time import time
 from ..records import CHANGES_ARGUMENT, SETS_AND_BACK, Hazard
 from .captures import dig
+from .guards import behind
 from .look import Change, Look, look
+from .memos import is_memo
 from .mutation import Arguments
 from .reach import third_party
 from .readings import has_method
@@ -73,11 +75,15 @@ class Effects:
         self._found: dict[tuple[int, Any], _Found] = {}
         self._codes: list[CodeType] = []
         self._used: list[tuple[str, str, bool]] = []
+        self._locks: list[tuple[str, bool]] = []
         self._locals: list[str] = []  # values of thread-locals that the caller's thread has set
         self._args: Arguments | None = None
         self._changed: dict[int, None] = {}
         self._dicts: dict[int, tuple[str, dict[Any, Any]]] = {}  # those that may be memos, by identity
-        self._read: dict[int, dict[Any, Any]] | None = None  # memos, as far as the code shows
+        # Memos, as far as the code shows, by identity, each with what it is called there.
+        self._read: dict[int, tuple[Any, set[str]]] = {}
+        self._read_at = -1  # after so many looks: what a memo holds says more of it
+        self.renewed = False  # whether workers may have locks and weak memos of their own, begun anew
         # What was not amid an item what it was before it, by place; and what was set back afterwards.
         self._amid: dict[tuple[int, Any], str] = {}
         self._set_back: dict[str, None] = {}
@@ -135,8 +141,9 @@ class Effects:
     def _compare(self, notes: Look, amid: dict[tuple[int, Any], str]) -> None:
         self.whole = self.whole and notes.reached.whole
         self._codes, self._used = notes.reached.codes, notes.reached.used
+        self._locks = notes.reached.locks
         for place in notes.reached.places:
-            if type(place.obj) is dict and place.owner is None and place.path:
+            if place.owner is None and place.path and is_memo(place.obj):
                 self._dicts.setdefault(id(place.obj), (place.path, place.obj))
         changes = notes.compare()
         left = {change.place for change in changes}
@@ -146,7 +153,7 @@ class Effects:
                 known = self._found.get(change.place)
                 if known is None:
                     self._found[change.place] = _Found(change, self.looks)
-                else:
+                elif known.when[-1] != self.looks:  # two functions may name the same place
                     known.when.append(self.looks)
 
     def _tells(self, change: Change) -> bool:
@@ -158,14 +165,17 @@ class Effects:
         dicts = dict(self._dicts)  # another thread may compare meanwhile
         if not dicts:
             return {}
-        if self._read is None:
-            from .memos import memos_of
-
-            self._read = memos_of(self._func)
         spoiled = {one.holder for one in [*self._found.values()] if not one.adds}
-        known = {key: dicts[key] for key in self._read if key in dicts and key not in spoiled}
+        known = {key: dicts[key] for key in self._named_memos() if key in dicts and key not in spoiled}
         paths = [path for path, _ in known.values()]
         return {path: memo for path, memo in known.values() if paths.count(path) == 1}
+
+    def _named_memos(self) -> dict[int, tuple[Any, set[str]]]:
+        if self._read_at != self.looks:
+            from .memos import named_memos
+
+            self._read, self._read_at = named_memos(self._func), self.looks
+        return self._read
 
     def lost(self, notes: Look, memos: dict[int, dict[Any, Any]]) -> list[Hazard]:
         """What differs from notes that were taken in a worker, but for places that are filled once.
@@ -176,10 +186,16 @@ class Effects:
         """
         self._codes = notes.reached.codes
         found = []
-        for change in notes.compare():
+        changes = notes.compare()
+        flags = {change.name for change in changes if change.name and _empty(change.old)}
+        for change in changes:
             if change.place[0] in memos and change.old is MISSING:
                 continue
-            filled = _empty(change.old) and bool(change.name) and _guarded(change.name, self._codes)
+            filled = (
+                _empty(change.old)
+                and bool(change.name)
+                and (_guarded(change.name, self._codes) or self._behind(flags, [change.name]))
+            )
             own = not change.place[0] and change.name in _OWN
             if self._tells(change) and not (filled or own):
                 found.append(_Found(change, 1).hazard(place_of(self._func)))
@@ -204,7 +220,12 @@ class Effects:
         if strict and not self.whole:
             found.append(Hazard("reaches more than was looked at", name_of(self._func), at, True))
         made = () if strict else [one.path for one in changed if self._set_once(one)]
-        found += [Hazard(kind, name, at, ok) for name, kind, ok in self._used if name not in made]
+        # What was made in this thread may be for it alone; another process makes one of its own.
+        found += [
+            Hazard(kind, name, at, ok, name in made)
+            for name, kind, ok in self._used
+            if not (ok and name in made)
+        ]
         found += [Hazard("reads what the caller's thread has set", name, at, False) for name in self._locals]
         amid = {**self._set_back, **dict.fromkeys([*self._amid.values()])}
         found += [Hazard(SETS_AND_BACK, path or "an object", at, False, True) for path in amid]
@@ -213,33 +234,73 @@ class Effects:
 
     def explains(self, hazard: Hazard) -> bool:
         """Whether what the code shows is a memo, or a place that is filled once, when it is first needed."""
-        if hazard.kind in _MEMO and any(_same_place(hazard.name, path) for path in self.memos()):
-            return True
         held = hazard.kind.startswith("captured")
+        if hazard.kind in _MEMO and self._is_memo(hazard.name):
+            return True
         if self.looks < LOOKS or not (held or hazard.kind in _FILLED):
             return False
         name, changed = hazard.name.rpartition(".")[2], [*self._found.values()]
-        if hazard.kind == "captured lock":  # it guards what is filled once
-            touched = [one for one in changed if self._beside(name, one.name)]
-        elif held:  # it was not there before the first item made it
+        if hazard.kind == "captured lock":  # it guards what is filled once, or what is only computed
+            explained = self._guards_nothing(name)
+            self.renewed = self.renewed or explained
+            return explained
+        if hazard.kind == "captured weak reference":
+            explained = self._is_memo(hazard.name)
+            self.renewed = self.renewed or explained
+            return explained
+        if held:  # it was not there before the first item made it
             touched = [one for one in changed if one.shared and _same_place(hazard.name, one.path)]
+        elif hazard.name == "globals()":
+            touched = [one for one in changed if not one.within]
         elif hazard.kind.startswith("changes") and name == hazard.name:  # what is in the place is changed
             touched = [one for one in changed if _same_place(name, one.within)]
         else:
             touched = [one for one in changed if one.name == name]
+        if not touched and not held:  # a part of what was made then
+            once = {one.name for one in changed if one.name and self._set_once(one)}
+            return bool(once) and behind(once, name, self._codes, _accesses)
         return bool(touched) and all(map(self._set_once, touched))
 
-    def _beside(self, lock: str, name: str) -> bool:
-        """Whether the code that fills a place names a lock as well."""
-        return any(_names(code, lock) and _names(code, name) for code in self._codes if name)
+    def _is_memo(self, name: str) -> bool:
+        """Whether what the code calls so is a memo: one that comes home, or one that keeps nothing."""
+        if any(_same_place(name, path) for path in self.memos()):
+            return True
+        home = {id(memo) for memo in self.memos().values()}
+        called = [key for key, (_, names) in self._named_memos().items() if name in names]
+        return bool(called) and all(key in home or self._passes(key) for key in called)
 
-    def made(self) -> tuple[tuple[str, str, Any], ...]:
+    def _passes(self, key: int) -> bool:
+        memo = self._named_memos()[key][0]
+        return not isa(memo, dict) and not len(memo)
+
+    def _guards_nothing(self, lock: str) -> bool:
+        """Whether the items change nothing beside a lock but what every process may fill for itself."""
+        plain = [alone for path, alone in self._locks if path.rpartition(".")[2] == lock]
+        if not (plain and all(plain)):  # an event that is set is seen by others
+            return False
+        memos = {id(memo) for memo in self.memos().values()}
+        touched = [
+            one for one in self._found.values() if self._beside(lock, one.name, one.within.rpartition(".")[2])
+        ]
+        if touched:
+            return all(one.holder in memos or self._set_once(one) for one in touched)
+        from .repeatable import repeatable
+
+        return not self._found and repeatable(self._func)
+
+    def _beside(self, lock: str, *names: str) -> bool:
+        """Whether the code that fills a place names a lock as well."""
+        return any(
+            _names(code, lock) and any(_names(code, name) for name in names if name) for code in self._codes
+        )
+
+    def made(self) -> tuple[tuple[str, str, tuple[Any, ...]], ...]:
         """What the first item has made for this process alone: container, name, and what was there before.
 
         A worker that inherits it empties the place again, and makes one of its own.
         """
-        changed = [*self._found.values()]
-        return tuple((one.within, one.name, one.old) for one in changed if one.shared and self._set_once(one))
+        changed = [one for one in self._found.values() if one.shared and self._set_once(one)]
+        return tuple((one.within, one.name, () if one.old is MISSING else (one.old,)) for one in changed)
 
     def _set_once(self, found: _Found) -> bool:
         if len(found.when) > 1 or found.when[0] == self.looks or not found.empty:
@@ -247,7 +308,16 @@ class Effects:
         if found.shared and not found.replaced:
             return False
         names = [name for name in (found.name, found.within.rpartition(".")[2]) if name]
-        return any(_guarded(name, self._codes) for name in names)
+        if any(_guarded(name, self._codes) for name in names):
+            return True
+        changed = [*self._found.values()]
+        # Where others are emptied, to be made anew, this would be filled twice.
+        again = found.replaced or not any(one.shared for one in changed)
+        flags = {one.name for one in changed if one.name and one.empty and one.when == found.when}
+        return again and self._behind(flags, names)
+
+    def _behind(self, flags: set[str], names: list[str]) -> bool:
+        return any(behind(flags, name, self._codes, _accesses, _MAKERS) for name in names)
 
     def _argument(self, index: int) -> str:
         core, front, _ = layers(self._func)

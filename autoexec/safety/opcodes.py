@@ -6,14 +6,16 @@ An instruction without a handler here is counted by its net effect on the stack 
 from __future__ import annotations
 
 import sys
-from types import CodeType
+from types import CodeType, FunctionType
 
+from ..introspect import isa
 from ..introspect.code import IMPORT, imported
 from ..introspect.layers import MISSING
 from .bytecode_calls import call, define, parent
 from .stack_values import (
     DERIVED,
     EMPTY,
+    FILLS,
     LIST,
     NULL,
     SLICE,
@@ -232,10 +234,19 @@ def _subscript(frame: Frame, _line: Instruction) -> None:
     key, owner = frame.pop(), frame.pop()
     frame.read(owner, "[]")
     frame.read(key)
-    found = element(owner)
+    found = element(owner) | _filled_in(frame, owner, key)
     if key is SLICE:  # a slice of a list is a copy, of an array a view
         found = frozenset(r for r in owner if type(r.obj).__name__ == "ndarray")
     frame.load(found)
+
+
+def _filled_in(frame: Frame, owner: Value, key: Value) -> Value:
+    """What a `__missing__` of the user's gives where an entry is not there."""
+    makers = frozenset(ref for ref in attribute(owner, FILLS) if isa(ref.obj, FunctionType) and ref.bound)
+    if not makers:
+        return EMPTY
+    frame.read(frozenset(ref.parent for ref in makers if ref.parent is not None), FILLS)
+    return call(frame, makers, [key], {})
 
 
 @_on("BINARY_OP")

@@ -142,7 +142,9 @@ def reach(func: Any, args: tuple[Any, ...] = (), *, until: float = float("inf"))
     for hook in _hooks():
         walk.meet(hook, getattr(hook, "__name__", "a hook"))
     whole = walk.go(until)
-    return Reached(walk.places, walk.functions, walk.codes, walk.used, walk.thread_locals, whole)
+    found = Reached(walk.places, walk.functions, walk.codes, walk.used, walk.thread_locals, whole)
+    found.locks = walk.locks
+    return found
 
 
 class Reached:
@@ -155,9 +157,10 @@ class Reached:
         used: name, kind and whether threads may share it, of what is used up, or connected to somewhere.
         thread_locals: those, each with what the source calls it.
         whole: whether that is all.
+        locks: what those are called that only keep others out, and those that also tell something.
     """
 
-    __slots__ = ("codes", "functions", "places", "thread_locals", "used", "whole")
+    __slots__ = ("codes", "functions", "locks", "places", "thread_locals", "used", "whole")
 
     def __init__(
         self,
@@ -170,6 +173,7 @@ class Reached:
     ) -> None:
         self.places, self.functions, self.codes, self.used = places, functions, codes, used
         self.thread_locals, self.whole = thread_locals, whole
+        self.locks: list[tuple[str, bool]] = []
 
 
 class _Walk:
@@ -181,6 +185,7 @@ class _Walk:
         self.codes: list[CodeType] = []
         self.used: list[tuple[str, str, bool]] = []
         self.thread_locals: list[tuple[str, Any]] = []
+        self.locks: list[tuple[str, bool]] = []
         self._all = True
         self._seen: dict[int, Any] = {}
         self._ahead: deque[tuple[Any, str, int]] = deque()
@@ -305,7 +310,7 @@ class _Walk:
             if key in IGNORED:
                 continue
             if not isa(value, _LEAVES):
-                self.meet(value, name)
+                self.meet(value, f"{name}.{key}")
         for base in (*kind.__bases__, type(kind)):
             self.meet(base, base.__name__)
 
@@ -347,6 +352,8 @@ class _Walk:
         """Iterators, files, connections are held to be used, whatever they show."""
         if type(obj).__module__ == "_io" and type(obj).__name__ in ("StringIO", "BytesIO"):
             self._add(obj, path, lambda: [obj.tell()])
+        elif unfit[0] == "captured lock":
+            self.locks.append((path, type(obj).__module__ == "_thread"))
         elif unfit[0] == "captured thread-local":
             self.thread_locals.append((path or type(obj).__name__, obj))
         elif unfit[0] in USED and not depth:

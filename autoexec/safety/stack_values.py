@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DERIVED",
     "EMPTY",
+    "FILLS",
+    "HANDED",
     "LIST",
     "NULL",
     "SLICE",
@@ -86,6 +88,10 @@ LIST: Value = frozenset({Ref("code", "list")})
 
 
 DERIVED = "derived"  # what is done with a container whose new entry follows from what is in it
+
+
+HANDED = "handed to what only reads it"
+FILLS = "__missing__"  # what fills in an entry when it is asked for
 
 
 class Nested:

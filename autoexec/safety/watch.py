@@ -7,9 +7,10 @@ that is found only here has happened to a copy, and is lost: that is an error wh
 from __future__ import annotations
 
 from ..introspect import name_of
+from ..introspect.layers import MISSING
 from ..own_time import time
 from .effects import BUDGET_S, Effects
-from .memos import added
+from .memos import added, is_memo
 from .reach import put_back, reach
 
 TYPE_CHECKING = False
@@ -41,7 +42,7 @@ class Watch:
         self,
         func: Callable[..., Any],
         paths: tuple[str, ...] = (),
-        made: tuple[tuple[str, str, Any], ...] = (),
+        made: tuple[tuple[str, str, tuple[Any, ...]], ...] = (),
         home: Home | None = None,
     ) -> None:
         self._func, self._paths, self._made, self.home = func, paths, made, home
@@ -73,11 +74,11 @@ class Watch:
         for place in reach(self._func, args, until=time.thread_time() + BUDGET_S).places:
             for within, name, old in made:
                 if place.path == within and name in place.read():
-                    _kept.append(put_back(place, name, old))
+                    _kept.append(put_back(place, name, old[0] if old else MISSING))
 
     def _find_memos(self, notes: Look) -> None:
         for place in notes.reached.places if self._paths else ():
-            if place.path in self._paths and type(place.obj) is dict:
+            if place.path in self._paths and place.owner is None and is_memo(place.obj):
                 self._memos.setdefault(place.path, place.obj)
 
     def end(self) -> tuple[str, Entries]:

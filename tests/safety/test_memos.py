@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import re
+import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -16,6 +18,7 @@ import autoexec
 from autoexec.backends.lost_effects import told
 from autoexec.errors import EffectLost
 from autoexec.safety.effects import Effects
+from autoexec.safety.hazards import find_hazards
 from autoexec.safety.memos import Home, added, is_key, memos_of
 from autoexec.safety.watch import Watch
 from autoexec.worker.invoke import CallSpec, Error, Task
@@ -436,3 +439,128 @@ def test_memos_come_home_from_executors_of_others() -> None:
         ).result()
     assert load_outcomes(outcomes) == [compute(3), compute(4), compute(3)] and lost == ""
     assert load_home(entries) == [("MEMO", [(3, compute(3)), (4, compute(4))])] and not MEMO
+
+
+# More kinds -------------------------------------------------------------------------------------------------
+
+
+class Squares(dict[int, int]):
+    """Fills in what is asked for."""
+
+    def __missing__(self, key: int) -> int:
+        value = self[key] = key * key
+        return value
+
+
+class Numbered(dict[str, int]):
+    """The next number for each that is new: what is filled in follows from what is there."""
+
+    def __missing__(self, key: str) -> int:
+        self[key] = len(self)
+        return self[key]
+
+
+class Color:
+    """One object for each name."""
+
+    pool: dict[int, Color] = {}  # noqa: RUF012
+
+    def __new__(cls, code: int) -> Color:  # noqa: PYI034
+        """The one that is there."""
+        if code in cls.pool:
+            return cls.pool[code]
+        made = super().__new__(cls)
+        return cls.pool.setdefault(code, made)
+
+
+SQUARES, NUMBERED = Squares(), Numbered()
+WORDS: dict[str, list[str]] = {}
+LIVE: weakref.WeakValueDictionary[int, Part] = weakref.WeakValueDictionary()
+LOCK, EVENT, TABLE, READY = threading.Lock(), threading.Event(), list[int](), False
+
+
+def fills_in(x: int) -> int:
+    """A dict that fills itself."""
+    return SQUARES[x % 5]
+
+
+def numbers(x: int) -> int:
+    """A register."""
+    return NUMBERED[str(x % 5)]
+
+
+def interns(x: int) -> bool:
+    """Its class remembers."""
+    return isinstance(Color(x % 3), Color)
+
+
+def hands_out_copies(x: int) -> list[str]:
+    """A list is kept, and copied."""
+    text = "a b c"[: x % 3 + 1]
+    words = WORDS.get(text)
+    if words is None:
+        words = WORDS[text] = text.split()
+    return [word for _, word in enumerate(list(words))]
+
+
+def live(x: int) -> int:
+    """What nobody else holds is forgotten."""
+    part = LIVE.get(x)
+    if part is None:
+        part = LIVE[x] = Part()
+    return len(part.known)
+
+
+def under_a_lock(x: int) -> Any:
+    """A lock around a memo."""
+    with LOCK:
+        if x not in MEMO:
+            MEMO[x] = compute(x)
+        return MEMO[x]
+
+
+def tells(x: int) -> int:
+    """Others see it."""
+    if x == 100:
+        EVENT.set()
+    return x
+
+
+def prepare() -> None:
+    """Once."""
+    global READY
+    if READY:
+        return
+    for i in range(100):
+        TABLE.append(i * i)
+    READY = True
+
+
+def prepared(x: int) -> int:
+    """A table that is filled along with a flag."""
+    prepare()
+    return TABLE[x]
+
+
+def left(func: Callable[..., Any]) -> list[str]:
+    """What keeps a function here, after some items."""
+    seen = Effects(func)
+    for x in range(4):
+        if seen.wanted:
+            seen.before((x,))
+            func(x)
+            seen.after((x,))
+    read = [hazard.name for hazard in find_hazards(func) if not seen.explains(hazard)]
+    return read + [hazard.name for hazard in seen.hazards() if not hazard.processes_ok]
+
+
+@pytest.mark.parametrize("func", [fills_in, interns, hands_out_copies, live, under_a_lock, prepared])
+def test_what_every_process_may_fill_holds_nobody_back(func: Callable[..., Any]) -> None:
+    """Each of its own, or it comes home."""
+    assert left(func) == []
+
+
+@pytest.mark.parametrize("func", [numbers, tells])
+def test_what_others_see_stays(func: Callable[..., Any]) -> None:
+    """A register in the order of the items, an event that somebody waits for."""
+    assert left(func)

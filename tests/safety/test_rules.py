@@ -87,7 +87,7 @@ def listed(x):
         effects.before((item,))
         here.work(item)
         effects.after((item,))
-    assert effects.hazards() == () and effects.made() == (("", "CLIENT", None),)
+    assert effects.hazards() == () and effects.made() == (("", "CLIENT", (None,)),)
     first = here.CLIENT
     there = Watch(here.work, (), effects.made())
     there.begin((3,))

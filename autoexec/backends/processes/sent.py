@@ -78,7 +78,12 @@ class Sent:
             self.fail(error)
 
     def stop(self, error: BaseException) -> None:
-        """The item that is due next has failed in a way that is more than its own affair."""
+        """The item that is due next has failed in a way that is more than its own affair.
+
+        Where none is left, what came of the last one cannot be relied on.
+        """
+        if len(self.outcomes) == len(self.task.items):
+            del self.outcomes[-1:]
         self.fail(error)
         self.stopped = True
 

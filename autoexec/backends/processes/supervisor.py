@@ -297,7 +297,8 @@ class Supervisor:
         self._began_s = self._backend.clock()
         _add(task, entries(frame.part(-1)))
         try:
-            problem, wall, cpu, unfit, lost, home = frame.load()
+            with at_hand(task.task.spec.known):
+                problem, wall, cpu, unfit, lost, home = frame.load()
         except BaseException as error:
             problem, wall, cpu, unfit, lost, home = error, 0.0, 0.0, 0, "", []
         task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
