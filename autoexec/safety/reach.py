@@ -98,7 +98,7 @@ class Place:
     Attributes:
         obj: the container.
         path: what the source calls it.
-        read: its entries, by key; a list for what has none.
+        read: its entries, by key, or keys and values; a list for what has no keys.
         owner: the object whose attributes these are, or None.
     """
 
@@ -107,10 +107,16 @@ class Place:
     def __init__(self, obj: Any, path: str, read: Callable[[], Any], owner: Any = None) -> None:
         self.obj, self.path, self.read, self.owner = obj, path, read, owner
 
+    def named(self) -> dict[str, Any]:
+        """The entries that have a name."""
+        found = self.read()
+        pairs = found.items() if isa(found, dict) else zip(*found, strict=True) if isa(found, tuple) else ()
+        return {key: value for key, value in pairs if type(key) is str}
+
 
 def put_back(place: Place, name: str, old: Any) -> Any:
     """Let an entry of a place be what it was; what stood there meanwhile."""
-    obj, known = place.obj, place.read()[name]
+    obj, known = place.obj, place.named()[name]
     if isa(obj, CellType):
         obj.cell_contents = old
     elif isa(obj, dict):
@@ -261,6 +267,11 @@ class _Walk:
                 self.meet(cell, name)
         if theirs:
             self.meet(attributes(func).get("__wrapped__"), path)
+            for name, value in attributes(func).items():
+                if isa(
+                    value, MappingProxyType
+                ):  # what it shows of itself, such as the registry of a dispatch
+                    self.meet(value, f"{func.__name__}.{name}")
             return
         parts = [*codes_of(code)]
         self.codes += parts
@@ -404,7 +415,7 @@ class _Walk:
     def _dict(self, mapping: Any, path: str, owner: Any = None, depth: int = 0) -> None:
         self._add(mapping, path, partial(entries_of, mapping), owner)
         hidden = hidden_names(type(owner)) if owner is not None else ()
-        for key, value in _sampled(list(entries_of(mapping).items())):
+        for key, value in _sampled([*zip(*entries_of(mapping), strict=True)]):
             if type(value) not in ATOMS and key not in hidden and not (depth and "cache" in str(key)):
                 self.meet(value, _joined(path, key, owner), depth)
             if type(key) not in ATOMS:
@@ -426,7 +437,11 @@ class _Walk:
 
     def _referents(self, obj: Any, path: str, depth: int) -> bool:
         """What an object of C code holds, such as the children of an element; whether it shows anything."""
-        found = [one for one in gc.get_referents(obj) if not isa(one, (type, ModuleType, FunctionType))]
+        held = gc.get_referents(obj)
+        for value in held:
+            if isa(value, FunctionType):  # what it calls, such as the comparison of a `cmp_to_key`
+                self.meet(value, path)
+        found = [one for one in held if not isa(one, (type, ModuleType, FunctionType))]
         if found:
             self._add(obj, path, partial(gc.get_referents, obj))
             self._children(found, path, depth)

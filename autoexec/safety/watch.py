@@ -72,7 +72,7 @@ class Watch:
             return
         for place in reach(self._func, args, until=time.thread_time() + BUDGET_S).places:
             for within, name, old in made:
-                if place.path == within and name in place.read():
+                if place.path == within and name in place.named():
                     _kept.append(put_back(place, name, old))
 
     def _find_memos(self, notes: Look) -> None:
