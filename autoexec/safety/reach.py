@@ -57,11 +57,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-__all__ = ["Place", "Reached", "put_back", "reach", "third_party"]
+__all__ = ["Place", "Reached", "kinds_of", "put_back", "reach", "third_party", "with_subclasses"]
 
 MOST = 20_000  # places
 # Modules whose objects count, cache and connect for themselves.
 PRIVATE = ("logging", "threading", "concurrent.", "asyncio.", "warnings", "weakref", "re.")
+KINDS_DEPTH, KINDS_FIRST, KINDS_MOST = 2, 16, 64  # of the classes of arguments
 CHAIN = 32  # loggers, one above the other
 LIBRARY_DEPTH = 3  # levels of a library's objects that are gone into
 # Code that can reach every name of its module.
@@ -131,23 +132,55 @@ def put_back(place: Place, name: str, old: Any) -> Any:
     return known
 
 
-def reach(func: Any, args: tuple[Any, ...] = (), *, until: float = float("inf")) -> Reached:
+def reach(
+    func: Any, args: tuple[Any, ...] = (), *, until: float = float("inf"), kinds: Iterable[type] = ()
+) -> Reached:
     """The places that a function can reach, the nearest first.
 
     Args:
         func: the function.
         args: what it is called with; of these only the classes are gone into.
         until: when to stop, by `time.thread_time`.
+        kinds: classes that other arguments are of.
     """
     walk = _Walk()
     walk.meet(func, "")
-    for arg in args:
-        if not isa(arg, type) and type(arg) not in ATOMS and not is_library_type(type(arg)):
-            walk.meet(type(arg), type(arg).__name__)
+    for kind in with_subclasses([*kinds_of(args), *kinds]):
+        walk.meet(kind, kind.__name__)
     for hook in _hooks():
         walk.meet(hook, getattr(hook, "__name__", "a hook"))
     whole = walk.go(until)
     return Reached(walk.places, walk.functions, walk.codes, walk.used, walk.thread_locals, whole)
+
+
+def kinds_of(args: tuple[Any, ...]) -> dict[type, None]:
+    """The user's classes among those of arguments, and of what stands in these."""
+    found: dict[type, None] = {}
+    ahead: list[tuple[Any, int]] = [(arg, 0) for arg in args]
+    for value, depth in ahead:
+        kind = type(value)
+        if kind in ATOMS or isa(value, type):
+            continue
+        if kind in (tuple, list, dict):
+            inside = value.values() if kind is dict else value
+            if depth < KINDS_DEPTH:
+                ahead += [(part, depth + 1) for part in islice(inside, KINDS_FIRST)]
+        elif kind not in found and not is_library_type(kind):
+            found[kind] = None
+    return found
+
+
+def with_subclasses(kinds: Iterable[type]) -> dict[type, None]:
+    """These classes, and what is derived of the same bases of the user's: later items may be such."""
+    found: dict[type, None] = dict.fromkeys(kinds)
+    ahead: list[type] = [base for kind in found for base in kind.__mro__[:-1] if not is_library_type(base)]
+    for base in ahead:
+        if len(found) >= KINDS_MOST:
+            break
+        found[base] = None
+        derived: list[type] = type.__subclasses__(base)
+        ahead += [kind for kind in derived if kind not in found]
+    return found
 
 
 class Reached:
@@ -299,10 +332,14 @@ class _Walk:
                 self.meet(value, name)
 
     def _loggers_named(self, texts: list[str]) -> None:
-        """Loggers that are asked for by their names when the function runs."""
+        """Loggers that are asked for by their names when the function runs: the names may be made then."""
         for logger_type in _loggers():
+            known = logger_type.manager.loggerDict  # type: ignore[attr-defined]
             for text in texts:
-                self.meet(logger_type.manager.loggerDict.get(text), text)  # type: ignore[attr-defined]
+                self.meet(known.get(text), text)
+            for name, logger in list(known.items()):
+                if attributes(logger).get("handlers") or attributes(logger).get("filters"):
+                    self.meet(logger, name)
 
     def _module(self, module: ModuleType, names: tuple[str, ...]) -> None:
         """What code names in a module of the user's."""

@@ -266,3 +266,21 @@ def test_what_a_library_shows_of_a_function_is_compared(program: Callable[[str],
     )
     held, effects = verdict(names["work"], range(3))
     assert held and "show.registry" in str(effects.hazards())
+
+
+def test_loggers_whose_names_are_made_are_gone_into(program: Callable[[str], dict[str, Any]]) -> None:
+    """What stands at any logger with a handler or a filter may be reached."""
+    names = program(
+        "import logging\n"
+        "class Seen(logging.Filter):\n"
+        "    count = 0\n"
+        "    def filter(self, record):\n        self.count += 1\n        return False\n"
+        "SEEN = Seen()\nPARTS = ['autoexec_tests', 'made']\n"
+        "logging.getLogger('.'.join(PARTS)).addFilter(SEEN)\n"
+        "def work(x):\n    logging.getLogger('.'.join(PARTS)).warning('x')\n    return x\n"
+    )
+    try:
+        held, effects = verdict(names["work"], range(3))
+    finally:
+        names["logging"].getLogger("autoexec_tests.made").removeFilter(names["SEEN"])
+    assert held and "count" in str(effects.hazards())
