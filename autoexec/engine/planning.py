@@ -85,6 +85,7 @@ class Planner:
         self._wanted = list(WANTED)
         self._memos: dict[str, dict[Any, Any]] = {}  # what workers send home entries for, by path
         self._made: tuple[tuple[str, str, Any], ...] = ()  # and what they make for themselves
+        self._looked = False  # whether items were looked at
         self._modules: ModuleState | None = None
         self.memory: Memory | None = None
         self._stayed, self._why = 0, ""
@@ -175,6 +176,7 @@ class Planner:
         strict = self._options.effects == "strict"
         found = sampler.against(self.hazards(), strict=strict)
         self._memos, self._made = ({}, ()) if strict else (sampler.memos, sampler.made)
+        self._looked = self._looked or sampler.effects is not None
         copies = self._options.writable == "copy"
         found = tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
         if found and self._source is not None and (name := self._source.shared):
@@ -443,7 +445,8 @@ class Planner:
     def _watched(self, plan: Plan) -> bool:
         """Whether workers look at what items change: autoexec has chosen, and a glance was not enough."""
         looks = self._options.looks and self._source is not None
-        return looks and not (row(plan.backend).in_process or self._harmless)
+        enough = self._harmless and not self._looked  # items with methods of their own are looked at, too
+        return looks and not (row(plan.backend).in_process or enough)
 
     def _config(self, plan: Plan) -> WorkerConfig:
         writable = self._options.writable or ""
