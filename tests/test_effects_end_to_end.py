@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,3 +129,20 @@ def test_an_effect_that_only_a_worker_finds_is_an_error() -> None:
     assert got == list(range(len(got)))
     ROWS.clear()
     assert list(autoexec.map(seldom, range(24), max_workers=2, effects="ignore")) == list(range(24))
+
+
+def test_items_with_methods_of_their_own_are_watched_in_workers(tmp_path: Path) -> None:
+    """A function that only calls its items looks harmless; what later classes change is named."""
+    script = tmp_path / "program.py"
+    script.write_text(
+        "import time, autoexec\n"
+        "class Plain:\n    def run(self): pass\n"
+        "class Odd(Plain):\n    hits = 0\n    def run(self): Odd.hits += 1\n"
+        "def work(row):\n    sum(range(2_000_000))\n    row[0].run()\n    return row[1]\n"
+        "rows = [(Odd() if i == 57 else Plain(), i) for i in range(60)]\n"
+        "try:\n    list(autoexec.map(work, rows))\n"
+        "except autoexec.EffectLost as error:\n    Odd.hits += 'Odd.hits' in str(error)\n"
+        "assert Odd.hits == 1\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr

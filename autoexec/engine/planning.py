@@ -88,6 +88,7 @@ class Planner:
         # And what they make for themselves: places that the caller's first item has filled, locks.
         self._made: tuple[tuple[str, str, tuple[Any, ...]], ...] = ()
         self._renewed = False
+        self._looked = False  # whether items were looked at
         self._modules: ModuleState | None = None
         self._lacking: list[str] = []  # of what the caller has set, as workers have not got it
         self.memory: Memory | None = None
@@ -180,6 +181,7 @@ class Planner:
         found = sampler.against(self.hazards(), strict=strict)
         self._memos, self._made = ({}, ()) if strict else (sampler.memos, sampler.made)
         self._renewed = not strict and sampler.effects is not None and sampler.effects.renewed
+        self._looked = self._looked or sampler.effects is not None
         copies = self._options.writable == "copy"
         found = tuple(hazard for hazard in found if not (copies and hazard.kind == CHANGES_ARGUMENT))
         if found and self._source is not None and (name := self._source.shared):
@@ -453,7 +455,8 @@ class Planner:
     def _watched(self, plan: Plan) -> bool:
         """Whether workers look at what items change: autoexec has chosen, and a glance was not enough."""
         looks = self._options.looks and self._source is not None
-        return looks and not (row(plan.backend).in_process or self._harmless)
+        enough = self._harmless and not self._looked  # items with methods of their own are looked at, too
+        return looks and not (row(plan.backend).in_process or enough)
 
     def _config(self, plan: Plan) -> WorkerConfig:
         writable = self._options.writable or ""

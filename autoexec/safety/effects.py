@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from itertools import islice
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 
 from ..introspect import isa, name_of
 from ..introspect.code import parameters, place_of
@@ -197,7 +197,7 @@ class Effects:
                 and (_guarded(change.name, self._codes) or self._behind(flags, [change.name]))
             )
             own = not change.place[0] and change.name in _OWN
-            if self._tells(change) and not (filled or own):
+            if self._tells(change) and not (filled or own or _came_again(change)):
                 found.append(_Found(change, 1).hazard(place_of(self._func)))
         return found
 
@@ -382,6 +382,14 @@ def _imported(change: Change) -> bool:
     """A module that was imported when it was first needed."""
     late = change.old is MISSING or type(change.old).__name__ == "lazy_import"
     return late and isa(change.new, ModuleType)
+
+
+def _came_again(change: Change) -> bool:
+    """A method that came once more with its class, which a later item brought: the same code."""
+    old, new = change.old, change.new
+    if not (isa(change.owner, type) and isa(old, FunctionType) and isa(new, FunctionType)):
+        return False
+    return bool(old.__code__ == new.__code__ and old.__defaults__ == new.__defaults__)
 
 
 def _empty(old: Any) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import StringIO
 
 from ..introspect import ATOMS, isa, loaded
@@ -89,15 +89,16 @@ class Look:
         return found
 
 
-def look(func: Callable[..., Any], args: tuple[Any, ...], until: float) -> Look:
+def look(func: Callable[..., Any], args: tuple[Any, ...], until: float, kinds: Iterable[type] = ()) -> Look:
     """Note what a function can reach, before it is called.
 
     Args:
         func: the function.
         args: its arguments.
         until: when to stop, by `time.thread_time`.
+        kinds: classes that other arguments are of.
     """
-    return Look(reach(func, args, until=until), until + READ_S)
+    return Look(reach(func, args, until=until, kinds=kinds), until + READ_S)
 
 
 def _read(place: Place) -> Any:

@@ -58,11 +58,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-__all__ = ["Place", "Reached", "put_back", "reach", "third_party"]
+__all__ = ["Place", "Reached", "kinds_of", "put_back", "reach", "third_party", "with_subclasses"]
 
 MOST = 20_000  # places
 # Modules whose objects count, cache and connect for themselves.
 PRIVATE = ("logging", "threading", "concurrent.", "asyncio.", "warnings", "weakref", "re.")
+KINDS_DEPTH, KINDS_FIRST, KINDS_MOST = 2, 16, 64  # of the classes of arguments
 CHAIN = 32  # loggers, one above the other
 LIBRARY_DEPTH = 3  # levels of a library's objects that are gone into
 # Code that can reach every name of its module.
@@ -99,7 +100,7 @@ class Place:
     Attributes:
         obj: the container.
         path: what the source calls it.
-        read: its entries, by key; a list for what has none.
+        read: its entries, by key, or keys and values; a list for what has no keys.
         owner: the object whose attributes these are, or None.
     """
 
@@ -108,10 +109,16 @@ class Place:
     def __init__(self, obj: Any, path: str, read: Callable[[], Any], owner: Any = None) -> None:
         self.obj, self.path, self.read, self.owner = obj, path, read, owner
 
+    def named(self) -> dict[str, Any]:
+        """The entries that have a name."""
+        found = self.read()
+        pairs = found.items() if isa(found, dict) else zip(*found, strict=True) if isa(found, tuple) else ()
+        return {key: value for key, value in pairs if type(key) is str}
+
 
 def put_back(place: Place, name: str, old: Any) -> Any:
     """Let an entry of a place be what it was; what stood there meanwhile."""
-    obj, known = place.obj, place.read()[name]
+    obj, known = place.obj, place.named()[name]
     if isa(obj, CellType):
         obj.cell_contents = old
     elif isa(obj, dict):
@@ -126,24 +133,56 @@ def put_back(place: Place, name: str, old: Any) -> Any:
     return known
 
 
-def reach(func: Any, args: tuple[Any, ...] = (), *, until: float = float("inf")) -> Reached:
+def reach(
+    func: Any, args: tuple[Any, ...] = (), *, until: float = float("inf"), kinds: Iterable[type] = ()
+) -> Reached:
     """The places that a function can reach, the nearest first.
 
     Args:
         func: the function.
         args: what it is called with; of these only the classes are gone into.
         until: when to stop, by `time.thread_time`.
+        kinds: classes that other arguments are of.
     """
     walk = _Walk()
     walk.meet(func, "")
-    for arg in args:
-        if not isa(arg, type) and type(arg) not in ATOMS and not is_library_type(type(arg)):
-            walk.meet(type(arg), type(arg).__name__)
+    for kind in with_subclasses([*kinds_of(args), *kinds]):
+        walk.meet(kind, kind.__name__)
     for hook in _hooks():
         walk.meet(hook, getattr(hook, "__name__", "a hook"))
     whole = walk.go(until)
     found = Reached(walk.places, walk.functions, walk.codes, walk.used, walk.thread_locals, whole)
     found.locks = walk.locks
+    return found
+
+
+def kinds_of(args: tuple[Any, ...]) -> dict[type, None]:
+    """The user's classes among those of arguments, and of what stands in these."""
+    found: dict[type, None] = {}
+    ahead: list[tuple[Any, int]] = [(arg, 0) for arg in args]
+    for value, depth in ahead:
+        kind = type(value)
+        if kind in ATOMS or isa(value, type):
+            continue
+        if kind in (tuple, list, dict):
+            inside = value.values() if kind is dict else value
+            if depth < KINDS_DEPTH:
+                ahead += [(part, depth + 1) for part in islice(inside, KINDS_FIRST)]
+        elif kind not in found and not is_library_type(kind):
+            found[kind] = None
+    return found
+
+
+def with_subclasses(kinds: Iterable[type]) -> dict[type, None]:
+    """These classes, and what is derived of the same bases of the user's: later items may be such."""
+    found: dict[type, None] = dict.fromkeys(kinds)
+    ahead: list[type] = [base for kind in found for base in kind.__mro__[:-1] if not is_library_type(base)]
+    for base in ahead:
+        if len(found) >= KINDS_MOST:
+            break
+        found[base] = None
+        derived: list[type] = type.__subclasses__(base)
+        ahead += [kind for kind in derived if kind not in found]
     return found
 
 
@@ -255,6 +294,9 @@ class _Walk:
         if is_library(func.__code__.co_filename):
             for name, value in wrapped_by(func):
                 self.meet(value, name or path)
+            for name, value in attributes(func).items():
+                if isa(value, MappingProxyType):  # what it shows of itself: the registry of a dispatch
+                    self.meet(value, f"{func.__name__}.{name}")
             return
         for name, value in (*cells(func), *defaults(func)):
             self.meet(value, name)
@@ -282,10 +324,14 @@ class _Walk:
             self._module(module, tuple(names))
 
     def _loggers_named(self, texts: list[str]) -> None:
-        """Loggers that are asked for by their names when the function runs."""
+        """Loggers that are asked for by their names when the function runs: the names may be made then."""
         for logger_type in _loggers():
+            known = logger_type.manager.loggerDict  # type: ignore[attr-defined]
             for text in texts:
-                self.meet(logger_type.manager.loggerDict.get(text), text)  # type: ignore[attr-defined]
+                self.meet(known.get(text), text)
+            for name, logger in list(known.items()):
+                if attributes(logger).get("handlers") or attributes(logger).get("filters"):
+                    self.meet(logger, name)
 
     def _module(self, module: ModuleType, names: tuple[str, ...]) -> None:
         """What code names in a module of the user's."""
@@ -399,7 +445,7 @@ class _Walk:
     def _dict(self, mapping: Any, path: str, owner: Any = None, depth: int = 0) -> None:
         self._add(mapping, path, partial(entries_of, mapping), owner)
         hidden = hidden_names(type(owner)) if owner is not None else ()
-        for key, value in _sampled(list(entries_of(mapping).items())):
+        for key, value in _sampled([*zip(*entries_of(mapping), strict=True)]):
             if type(value) not in ATOMS and key not in hidden and not (depth and "cache" in str(key)):
                 self.meet(value, _joined(path, key, owner), depth)
             if type(key) not in ATOMS:
@@ -416,7 +462,11 @@ class _Walk:
 
     def _referents(self, obj: Any, path: str, depth: int) -> bool:
         """What an object of C code holds, such as the children of an element; whether it shows anything."""
-        found = [one for one in gc.get_referents(obj) if not isa(one, (type, ModuleType, FunctionType))]
+        held = gc.get_referents(obj)
+        for value in held:
+            if isa(value, FunctionType):  # what it calls, such as the comparison of a `cmp_to_key`
+                self.meet(value, path)
+        found = [one for one in held if not isa(one, (type, ModuleType, FunctionType))]
         if found:
             self._add(obj, path, partial(gc.get_referents, obj))
             self._children(found, path, depth)

@@ -85,20 +85,27 @@ def hidden_names(kind: type) -> set[str]:
     return found
 
 
-def entries_of(mapping: Any) -> dict[Any, Any]:
-    """The entries of a dict; of a huge one its length, and those at both ends, where new ones come.
+def entries_of(mapping: Any) -> tuple[list[Any], list[Any]]:
+    """The keys and the values of a dict; of a huge one both ends, where new ones come, and its length.
 
-    As C code sees it: a class of the user's may have ways of its own.
+    As C code sees it: a class of the user's may have ways of its own. A copy of the dict would ask keys of
+    the user's whether they are equal.
     """
     if not isa(mapping, dict):
-        return dict(mapping) if len(mapping) <= HUGE else {LENGTH: len(mapping)}
+        return _apart(list(mapping.items())) if len(mapping) <= HUGE else ([LENGTH], [len(mapping)])
     if isa(mapping, OrderedDict):  # whose order is not that of the dict inside
-        return {key: dict.get(mapping, key) for key in islice(OrderedDict.__iter__(mapping), HUGE)}
+        keys = [*islice(OrderedDict.__iter__(mapping), HUGE)]
+        return keys, [dict.get(mapping, key) for key in keys]
     count = dict.__len__(mapping)
     items = dict.items(mapping)
     if count <= HUGE:
-        return dict(items)
-    return {**dict(islice(items, SAMPLE)), **dict(islice(reversed(items), SAMPLE)), LENGTH: count}
+        return _apart([*items])
+    ends = [*islice(items, SAMPLE), *islice(reversed(items), SAMPLE)]
+    return _apart([*ends, (LENGTH, count)])
+
+
+def _apart(items: list[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
+    return [key for key, _ in items], [value for _, value in items]
 
 
 def elements_of(items: Any) -> list[Any]:

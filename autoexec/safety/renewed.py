@@ -54,7 +54,7 @@ def _objects(
     found: dict[int, object] = {}
     for place in reach(func).places if made else ():
         for within, name, _ in made:
-            value = place.read().get(name) if place.path == within else None
+            value = place.named().get(name) if place.path == within else None
             if type(value) not in ATOMS:
                 found[id(value)] = value
     return found

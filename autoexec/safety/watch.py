@@ -11,7 +11,7 @@ from ..introspect.layers import MISSING
 from ..own_time import time
 from .effects import BUDGET_S, Effects
 from .memos import added, is_memo
-from .reach import put_back, reach
+from .reach import kinds_of, put_back, reach
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .memos import Entries, Home
 
 __all__ = ["Watch"]
+
+KINDS = 64  # classes of arguments for which notes are taken anew
 
 _kept: list[Any] = []  # the caller's connections and the like: here they must not even be closed
 
@@ -36,7 +38,7 @@ class Watch:
         home: where these are filled, in the caller's process.
     """
 
-    __slots__ = ("_before", "_func", "_look", "_made", "_memos", "_paths", "home")
+    __slots__ = ("_before", "_func", "_kinds", "_look", "_made", "_memos", "_paths", "home")
 
     def __init__(
         self,
@@ -49,18 +51,26 @@ class Watch:
         self._look: Look | None = None
         self._memos: dict[str, dict[Any, Any]] = {}
         self._before: dict[str, int] = {}
+        self._kinds: dict[type, None] = {}  # the classes of arguments that the notes know of
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Watch, (self._func, self._paths, self._made)
 
     def begin(self, args: tuple[Any, ...]) -> None:
-        """A task begins, with these arguments; notes are taken once, as long as nothing changes."""
+        """A task begins, with these arguments; notes are taken once, as long as nothing changes.
+
+        And once more where the arguments are of classes that nobody has seen.
+        """
+        new = [kind for kind in kinds_of(args) if kind not in self._kinds]
+        if new and len(self._kinds) < KINDS:
+            self._kinds.update(dict.fromkeys(new))
+            self._look, self._memos = None, {}
         if self._look is None:
             from .look import look
 
             try:
                 self._empty(args)
-                self._look = look(self._func, args, time.thread_time() + BUDGET_S)
+                self._look = look(self._func, args, time.thread_time() + BUDGET_S, self._kinds)
                 self._find_memos(self._look)
             except Exception:  # it resists being looked at
                 self._look = None
@@ -73,7 +83,7 @@ class Watch:
             return
         for place in reach(self._func, args, until=time.thread_time() + BUDGET_S).places:
             for within, name, old in made:
-                if place.path == within and name in place.read():
+                if place.path == within and name in place.named():
                     _kept.append(put_back(place, name, old[0] if old else MISSING))
 
     def _find_memos(self, notes: Look) -> None:
@@ -115,4 +125,4 @@ class Watch:
         self._forget()
 
     def _forget(self) -> None:
-        self._look, self._memos = None, {}
+        self._look, self._memos, self._kinds = None, {}, {}

@@ -214,3 +214,73 @@ def test_equal_values_that_are_set_again_are_no_change() -> None:
         cell["name"], cell["n"] = str(b"ab", "ascii"), int("1000")
 
     assert around(work, 1) == []
+
+
+class Collides:
+    """A key that counts how often it is asked; all of them have the same hash."""
+
+    asked = 0
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __hash__(self) -> int:
+        return 1
+
+    def __eq__(self, other: object) -> bool:
+        Collides.asked += 1
+        return isinstance(other, Collides) and self.number == other.number
+
+
+def test_keys_are_not_asked_whether_they_are_equal() -> None:
+    """Not even where their hashes are: a copy of a dict would ask, and that is an effect of its own."""
+    table = {Collides(number): number for number in range(8)}
+    Collides.asked = 0
+    effects = Effects(lambda x: len(table) + x)
+    effects.before((1,))
+    effects.after((1,))
+    assert Collides.asked == 0 and not effects.hazards()
+
+
+def test_functions_that_c_code_calls_are_gone_into(program: Callable[[str], dict[str, Any]]) -> None:
+    """Such as a comparison, which sorting calls through an object of C code."""
+    names = program(
+        "from functools import cmp_to_key\n"
+        "count = [0]\n"
+        "def compare(a, b):\n    count[0] += 1\n    return a - b\n"
+        "KEY = cmp_to_key(compare)\n"
+        "def work(x): return sorted([3, x, 1], key=KEY)\n"
+    )
+    held, effects = verdict(names["work"], range(3))
+    assert held and "count" in str(effects.hazards())
+
+
+def test_what_a_library_shows_of_a_function_is_compared(program: Callable[[str], dict[str, Any]]) -> None:
+    """Such as the registry of a function that dispatches by the class of its argument."""
+    names = program(
+        "from functools import singledispatch\n"
+        "@singledispatch\ndef show(x): return 'plain'\n"
+        "def work(x):\n"
+        "    show.register(type(f'T{x}', (), {}), lambda y: 'special')\n"
+        "    return show(x)\n"
+    )
+    held, effects = verdict(names["work"], range(3))
+    assert held and "show.registry" in str(effects.hazards())
+
+
+def test_loggers_whose_names_are_made_are_gone_into(program: Callable[[str], dict[str, Any]]) -> None:
+    """What stands at any logger with a handler or a filter may be reached."""
+    names = program(
+        "import logging\n"
+        "class Seen(logging.Filter):\n"
+        "    count = 0\n"
+        "    def filter(self, record):\n        self.count += 1\n        return False\n"
+        "SEEN = Seen()\nPARTS = ['autoexec_tests', 'made']\n"
+        "logging.getLogger('.'.join(PARTS)).addFilter(SEEN)\n"
+        "def work(x):\n    logging.getLogger('.'.join(PARTS)).warning('x')\n    return x\n"
+    )
+    try:
+        held, effects = verdict(names["work"], range(3))
+    finally:
+        names["logging"].getLogger("autoexec_tests.made").removeFilter(names["SEEN"])
+    assert held and "count" in str(effects.hazards())

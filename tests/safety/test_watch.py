@@ -102,3 +102,67 @@ def test_a_worker_draws_its_own_random_numbers() -> None:
         assert around(Watch(draws), draws, 1, 2) == ""
     finally:
         np.random.set_state(state)
+
+
+class Plain:
+    """Items of a class without effects."""
+
+    def handle(self) -> None:
+        """Nothing."""
+
+
+class Odd:
+    """And of one that counts."""
+
+    hits = 0
+
+    def handle(self) -> None:
+        """One more."""
+        Odd.hits += 1
+
+
+class Later(Plain):
+    """One that only later items of a task are of."""
+
+    hits = 0
+
+    def handle(self) -> None:
+        """One more."""
+        Later.hits += 1
+
+
+class Silent:
+    """A class that has nothing to do with these."""
+
+    def handle(self) -> None:
+        """Nothing."""
+
+
+def asks(row: tuple[Any, int]) -> int:
+    """Leaves all to the item."""
+    row[0].handle()
+    return row[1]
+
+
+def test_classes_that_only_later_items_have_are_watched() -> None:
+    """Those that a task begins with, and in a task all that are derived from these."""
+    watch = Watch(asks)
+    assert around(watch, asks, (Plain(), 0), (Plain(), 1)) == ""  # type: ignore[arg-type]
+    assert "Odd.hits" in around(watch, asks, (Odd(), 2))  # type: ignore[arg-type]
+    assert "Later.hits" in around(watch, asks, (Plain(), 3), (Later(), 4))  # type: ignore[arg-type]
+    watch = Watch(asks)
+    assert around(watch, asks, (Plain(), 0)) == around(watch, asks, (Silent(), 1)) == ""  # type: ignore[arg-type]
+    assert "Later.hits" in around(watch, asks, (Plain(), 3), (Later(), 4))  # type: ignore[arg-type]
+
+
+def test_a_method_that_comes_again_with_its_class_is_no_change() -> None:
+    """A later item may bring its class once more."""
+    watch = Watch(asks)
+    watch.begin(((Plain(), 0),))
+    again = type(Plain.handle)(Plain.handle.__code__, globals(), "handle")
+    Plain.handle = again  # type: ignore[method-assign]
+    assert watch.end() == ("", [])
+    watch.begin(((Plain(), 0),))
+    Plain.handle = lambda self: None  # type: ignore[method-assign]
+    assert "Plain.handle" in watch.end()[0]
+    Plain.handle = again  # type: ignore[method-assign]
