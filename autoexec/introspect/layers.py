@@ -7,6 +7,7 @@ what only stands for something else.
 from __future__ import annotations
 
 from functools import partial, partialmethod
+from gc import get_referents
 from types import (
     BuiltinMethodType,
     CellType,
@@ -147,8 +148,10 @@ def inside(obj: Any) -> list[Any] | None:
         return [obj.__func__]
     if isa(obj, property):
         return [obj.fget, obj.fset, obj.fdel]
-    if type(obj).__module__ == "functools":  # caches, cached properties, methods by type of the argument
-        return functions_in(attributes(obj))
+    if (
+        type(obj).__module__ == "functools"
+    ):  # caches, cached properties, methods by type, keys
+        return functions_in(attributes(obj)) or functions_in(get_referents(obj))
     return None
 
 
