@@ -389,6 +389,11 @@ def _hooks(name: str) -> tuple[Any, Any]:
     return read, change
 
 
+def _main_part(value: Any) -> Any:
+    """What stands for an entry: of a function with its settings the function."""
+    return value[0] if type(value) is tuple and value else value
+
+
 def _registry(*names: str) -> tuple[Any, Any]:
     """Dicts of a module: entries that are the program's, by the name of the dict."""
 
@@ -396,7 +401,7 @@ def _registry(*names: str) -> tuple[Any, Any]:
         found = []
         for name in names:
             for key, value in list(getattr(module, name, {}).items()):
-                if replaced(value[0] if type(value) is tuple and value else value):
+                if replaced(_main_part(value)):
                     found.append((name, key, value))
         return tuple(found)
 
@@ -472,7 +477,7 @@ def is_sent(entry: tuple[Any, ...]) -> bool:
 
     What a library has put there, such as the hooks of a notebook, serves the process that it was made for.
     """
-    value = entry[-1]
+    value = _main_part(entry[-1])
     if value is None or type(value) is _Handler or replaced(value) or replaced(type(value)):
         return True
     return importable(value) or type(value).__module__ == "urllib.request"
@@ -481,7 +486,7 @@ def is_sent(entry: tuple[Any, ...]) -> bool:
 def held_parts(entry: tuple[Any, ...]) -> list[Any]:
     """What an entry holds: an object, what that consists of, and the members of its lists."""
     last = entry[-1]
-    obj = last.handler if type(last) is _Handler else last
+    obj = last.handler if type(last) is _Handler else _main_part(last)
     if isinstance(obj, (type, FunctionType)):
         return [obj]
     held = list(attributes(obj).values())
