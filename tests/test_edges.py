@@ -36,7 +36,7 @@ def drain_class():
     while Config.todo: yield Config.todo.pop()
 """
 NEAR = """
-import contextlib, functools
+import contextlib, functools, weakref
 import edges_of_test.far
 def dotted(x): return [(far := edges_of_test.far).TODO, far.DICE, far.VALUE, far.Config.MARK]
 def imported(x):
@@ -88,10 +88,19 @@ def part(x, has=Has()): return has.part()
 def setter(x, has=Has()): has.known = x
 def deleter(x, has=Deleted()): del has.known
 def static(x, has=Has()): return has.static(x)
+class Observed:
+    def __init__(self, *kept): self.kept = kept
+    def tell(self, x): return [kept()(x) for kept in self.kept]
+class Observer:
+    def hear(self, x): return dotted(x)
+OBSERVER = Observer()
+def weak(x, seen=Observed(weakref.ref(dotted))): return seen.tell(x)
+def weak_method(x, seen=Observed(weakref.WeakMethod(OBSERVER.hear))): return seen.tell(x)
 """
 WAYS = (
     *("dotted", "imported", "relative", "relative_names", "inner_import", "keyword", "attribute", "unfilled"),
     *("managed", "lazily", "kept", "by_type", "part", "setter", "deleter", "static"),
+    *("weak", "weak_method"),
 )
 
 

@@ -6,6 +6,7 @@ what only stands for something else.
 
 from __future__ import annotations
 
+from _weakref import ReferenceType
 from functools import partial, partialmethod
 from gc import get_referents
 from types import (
@@ -19,7 +20,7 @@ from types import (
     ModuleType,
 )
 
-from . import attributes, bare, isa
+from . import attributes, bare, isa, slots_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,11 +147,11 @@ def inside(obj: Any) -> list[Any] | None:
         return [obj.func, *obj.args, *obj.keywords.values(), *attributes(obj).values()]
     if isa(obj, (staticmethod, classmethod)):
         return [obj.__func__]
+    if isa(obj, ReferenceType):  # a weak one, as observers are kept; of a method its function, too
+        return [ReferenceType.__call__(obj), *(value for _, value in slots_of(obj))]
     if isa(obj, property):
         return [obj.fget, obj.fset, obj.fdel]
-    if (
-        type(obj).__module__ == "functools"
-    ):  # caches, cached properties, methods by type, keys
+    if type(obj).__module__ == "functools":  # caches, cached properties, methods by type, keys
         return functions_in(attributes(obj)) or functions_in(get_referents(obj))
     return None
 

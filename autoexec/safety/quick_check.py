@@ -80,8 +80,11 @@ def _stores_nothing(code: CodeType) -> bool:
 
 
 def _plain(value: Any, depth: int) -> bool:
-    if isa(value := bare(value), (FunctionType, BuiltinFunctionType, type)) and value.__name__ in NAMES:
+    kinds = (FunctionType, BuiltinFunctionType, type)
+    if isa(value := bare(value), kinds) and value.__name__ in _FORBIDDEN_NAMES:
         return False  # under another name, too
+    if isa(value, BuiltinFunctionType):
+        return isa(value.__self__, (ModuleType, type(None)))
     if isa(value, FunctionType):
         if is_library(value.__code__.co_filename):
             return not (value.__closure__ or hasattr(value, "__wrapped__"))
@@ -90,4 +93,4 @@ def _plain(value: Any, depth: int) -> bool:
         return of_library(value) and value.__name__ not in _STATEFUL
     if isa(value, type):
         return value.__module__ == "builtins" or is_library_type(value)
-    return isa(value, BuiltinFunctionType) or type(value) in _ATOMS
+    return type(value) in _ATOMS

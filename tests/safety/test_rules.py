@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -232,7 +233,11 @@ def test_a_glance_does_not_trust_a_state_of_the_process() -> None:
     class Own:
         pass
 
-    assert harmless(lambda x: math.sqrt(x))
+    kept: list[int] = []
+    push, add, root = kept.append, heapq.heappush, math.sqrt
+    assert harmless(lambda x: math.sqrt(x)) and harmless(lambda x: root(x))
+    for work in (lambda x: push(x), lambda x: add(x, 1)):  # a method by another name, a function by another
+        assert not harmless(work)
     for work in (lambda x: os.getcwd(), lambda x: print(x), lambda x: Own(), lambda x: exec("x")):
         assert not harmless(work)
 
