@@ -187,7 +187,7 @@ def _lock() -> tuple[Callable[[int], int], Callable[[], Any], Any]:
 
     def work(x: int) -> int:
         burn()
-        with lock:
+        with lock, open(os.devnull):  # what it guards is nobody's alone
             return x
 
     return work, lambda: lock.locked(), False
