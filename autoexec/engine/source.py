@@ -192,6 +192,11 @@ class Source:
         """Whether it has to be seen yet if pulling an item changes those before."""
         return self.moving is not None and self.moving.unsure and not self.ended
 
+    @property
+    def restless(self) -> bool:
+        """Whether pulling an item changes those before, or might."""
+        return self.moving is not None and not self.ended and (self.moving.unsure or bool(self.moving.words))
+
     def moves(self) -> str:
         """What in the input moves, and cannot be copied, in words; "" if workers may have what is left."""
         moving = self.moving
