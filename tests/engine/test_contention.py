@@ -113,7 +113,7 @@ def test_calls_that_have_ended_decide() -> None:
 
 
 def test_what_the_clock_of_others_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this thread burns is not seen, what others burn is; another thread's reading cannot be compared."""
+    """What this thread burns is not seen, what others burn is; readings of two threads do not compare."""
     burnt = {"process": 7.0, "thread": 3.0}
     told = SimpleNamespace(process_time=lambda: burnt["process"], thread_time=lambda: burnt["thread"])
     monkeypatch.setattr(contention, "time", told)

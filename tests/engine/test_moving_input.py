@@ -246,7 +246,7 @@ def test_plain_items_of_an_iterator_are_run_in_blocks() -> None:
     assert time.thread_time() - began < 5
 
 
-# Results that are, or hold, what moves -----------------------------------------------------------------------
+# Results that are, or hold, what moves ----------------------------------------------------------------------
 
 
 def same(item: Any) -> Any:
