@@ -156,6 +156,7 @@ class Executor(BaseExecutor):
         Raises:
             TimeoutError: from the iterator, if a result is late.
             OptionError: if an argument cannot be meant.
+            AutoexecError: if the input changes what it has handed out, and no copy can be made of that.
             RuntimeError: after `shutdown`.
         """
         wish = resolved({"timeout": timeout, "chunksize": chunksize, "buffersize": buffersize})
@@ -164,7 +165,7 @@ class Executor(BaseExecutor):
         if not iterables:
             raise OptionError("no items: give at least one iterable after the function")
         deadline = None if timeout is None else time.monotonic() + timeout
-        rows = zip(*iterables, strict=False)
+        rows = _rows(iterables, ahead=buffersize is None)
         if chunksize == 1 or is_async(fn):
             tasks: Iterator[Future[Any]] = (self.submit(fn, *row) for row in rows)
             return _results(tasks, deadline, buffersize)
@@ -233,6 +234,17 @@ def _check(options: Options) -> None:
         for name, row in wished.items():
             if not row.theirs:
                 raise OptionError(f"{name}= does not reach into an executor of yours; leave backend= out")
+
+
+def _rows(iterables: tuple[Iterable[Any], ...], *, ahead: bool) -> Iterator[tuple[Any, ...]]:
+    """The arguments of the calls, in the state in which the iterables handed them out."""
+    if all(type(each) in (list, tuple, range, str, bytes, set, frozenset, dict) for each in iterables):
+        return zip(*iterables, strict=False)  # what they hold is nobody's to change but the caller's
+    from .engine.source import as_handed_out
+
+    if len(iterables) == 1:
+        return ((item,) for item in as_handed_out(iterables[0], "an executor", hold=ahead))
+    return as_handed_out(zip(*iterables, strict=False), "an executor", hold=ahead)
 
 
 def _run_chunk(fn: Callable[..., R], rows: list[tuple[Any, ...]]) -> list[R]:

@@ -51,7 +51,17 @@ class Keep:
 
     def merge(self, blocks: Iterator[list[Any]], *, ordered: bool) -> Iterator[list[Any]]:
         """The results of this run and those kept before, as if there had been one run."""
+        blocks = self._placed(blocks)
         return self._resume.merge(blocks) if ordered else self._resume.merge_unordered(blocks)
+
+    def _placed(self, blocks: Iterator[list[Any]]) -> Iterator[list[Any]]:
+        """The blocks; what failed is named by its place in the whole input, as in a run without a journal."""
+        for block in blocks:
+            for outcome in block:
+                if type(outcome) is Failed:
+                    index, outcome.place = outcome.place, self._resume.place(outcome.place)
+                    self._resume.forget(index)
+            yield block
 
     def close(self) -> None:
         """Close the file; what comes later is not kept."""

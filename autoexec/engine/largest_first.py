@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from ..errors import OptionError, blame, shown, unpacked
-from .source import Source
+from .source import Source, as_handed_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class Weighed(Source):
         star = star or len(iterables) > 1
         items: Any = iterables[0] if len(iterables) == 1 else zip(*iterables, strict=False)
         # Weighing would use up an iterator among the arguments, and the caller's own list may change.
-        items = [unpacked(item, star=True) for item in items] if star else [*iter(items)]
+        items = map(partial(unpacked, star=True), items) if star else items
+        items = [*items] if type(items) in (list, tuple, range) else [*as_handed_out(items, "size=")]
         super().__init__((items,), star)
         self._weights = [_weight(size, i, unpacked(item, star)) for i, item in enumerate(items)]
 

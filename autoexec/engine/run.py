@@ -323,8 +323,9 @@ class Run:
 
     def _sample(self) -> None:
         """Run the first items here until it is clear what they are, or they end."""
-        most = self.options.buffersize
         while self.state is State.SAMPLING and not self.scheduler.window_failed:
+            # What moves may be what an item's result is, or holds: it is the consumer's until the next pull.
+            most = 1 if self.source.restless else self.options.buffersize
             if most is not None and self.scheduler.window.ready >= most:
                 return  # the window is full; sampling goes on when results are taken
             if not self._run_here(most and most - self.scheduler.window.ready):
@@ -383,9 +384,9 @@ class Run:
         elif item < CRUMB_S and seconds > CRUMBS_S:
             if self.options.free:
                 self._stay("items shorter than sending them anywhere", rest)
-            else:
+            elif not self.source.restless:
                 self._decide()
-        elif seconds >= BUDGET_S:
+        elif seconds >= BUDGET_S and not self.source.restless:
             self._decide()
         elif block.wall_s < BLOCK_S / 4:
             self._size = min(4 * self._size, max(1, int(BLOCK_S / 4 / max(item, 1e-9))))
@@ -477,8 +478,8 @@ class Run:
                 return False
             if self.state is State.INLINE:  # a serial run met an item unlike the ones before
                 self.sampler.restart()
-            if self.source.unsure:
-                return False  # the next item is pulled when this one has ended, and that is looked at
+            if self.source.restless:
+                return False  # the next item is pulled when the result of this one has been taken
             if self.sampler.importing() and not seen.waiting and seen.running_s < 0.5:
                 return False  # a first call that imports says nothing about the rest
             with self.sampler.own_imports():
@@ -806,6 +807,10 @@ class Run:
             return True
         if state not in (State.SAMPLING, State.INLINE, State.HELPING):
             return False
+        if state is State.SAMPLING and self.source.restless and self.sampler.total_s >= BUDGET_S:
+            self._decide()  # now that no result is left here which a pool's pull might change
+            if self.state is not State.SAMPLING:
+                return True
         return self._run_here() or (state is State.SAMPLING and self._waits_its_turn())
 
     def _still_helps(self) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ..safety.moving import Moving
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "as_handed_out", "open_source"]
 
 AHEAD_ITEMS = 256  # items pulled ahead from an iterator while the first item runs
 AHEAD_S = 0.001  # and the seconds that may take
@@ -192,6 +192,11 @@ class Source:
         """Whether it has to be seen yet if pulling an item changes those before."""
         return self.moving is not None and self.moving.unsure and not self.ended
 
+    @property
+    def restless(self) -> bool:
+        """Whether pulling an item changes those before, or might."""
+        return self.moving is not None and not self.ended and (self.moving.unsure or bool(self.moving.words))
+
     def moves(self) -> str:
         """What in the input moves, and cannot be copied, in words; "" if workers may have what is left."""
         moving = self.moving
@@ -277,6 +282,89 @@ def _read(iterator: Iterator[Any], count: int, items: list[Any]) -> tuple[bool, 
             if not still(item):
                 return False, False
     return len(items) - before < count, True
+
+
+def as_handed_out(items: Iterable[Any], reader: str, *, hold: bool = True) -> Iterator[Any]:
+    """Items that are read ahead of their calls, in the state in which the iterator handed them out.
+
+    As long as nobody knows whether they lie still they are held back: where a pull changes those before,
+    copies take their places that were made at once.
+
+    Args:
+        items: the input.
+        reader: who reads ahead, for words.
+        hold: whether items may be held back.
+
+    Raises:
+        AutoexecError: if an item was changed that is not held back any more, or of which there is no copy.
+        Exception: what the iterator raises.
+    """
+    iterator, ended, gone = iter(items), False, False
+    moving: Moving | None = None
+    held: list[tuple[Any, Any]] = []  # items, and their copies
+    while not ended:
+        try:
+            found, ended, done = _look_and_read(iterator, moving)
+        except Exception:
+            yield from (item for item, _ in held)
+            raise
+        if moving is not None and moving.words and gone:
+            raise _ahead(moving, reader)
+        if found and not done:
+            if moving is None:
+                from ..safety.moving import Moving
+
+                moving = Moving(iterator)
+            moving.pulled(found[0])
+        if moving is None:
+            yield from found
+            continue
+        settled = not (moving.unsure or moving.words)
+        held += [(item, item if done or settled else _twin(item)) for item in found]
+        if hold and moving.unsure and not ended:
+            continue
+        gone = gone or not (done or moving.words)
+        for item, copy in held:
+            yield _replaced(copy, moving, reader) if moving.words else item
+        held = []
+
+
+def _look_and_read(iterator: Iterator[Any], moving: Moving | None) -> tuple[list[Any], bool, bool]:
+    """The next item, if there is one, and what `_read` returns; those before are looked at meanwhile."""
+    found: list[Any] = []
+    if moving is None or not moving.wanted:
+        return found, *_read(iterator, 1, found)
+    moving.before()
+    told = _read(iterator, 1, found)
+    if found:
+        moving.after()
+    return found, *told
+
+
+def _twin(item: Any) -> Any:
+    """A copy of an item, or `_NONE` where none can be made, or one could be told from it."""
+    import pickle
+
+    from ..safety.moving import plain
+    from ..safety.serialization import dumps
+
+    try:
+        return pickle.loads(dumps(item)) if plain(item) else _NONE
+    except Exception:
+        return _NONE
+
+
+def _replaced(copy: Any, moving: Moving, reader: str) -> Any:
+    if copy is _NONE or moving.advances:
+        raise _ahead(moving, reader)
+    return copy
+
+
+def _ahead(moving: Moving, reader: str) -> AutoexecError:
+    return AutoexecError(f"{moving.words}, and {reader} reads ahead: give it copies, as by map(list, rows)")
+
+
+_NONE: Any = object()
 
 
 def _tell() -> Callable[[Any], bool]:

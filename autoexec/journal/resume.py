@@ -45,7 +45,7 @@ class Resume:
         self._order: deque[bytes | int] = (
             deque()
         )  # row keys of known items, and lengths of runs of pending ones
-        self._rows: dict[int, bytes] = {}
+        self._rows: dict[int, tuple[bytes, int]] = {}  # of pending items, with their places in the input
         self._skipped: set[int] = set()
         self._found = self._delivered = 0
         self.known = 0
@@ -82,7 +82,7 @@ class Resume:
             self.known += 1
             self._order.append(row)
             return False
-        self._rows[self._found] = row
+        self._rows[self._found] = row, self._found + self.known
         self._found += 1
         if self._order and isinstance(self._order[-1], int):
             self._order[-1] += 1
@@ -92,7 +92,11 @@ class Resume:
 
     def row_key(self, index: int) -> bytes:
         """Under which key to keep the result of the pending item of that index."""
-        return self._rows[index]
+        return self._rows[index][0]
+
+    def place(self, index: int) -> int:
+        """Where in the input the pending item of that index stands; to be asked before it is forgotten."""
+        return self._rows[index][1]
 
     def forget(self, index: int) -> None:
         """The pending item of that index is kept, or never will be: its key is not needed any more."""

@@ -187,6 +187,7 @@ class Moving:
     def _advancing(self, item: Any) -> str:
         """The type of an iterator within an item that reads from what the input reads from, or ""."""
         parts = [item, *item[:SMALL]] if isa(item, tuple) else [item]
+        parts += [part for row in parts[1:] if isa(row, tuple) for part in row[:SMALL]]  # of a zip, say
         own: set[int] | None = None
         for part in parts:
             if not _iterates(part):

@@ -3,16 +3,15 @@
 What may live here: taking errors apart, and making them again. An error arrives with its class, arguments,
 attributes, notes, cause, context and the members of its group; what of that cannot be sent is left out.
 
-The traceback of the other side arrives as text, as the cause of an error that has neither cause nor context
-of its own; else those are what they were, and each error of the chain gets frames that name file and line.
+Nothing is added to the chain: an error without a cause arrives without one. Where it was raised stands in its
+traceback, in frames that name file, function and line of the other side.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import sys
-from types import FunctionType, TracebackType
+from types import FrameType, FunctionType, TracebackType
 
 from ..introspect import slots_of
 from ..known_objects import dumps as plain
@@ -21,9 +20,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
-    Frames: TypeAlias = list[tuple[str, str, int]]
+    Place: TypeAlias = tuple[str, str, int]
+    Frames: TypeAlias = list[Place]
 
-__all__ = ["RemoteTraceback", "Unsent", "portable", "restored"]
+__all__ = ["Unsent", "portable", "restored"]
 
 LONGEST = 100  # errors of one chain
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -46,17 +46,6 @@ def _unsent(data: bytes) -> Unsent:
     return Unsent(restored(data))
 
 
-class RemoteTraceback(Exception):
-    """The traceback of an error inside a worker process, as text; it is the error's `__cause__`."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.text}"""'
-
-
 # Going ----------------------------------------------------------------------------------------------------
 
 
@@ -65,7 +54,7 @@ def portable(error: BaseException) -> bytes:
     chain = _chain(error)
     places = {id(one): place for place, one in enumerate(chain)}
     links = [_Link(one, places) for one in chain]
-    return pickle.dumps((_text(error), links), protocol=5)
+    return pickle.dumps(links, protocol=5)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -98,17 +87,8 @@ class _Link:
         self.cause = places.get(id(error.__cause__))
         self.context = places.get(id(error.__context__))
         self.hides_context = error.__suppress_context__
-        self.frames = _frames(error.__traceback__) if len(places) > 1 else []
+        self.frames = _frames(error.__traceback__)
         self.data = _packed(error)
-
-
-def _text(error: BaseException) -> str:
-    import traceback
-
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception:  # its own `__str__` raises
-        return f"{type(error).__qualname__}, whose text cannot be had"
 
 
 def _frames(traceback: TracebackType | None) -> Frames:
@@ -255,16 +235,12 @@ def restored(data: bytes) -> BaseException:
     Raises:
         Exception: if it cannot be made again here.
     """
-    text, links = pickle.loads(data)
+    links = pickle.loads(data)
     errors: dict[int, BaseException] = {}
     for place in reversed(range(len(links))):  # members stand behind their groups
         _make(place, links, errors)
     for place, link in enumerate(links):
         _join(errors[place], link, errors)
-    if len(links) == 1:
-        return _with_text(errors[0], text)
-    for place, link in enumerate(links):
-        _retrace(errors[place], link.frames)
     return errors[0]
 
 
@@ -278,38 +254,44 @@ def _make(place: int, links: list[_Link], errors: dict[int, BaseException]) -> B
 
 
 def _join(error: BaseException, link: _Link, errors: dict[int, BaseException]) -> None:
-    try:
-        if link.cause is not None:
-            error.__cause__ = errors[link.cause]
-        if link.context is not None:
-            error.__context__ = errors[link.context]
-        error.__suppress_context__ = link.hides_context
-    except Exception:  # it is frozen
-        return
+    """Give an error what belongs to it; not by assignment, which a frozen class would refuse."""
+    if link.cause is not None:
+        _set(error, "__cause__", errors[link.cause])
+    if link.context is not None:
+        _set(error, "__context__", errors[link.context])
+    _set(error, "__suppress_context__", link.hides_context)
+    _set(error, "__traceback__", _traceback(link.frames))
 
 
-def _with_text(error: BaseException, text: str) -> BaseException:
-    """The error with the traceback of the other side as its cause, if it takes one: it may be frozen."""
-    try:
-        error.__cause__ = RemoteTraceback(text)
-        error.__suppress_context__ = False
-    except Exception:
-        return error
-    return error
+def _set(error: BaseException, name: str, value: object) -> None:
+    vars(BaseException)[name].__set__(error, value)
 
 
-def _retrace(error: BaseException, frames: Frames) -> None:
-    """Give an error a traceback through frames with these files, functions and lines."""
+def _traceback(frames: Frames) -> TracebackType | None:
+    """A traceback through frames with these files, functions and lines."""
+    made: dict[Place, FrameType] = {}  # a recursion has one place a thousand times
     traceback = None
-    for file, name, line in reversed(frames):
-        code = _here.__code__.replace(co_filename=file, co_name=name, co_qualname=name, co_firstlineno=line)
-        frame = FunctionType(code, {"frame": sys._getframe})()
-        traceback = TracebackType(traceback, frame, -1, line)
-    try:
-        error.__traceback__ = traceback
-    except Exception:  # it is frozen
-        return
+    for place in reversed(frames):
+        frame = made[place] = made.get(place) or _frame(*place)
+        traceback = TracebackType(traceback, frame, 0, place[2])
+    return traceback
 
 
-def _here() -> Any:
-    return frame()  # type: ignore[name-defined]  # noqa: F821
+def _frame(file: str, name: str, line: int) -> FrameType:
+    """One of a generator that was not begun: it leads to no other frame, and so holds nothing of ours."""
+    code = _nothing.__code__
+    units = len(code.co_code) // 2
+    # All of it stands in that line; in which column is not told, or nothing would be underlined, on a line.
+    lines = b"".join(bytes((LINE_ALONE + min(8, units - at) - 1, 0)) for at in range(0, units, 8))
+    code = code.replace(
+        co_filename=file, co_name=name, co_qualname=name, co_firstlineno=line, co_linetable=lines
+    )
+    frame: FrameType = FunctionType(code, {})().gi_frame
+    return frame
+
+
+def _nothing() -> Any:
+    yield
+
+
+LINE_ALONE = 0x80 | 13 << 3  # of CPython's table of locations: an entry that names no column

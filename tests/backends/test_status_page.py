@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoexec.backends.processes.status_page import LENGTH, LOG, SIZE, StatusPage, entries, open_status_page
+from autoexec.backends.processes.status_page import (
+    CHILDREN,
+    LENGTH,
+    LOG,
+    SIZE,
+    StatusPage,
+    entries,
+    open_status_page,
+)
 from autoexec.measure.gil_probe import quick_switching
 from tests.backends.opened import fork
 
@@ -208,3 +216,17 @@ def test_closing_while_a_result_is_looked_at() -> None:
     assert entry == b"abc" and os.fstat(descriptor).st_size == SIZE
     entry.release()
     os.close(descriptor)
+
+
+def test_children_are_noted(pair: Pair) -> None:
+    """The last word about them counts; more than there is room for are left out."""
+    other, status = pair
+    assert other.children == []
+    status.note_children([(7, 70), (8, 80)])
+    assert other.children == [(7, 70), (8, 80)]
+    status.note_children([(8, 80)])
+    assert other.children == [(8, 80)]
+    status.note_children([(i, i) for i in range(1, 100)])
+    assert other.children == [(i, i) for i in range(1, CHILDREN + 1)]
+    status.note_children([])
+    assert other.children == []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from autoexec.engine import contention
 from autoexec.engine.contention import LOOK_S, LOOK_SHARE, Contention, OthersClock
 from autoexec.frozen import replace
 from autoexec.records import Profile, WorkKind
@@ -110,20 +112,36 @@ def test_calls_that_have_ended_decide() -> None:
     assert watched.verdict(replace(EARLY, held_s=0.015)) is False
 
 
-def test_real_threads_that_compute() -> None:
-    """The clock sees what another thread burns, and not what this one does."""
+def test_what_the_clock_of_others_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this thread burns is not seen, what others burn is; readings of two threads do not compare."""
+    burnt = {"process": 7.0, "thread": 3.0}
+    told = SimpleNamespace(process_time=lambda: burnt["process"], thread_time=lambda: burnt["thread"])
+    monkeypatch.setattr(contention, "time", told)
     clock = OthersClock()
-    begin, _ = clock.read()
+    assert clock.read() == (4.0, False)
+    burnt.update(process=8.0, thread=4.0)
+    assert clock.read() == (4.0, True)
+    burnt.update(process=10.0)
+    assert clock.read() == (6.0, True)
+    elsewhere: list[tuple[float, bool]] = []
+    thread = threading.Thread(target=lambda: elsewhere.append(clock.read()))
+    thread.start()
+    thread.join()
+    assert elsewhere == [(6.0, False)] and clock.read() == (6.0, False)
 
-    def burn(seconds: float) -> None:
-        until = time.thread_time() + seconds
+
+def test_real_threads_that_compute() -> None:
+    """The clock sees what another thread burns; whatever else runs in this process only adds to that."""
+    clock = OthersClock()
+
+    def burn() -> None:
+        until = time.thread_time() + 0.02
         while time.thread_time() < until:
             pass
 
-    burn(0.02)
     alone, _ = clock.read()
-    thread = threading.Thread(target=burn, args=(0.02,))
+    thread = threading.Thread(target=burn)
     thread.start()
     thread.join()
     beside, _ = clock.read()
-    assert beside - alone > 0.015 > alone - begin
+    assert beside - alone > 0.015

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -64,6 +65,17 @@ def test_an_item_that_still_runs(item: Any, star: bool) -> None:
     """Its arguments are looked at before there is any result."""
     path = "args[0] " if star else "args[0][1] "
     assert _stays(None, block=Block(Task(CallSpec(work), 0, [item]), 0.0), star=star).startswith(path)
+
+
+@pytest.mark.parametrize("backend", ["auto", "threads"])
+def test_items_that_advance_the_input_stay_here(backend: str) -> None:
+    """Whatever others would gain: the plan names them."""
+    source = Source((itertools.groupby(range(50), key=lambda i: i // 5),))
+    source.put_by(source.pull(1))
+    facts = Facts(made_up_machine())
+    plans = Planner(work, Options(backend=backend), source, CallSpec(work), facts=facts)
+    plan = plans._choose(BUSY, Sampler(work), fork=False, stays="")
+    assert plan.backend == "serial" and "advances the input" in str(plan)
 
 
 def test_what_can_cross_stays_nowhere() -> None:

@@ -411,3 +411,20 @@ class TestRefusals:
         assert b"\x80\x05" not in Path(path).read_bytes()
         with pytest.raises(JournalError, match="codec='json'"):
             autoexec.map(square, range(3), journal=path)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("shape", [list, iter])
+def test_errors_name_their_place_in_the_whole_input(path, shape, ordered):
+    """However many of the items before are held already."""
+
+    def work(number):
+        if number in (3, 7):
+            raise ValueError(number)
+        return number
+
+    for _ in range(2):
+        options = {"journal": path, "on_error": "return", "backend": "serial", "ordered": ordered}
+        found = list(autoexec.map(work, shape(range(10)), **options))
+        notes = [error.__notes__[0] for error in found if isinstance(error, ValueError)]
+        assert [note.split(" ran ")[0] for note in notes] == ["autoexec: item 3 (3)", "autoexec: item 7 (7)"]

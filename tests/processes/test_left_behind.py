@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
+
+from autoexec.backends.processes import left_behind
 
 HEADER = """
 import multiprocessing
@@ -89,3 +95,79 @@ if __name__ == "__main__":
     code, _, err = script.run(body)
     assert (code, err, script.lines()) == (0, "", ["1"])
     assert script.left(10.0) == []
+
+
+KILLED = """
+def killed(x):
+    import multiprocessing
+    way = multiprocessing.get_context(WAY)
+    KEEP.append(WHAT(way))
+    {note("left") for child in multiprocessing.active_children()}
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+LEFT = {
+    "daemon": "way.Process(target=time.sleep, args=(600,), daemon=True)",
+    "plain": "way.Process(target=time.sleep, args=(600,))",
+    "manager": "way.Manager()",
+    "pool": "way.Pool(2)",
+    "executor": "ProcessPoolExecutor(2, mp_context=way)",
+}
+STARTED = {"executor": "made.submit(abs, 1).result()", "daemon": "made.start()", "plain": "made.start()"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "way"),
+    [
+        *((kind, "fork", FORKED) for kind in LEFT),
+        ("daemon", "spawn", FORKED),
+        ("daemon", "forkserver", FRESH),
+    ],
+)
+def test_a_worker_that_is_killed_leaves_nothing(script: Any, kind: str, method: str, way: str) -> None:
+    """It cannot end what its items have started: its caller does, whenever multiprocessing was imported."""
+    body = f"""
+import signal
+KEEP = []
+def make(way):
+    from concurrent.futures import ProcessPoolExecutor
+    made = {LEFT[kind]}
+    {STARTED.get(kind, "")}
+    return made
+{KILLED.replace("WAY", repr(method)).replace("WHAT", "make")}
+if __name__ == "__main__":
+    {way}
+    found = list(autoexec.map(killed, range(2), backend="processes", max_workers=1, on_error="return"))
+    note([type(each).__name__ for each in found])
+"""
+    code, _, _ = script.run(body)
+    assert code == 0 and script.lines()[-1] == "['WorkerDied', 'WorkerDied']"
+    assert "left" in script.lines() and script.left(10.0) == []
+
+
+def test_programs_that_an_item_started_outlive_it(script: Any) -> None:
+    """As in the loop: whoever starts a program and does not wait for it wants it to run on."""
+    body = """
+import signal, subprocess
+NONE = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+def work(x):
+    note(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], **NONE).pid)
+    os.kill(os.getpid(), signal.SIGKILL)
+if __name__ == "__main__":
+    list(autoexec.map(work, range(1), backend="processes", max_workers=1, on_error="return"))
+"""
+    code, _, _ = script.run(body)
+    assert code == 0
+    (pid,) = map(int, script.lines())
+    os.kill(pid, signal.SIGKILL)  # it was there
+    assert script.left(10.0) == []
+
+
+def test_a_stranger_with_the_number_of_a_child_is_left_alone() -> None:
+    """A number alone may be anybody's by now; with the time of its beginning it is nobody else's."""
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    since = left_behind.begun(child.pid)
+    left_behind.end([(child.pid, since - 1), (child.pid, 0)])
+    assert child.stdin is not None
+    child.stdin.close()
+    assert child.wait() == 0
+    left_behind.end([(child.pid, since)])  # gone

@@ -6,13 +6,14 @@ import json
 import pickle
 import threading
 import traceback
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from autoexec.errors import AutoexecError, JournalError
 from autoexec.worker.invoke import Error
-from autoexec.worker.remote_errors import RemoteTraceback, portable, restored
+from autoexec.worker.remote_errors import portable, restored
 
 
 class Keyword(Exception):
@@ -96,20 +97,55 @@ def test_errors_with_state_of_their_own(error: BaseException) -> None:
     assert repr(found) == repr(error)
 
 
-def test_the_remote_traceback_is_the_cause() -> None:
-    """As text, with the lines of the other side, where an error has no cause of its own."""
+def words_of(error: BaseException) -> str:
+    """What is printed of it."""
+    return "".join(traceback.format_exception(error))
+
+
+def test_a_lone_error_gets_no_cause() -> None:
+    """Nothing is added to its chain; its own traceback tells the places of the other side."""
     found = travelled(raised_alone(ValueError("wrong")))
-    assert isinstance(found.__cause__, RemoteTraceback)
-    for words in ("in raised_alone", "ValueError: wrong"):
-        assert words in str(found.__cause__)
-    assert found.__context__ is None and not found.__suppress_context__
+    assert (found.__cause__, found.__context__, found.__suppress_context__) == (None, None, False)
+    assert "in raised_alone" in words_of(found) and "ValueError: wrong" in words_of(found)
+    hidden = ValueError("wrong")
+    hidden.__suppress_context__ = True
+    assert travelled(hidden).__suppress_context__
 
 
-def test_a_remote_traceback_may_travel_on() -> None:
-    """It is an error like any other."""
-    cause = RemoteTraceback("line 1\n")
-    found = pickle.loads(pickle.dumps(cause))
-    assert found.text == "line 1\n" and str(found) == str(cause)
+def test_an_error_that_was_never_raised() -> None:
+    """It has no traceback here, either."""
+    assert travelled(ValueError("wrong")).__traceback__ is None
+
+
+def test_frames_of_the_other_side_hold_nothing() -> None:
+    """Neither the frames that made them nor, of a long recursion, a thousand of their own."""
+    found = travelled(raised_alone(ValueError("wrong")))
+    assert found.__traceback__.tb_frame.f_back is None
+
+    def endless() -> None:
+        endless()
+
+    try:
+        endless()
+    except RecursionError as error:
+        found = travelled(error)
+    frames = [frame for frame, _ in traceback.walk_tb(found.__traceback__)]
+    assert len(frames) > 500 and len(set(frames)) < 10
+    traceback.clear_frames(found.__traceback__)
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    """It refuses to be assigned to."""
+
+    code: int
+
+
+def test_a_frozen_error_keeps_what_it_was_raised_from() -> None:
+    """What belongs to it is not assigned by way of its class."""
+    found = travelled(raised(Frozen(3)))
+    assert type(found) is Frozen and found.code == 3
+    assert type(found.__cause__) is KeyError and "in raised" in words_of(found)
 
 
 def test_an_error_that_its_arguments_do_not_make() -> None:
@@ -164,7 +200,7 @@ def test_an_error_that_cannot_travel() -> None:
     found = travelled(raised_alone(Bound("wrong")))
     assert type(found) is AutoexecError
     assert str(found) == f"{Bound.__qualname__}: wrong (the error itself cannot be pickled)"
-    assert "Bound: wrong" in str(found.__cause__)
+    assert "in raised_alone" in words_of(found)
 
 
 def test_an_error_of_a_local_class() -> None:
@@ -175,7 +211,7 @@ def test_an_error_of_a_local_class() -> None:
         """Nobody can import it."""
 
     found = travelled(raised_alone(Local("wrong")))
-    assert type(found) is Local and isinstance(found.__cause__, RemoteTraceback)
+    assert type(found) is Local and found.__cause__ is None
     assert restored(portable(Local("wrong"))).args == ("wrong",)
 
 

@@ -27,8 +27,8 @@ task on its way.
 `functions` are known by numbers and sent once; `module_globals` go along with them. What the caller has set
 for its process is told to workers that have not got it (`worker.process_state`); `surroundings` are what
 items have printed. `handles` are what the caller had open when a worker was forked; `standard_input` stays
-the caller's; `tracker` is multiprocessing's, for shared memory. `written` finds out who writes to what all
-workers share; `native_threads` says whose threads survive a fork.
+the caller's, `streams` are the others' numbers; `tracker` is multiprocessing's, for shared memory. `written`
+finds out who writes to what all workers share; `native_threads` says whose threads survive a fork.
 
 `balancing` shares out what is left of a long task; `stall_log` says so when nothing has ended for far longer
 than items take, or when one worker is at a `standstill`.

@@ -11,6 +11,7 @@ import select
 import signal
 
 from ...own_time import time
+from .streams import beside_the_streams
 
 __all__ = ["Child"]
 
@@ -35,7 +36,8 @@ class Child:
         self.over, self.code = False, None  # type: bool, int | None
         self.descriptor: int | None = None
         try:
-            self.descriptor = os.pidfd_open(pid)
+            with beside_the_streams():
+                self.descriptor = os.pidfd_open(pid)
         except (AttributeError, OSError):
             pass
 

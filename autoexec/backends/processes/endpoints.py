@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from ...own_time import time
 from .channel import Channel, open_channels
 from .shared_memory import access_of
 from .status_page import SIZE, StatusPage, open_status_page
+from .streams import beside_the_streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..opening import WorkerConfig
 
-__all__ = ["Endpoints", "is_open"]
+__all__ = ["Endpoints"]
 
 
 class Endpoints:
@@ -32,7 +32,7 @@ class Endpoints:
         self.ours: list[tuple[Channel, StatusPage]] = []
         self.theirs: list[tuple[Channel, int]] = []
         self._pages: list[int] = []
-        with _beside_the_streams():
+        with beside_the_streams():
             self._open(config)
 
     def _open(self, config: WorkerConfig) -> None:
@@ -112,28 +112,6 @@ class Endpoints:
             if size > before and size == last:
                 break
         return os.pread(page, size - before, before).decode(errors="replace") if size > before else ""
-
-
-def is_open(descriptor: int) -> bool:
-    """Whether this number stands for anything now."""
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def _beside_the_streams() -> Iterator[None]:
-    """What is opened meanwhile gets no number of a standard stream: whoever prints would write there."""
-    held: list[int] = []
-    try:
-        while not all(map(is_open, range(3))):
-            held.append(os.open(os.devnull, os.O_RDWR))
-        yield
-    finally:
-        for descriptor in held:
-            os.close(descriptor)
 
 
 _open_ends: set[Endpoints] = set()

@@ -13,6 +13,7 @@ import sys
 from functools import partial
 
 from ...introspect import loaded
+from . import left_behind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _identify(about: dict[str, Any], lifeline: int, forked: bool) -> None:
         me.authkey = about["key"]
     own["_current_process"] = me
     own["_parent_process"] = own["_ParentProcess"](name, pid, lifeline)
-    own["_process_counter"], own["_children"] = itertools.count(1), set()
+    own["_process_counter"], own["_children"] = itertools.count(1), left_behind.own()
     if forked:
         _after_fork()
     elif about["method"] is not None:

@@ -16,6 +16,7 @@ from types import BuiltinFunctionType
 
 from ...own_thread import DAEMONS
 from ...own_time import time
+from .streams import beside_the_streams
 
 __all__ = ["Reaper"]
 
@@ -58,7 +59,8 @@ class Reaper:
         if not DAEMONS or not isinstance(_thread.start_new_thread, BuiltinFunctionType):  # or greenlets
             return
         try:
-            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            with beside_the_streams():
+                self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         except (AttributeError, OSError):
             return
         self._gone.acquire()  # the one before is at its very end

@@ -20,11 +20,12 @@ from ... import python_program
 from ...errors import AutoexecError
 from ...own_time import time
 from . import idle, interpreter, messages, native_threads, tracker
-from .endpoints import Endpoints, is_open
+from .endpoints import Endpoints
 from .handles import Held
 from .identity import birth
 from .payload import pack
 from .status_page import StatusPage
+from .streams import copies
 from .surroundings import flush
 from .worker import Worker, importing_path
 
@@ -243,10 +244,11 @@ def _start(code: str, descriptors: Sequence[int], config: WorkerConfig) -> int:
     variables = {**interpreter.variables(), **environment(config.cores, config.threads)}
     # `subprocess` would take 15 to 20 ms to import. A descriptor put onto itself is inherited.
     actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
-    streams = [descriptor for descriptor in (1, 2) if is_open(descriptor)]
-    actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in (*streams, *descriptors)]
+    actions += [(os.POSIX_SPAWN_DUP2, descriptor, descriptor) for descriptor in descriptors]
     # Ctrl-C is held back until the worker ignores it: it would tell of it in the middle of its imports.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, ()) | {signal.SIGINT}
     python = python_program.path()
     arguments = [python, *interpreter.arguments(), "-c", code]
-    return os.posix_spawn(python, arguments, variables, file_actions=actions, setsigmask=held)
+    with copies() as streams:
+        actions += [(os.POSIX_SPAWN_DUP2, copy, stream) for stream, copy in streams.items()]
+        return os.posix_spawn(python, arguments, variables, file_actions=actions, setsigmask=held)

@@ -1,7 +1,7 @@
 """A page of memory that worker and caller both see: what runs, since when, and the results so far.
 
-It outlives the worker. When one dies, the caller reads here which item it was running, and finds the
-results of the items before that one, which had not been sent yet.
+It outlives the worker. When one dies, the caller reads here which item it was running, finds the results of
+the items before that one, which had not been sent yet, and sees which processes it has left behind.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ from ...own_time import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["SIZE", "StatusPage"]
 
 LOG = 64 << 10  # bytes for results that wait to be sent
 HEADER = 128
-SIZE = HEADER + LOG
+CHILDREN = 64  # that are noted; more are not
+FAMILY = 16 * CHILDREN
+SIZE = HEADER + FAMILY + LOG
 LENGTH = 4  # bytes before each result in the log
 
 # Places in the header, in words of eight bytes. Each is written by one store: a reader sees the old or the
 # new value, whenever the writer is stopped.
 LOADING, SERIAL, PLACE, BASE, USED, STOP, FIRST, ADDED = range(8)
 IDLE = 0
-_BLANK = bytearray(HEADER)  # what is seen of a page that is gone: nothing runs
+_BLANK = bytearray(HEADER + FAMILY)  # what is seen of a page that is gone: nothing runs
 
 
 class StatusPage:
@@ -36,7 +38,7 @@ class StatusPage:
         descriptor: of a segment of `SIZE` bytes; it stays the caller's to close.
     """
 
-    __slots__ = ("_log", "_map", "_since", "_words")
+    __slots__ = ("_family", "_log", "_map", "_since", "_words")
 
     def __init__(self, descriptor: int) -> None:
         self._map: mmap.mmap | None = mmap.mmap(descriptor, SIZE)
@@ -45,7 +47,8 @@ class StatusPage:
     def _split(self, view: memoryview) -> None:
         self._words = view[:64].cast("Q")
         self._since = view[64:HEADER].cast("d")
-        self._log = view[HEADER:]
+        self._family = view[HEADER : HEADER + FAMILY].cast("Q")
+        self._log = view[HEADER + FAMILY :]
 
     # The worker's side ------------------------------------------------------------------------------------
 
@@ -99,6 +102,14 @@ class StatusPage:
         """The worker's bytes before its first item, and the most that were added to them so far."""
         self._words[FIRST], self._words[ADDED] = first, max(0, added)
 
+    def note_children(self, children: Sequence[tuple[int, int]]) -> None:
+        """These are the processes that the worker has: the number of each, and when it began."""
+        family, blank = self._family, [(0, 0)] * (CHILDREN - len(children))
+        for at, (pid, since) in enumerate((*children[:CHILDREN], *blank)):
+            if (family[2 * at], family[2 * at + 1]) != (pid, since):
+                family[2 * at] = 0  # between these nobody is named
+                family[2 * at + 1], family[2 * at] = since, pid
+
     def detach(self) -> None:
         """Write to a page of one's own from now on."""
         self._split(memoryview(bytearray(SIZE)))
@@ -138,6 +149,12 @@ class StatusPage:
     def rescued(self) -> tuple[int, list[memoryview]]:
         """What a worker that died had not sent: the place of the first result, and the results."""
         return self._words[BASE], list(entries(self.written()))
+
+    @property
+    def children(self) -> list[tuple[int, int]]:
+        """The processes that the worker has: the number of each, and when it began."""
+        words = self._family.tolist()
+        return [(pid, since) for pid, since in zip(words[::2], words[1::2], strict=True) if pid]
 
     def close(self) -> None:
         """Let the page go, with the last view of it: other threads may look at it right now."""

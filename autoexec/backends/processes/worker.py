@@ -9,6 +9,7 @@ import threading
 
 from ...worker.process_state import bound, outputs
 from .child import Child
+from .left_behind import end as end_children
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class Worker:
             if self._taken:
                 return
         self.end()
+        end_children(self._ends.ours[0][1].children)  # of one that was killed
         self._ends.hang_up()
         self._ends.close()
         self._child.close()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ... import resources, role
-from .left_behind import clear, disown
+from .left_behind import clear, disown, note
 from .server import Seat, WorkerState
 from .shared_memory import access_of
 from .standard_input import leave_to_caller
@@ -78,6 +78,7 @@ def serve(seats: Sequence[tuple[Channel, StatusPage]], state: WorkerState, stack
         _show_stacks(stacks)
     for channel, _ in seats:
         channel.reserve()
+    note(seats[0][1])
     os.register_at_fork(after_in_child=partial(_leave_alone, seats))
     if len(seats) == 1:
         Seat(*seats[0], state).serve()
