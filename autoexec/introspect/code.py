@@ -6,6 +6,7 @@ What may live here: flat questions about a code object and those inside it.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from types import BuiltinMethodType, CodeType, FunctionType, ModuleType
 
@@ -16,7 +17,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["codes_of", "imports_of", "modules_of", "names_of", "parameters", "place_of", "steps_of", "where"]
+__all__ = [
+    "codes_of",
+    "imported_by",
+    "imports_of",
+    "modules_of",
+    "names_of",
+    "parameters",
+    "place_of",
+    "steps_of",
+    "where",
+]
 
 
 def codes_of(code: CodeType) -> Iterator[CodeType]:
@@ -58,6 +69,17 @@ def parameters(func: Any) -> tuple[str, ...]:
 def imports_of(code: CodeType) -> set[str]:
     """Names of the modules that a function, or one inside it, imports when it runs."""
     return {name for part in codes_of(code) for _, name in steps_of(part, "IMPORT_NAME")}
+
+
+def imported_by(code: CodeType, scope: dict[str, Any]) -> list[ModuleType]:
+    """The loaded modules that code imports when it runs; relative ones by the names of its packages."""
+    names = [name for _, name in steps_of(code, "IMPORT_NAME")]
+    if not names:
+        return []
+    home = str(scope.get("__package__") or "").split(".")
+    homes = [".".join(home[:count]) for count in range(len(home) + 1)]
+    found: list[Any] = [sys.modules.get(f"{home}.{name}".strip(".")) for name in names for home in homes]
+    return [module for module in found if isa(module, ModuleType)]
 
 
 def steps_of(code: CodeType, *names: str) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from itertools import islice
 from types import CodeType, FunctionType, MethodType, ModuleType
 
 from ..introspect import ATOMS, MAIN, attributes, bare, importable, isa, static_attribute
-from ..introspect.code import codes_of, names_of, steps_of
+from ..introspect.code import codes_of, imported_by, names_of, steps_of
 from ..introspect.elsewhere import only_here
 from ..introspect.layers import layers
 from ..introspect.libraries import is_library_type, is_stdlib, of_library
@@ -83,6 +83,7 @@ def module_state(func: Callable[..., object]) -> ModuleState:
     walk = _Walk()
     try:
         walk.meet(func, 0)
+        walk.modules()
     except Exception:  # an object that resists being looked at is no reason to fail
         pass
     if not BY_NAME.isdisjoint(walk.state.names):
@@ -98,6 +99,20 @@ class _Walk:
         self.state = ModuleState()
         self._seen: set[int] = set()
         self._left = MOST
+        self._held_modules: list[ModuleType] = []  # any code may name what is in them
+
+    def modules(self) -> None:
+        """What code names in modules that are held by a variable, or imported by a function."""
+        while self._held_modules:
+            module = self._held_modules.pop()
+            if id(module) in self._seen or of_library(module):
+                continue
+            self._seen.add(id(module))
+            inside = vars(module)
+            for name in self.state.names & inside.keys():
+                if isa(inside[name], ModuleType):
+                    self._held_modules.append(inside[name])
+                self._value(module.__name__, name, inside[name], 0)
 
     def meet(self, obj: Any, depth: int) -> None:
         """A callable, and all that it calls or is made of."""
@@ -116,6 +131,8 @@ class _Walk:
         cells = [cell.cell_contents for cell in obj.__closure__ or ()]
         for value in (*cells, *(obj.__defaults__ or ()), *(obj.__kwdefaults__ or {}).values()):
             self._held(value, depth)
+        for code in codes_of(obj.__code__):
+            self._held_modules += imported_by(code, obj.__globals__)
         stored = {name for code in codes_of(obj.__code__) for _, name in steps_of(code, "STORE_GLOBAL")}
         for module, name, value in _read(obj):
             if name in stored:
@@ -142,7 +159,10 @@ class _Walk:
             self._class_of(value, depth)
 
     def _class_of(self, value: Any, depth: int) -> None:
-        if isa(value, ModuleType) or id(value) in self._seen:
+        if isa(value, ModuleType):
+            self._held_modules.append(value)
+            return
+        if id(value) in self._seen:
             return
         self._seen.add(id(value))
         self._class(type(value), depth + 1)
@@ -202,6 +222,7 @@ class _Walk:
         self._seen.add(id(kind))
         self._in_main(kind)
         self._home(kind.__module__)
+        self._held_modules += [value for value in vars(kind).values() if isa(value, ModuleType)]
         sent = importable(kind) and type(kind).__module__ in ("builtins", "abc")
         for key, value in list(vars(kind).items()):
             if isa(value, (staticmethod, classmethod)):

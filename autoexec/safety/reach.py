@@ -30,7 +30,7 @@ from types import (
 )
 
 from ..introspect import ATOMS, attributes, bare, isa, loaded
-from ..introspect.code import codes_of
+from ..introspect.code import codes_of, imported_by
 from ..introspect.layers import MISSING
 from ..introspect.libraries import is_library, is_library_type, is_stdlib, of_library, top_package
 from ..own_time import time
@@ -54,7 +54,7 @@ from .readings import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, KeysView
     from typing import Any
 
 __all__ = ["Place", "Reached", "put_back", "reach", "third_party"]
@@ -182,6 +182,10 @@ class _Walk:
         self.thread_locals: list[tuple[str, Any]] = []
         self._all = True
         self._seen: dict[int, Any] = {}
+        self._named: dict[int, set[str]] = {}  # what was looked at in a module
+        self._held: list[
+            ModuleType
+        ] = []  # modules that are found as values: any code may name what is in them
         self._ahead: deque[tuple[Any, str, int]] = deque()
 
     def meet(self, obj: Any, path: str, depth: int = 0) -> None:
@@ -189,6 +193,8 @@ class _Walk:
         if type(obj) in ATOMS or id(obj) in self._seen or isa(obj, _LEAVES) or is_path(obj):
             if isa(obj, (BuiltinMethodType, MethodWrapperType)):
                 self._owner(obj.__self__, path, depth)
+            elif isa(obj, ModuleType):
+                self._held.append(obj)
             return
         self._seen[id(obj)] = obj
         self._ahead.append((obj, path, depth))
@@ -206,7 +212,7 @@ class _Walk:
     def go(self, until: float) -> bool:
         """Look at everything; False where there was more of it than is looked at."""
         count = 0
-        while self._ahead:
+        while self._ahead or self._modules_held():
             count += 1
             if len(self.places) >= MOST or (not count % 64 and time.thread_time() > until):
                 return False
@@ -218,6 +224,13 @@ class _Walk:
             except BaseException:  # an object that resists being looked at, or is changed just now
                 self._all = False
         return self._all
+
+    def _modules_held(self) -> bool:
+        """Whether modules that are found as values, not by a name, hold more to look at."""
+        held, self._held = self._held, []
+        for module in {id(module): module for module in held}.values():
+            self._module(module, {name: 0 for code in self.codes for name in code.co_names}.keys())
+        return bool(self._ahead)
 
     def _look(self, obj: Any, path: str, depth: int) -> None:
         if isa(obj, FunctionType):
@@ -283,9 +296,12 @@ class _Walk:
         self._add(namespace, "", read)
         for name, value in read().items():
             if isa(value, ModuleType):
-                self._module(value, tuple(names))
+                self._module(value, names.keys())
             elif value is not MISSING:
                 self.meet(value, name)
+        for code in codes:
+            for module in imported_by(code, namespace):
+                self._module(module, names.keys())
 
     def _loggers_named(self, texts: list[str]) -> None:
         """Loggers that are asked for by their names when the function runs."""
@@ -293,13 +309,15 @@ class _Walk:
             for text in texts:
                 self.meet(logger_type.manager.loggerDict.get(text), text)  # type: ignore[attr-defined]
 
-    def _module(self, module: ModuleType, names: tuple[str, ...]) -> None:
+    def _module(self, module: ModuleType, names: KeysView[str]) -> None:
         """What code names in a module of the user's."""
-        if of_library(module) or id(module) in self._seen:
+        known = self._named.setdefault(id(module), set())
+        if names <= known or of_library(module):
             return
         self._seen[id(module)] = module
         self.meet(vars(module).get("__getattr__"), module.__name__)
-        read = partial(some_names, vars(module), names)
+        read = partial(some_names, vars(module), tuple(names - known))
+        known |= names
         self._add(module, module.__name__, read)
         for name, value in read().items():
             if isa(value, ModuleType):
@@ -315,8 +333,8 @@ class _Walk:
         for key, value in list(vars(kind).items()):
             if key in IGNORED:
                 continue
+            self.meet(value, name)
             if not isa(value, _LEAVES):
-                self.meet(value, name)
                 self.meet(attributes(value).get("func"), name)  # a cached property
         for base in (*kind.__bases__, type(kind)):
             self.meet(base, base.__name__)
