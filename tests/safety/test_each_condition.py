@@ -9,19 +9,21 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
+from autoexec.engine.source import Source
 from autoexec.records import Hazard
 from autoexec.safety import moving
 from autoexec.safety.effects import Effects
 from autoexec.safety.hazards import find_hazards
 from autoexec.safety.item_state import item_state
 from autoexec.safety.look import Look, look
-from autoexec.safety.moving import glance
+from autoexec.safety.memos import memos_of
+from autoexec.safety.moving import LOOKS, Moving, glance
 from autoexec.safety.reach import Place, Reached
 from autoexec.safety.repeatable import repeatable
 
@@ -501,3 +503,98 @@ def test_a_glance_tells_what_is_another_now(make: Callable[[], Any], change: Cal
     assert glance(item) == before
     change(item)
     assert glance(item) != before
+
+
+class Pair(tuple[int, ...]):  # noqa: SLOT001
+    """Has attributes, which may change."""
+
+
+@pytest.mark.parametrize(
+    ("make", "ahead"),
+    [
+        (lambda: (Pair((1, 2)) for _ in range(3)), False),
+        (lambda: (Reader([1]) for _ in range(3)), False),
+        (lambda: (deque([1]) for _ in range(3)), False),
+        (lambda: (bytearray(1000) for _ in range(3)), True),
+        (lambda: ([1] * 1000 for _ in range(3)), True),
+        (lambda: ([[1]] * 1000 for _ in range(3)), False),
+    ],
+)
+def test_what_is_done_with(make: Callable[[], Iterator[Any]], ahead: bool) -> None:
+    """Plain containers that nobody else has."""
+    assert len(Source((make(),)).pull(3)) == (3 if ahead else 1)
+
+
+def test_an_item_that_is_handed_out_again_is_looked_at_once_more() -> None:
+    """However many were looked at; and though others were kept before it."""
+    rows = [[n] for n in range(LOOKS + 1)]
+    for again in (rows[0], rows[LOOKS]):
+        looks = Moving(iter(()))
+        for row in rows:
+            looks.pulled(row)
+        for _ in range(LOOKS):
+            looks.before()
+            looks.after()
+        assert not looks.wanted
+        looks.pulled(again)
+        assert looks.wanted
+        looks.before()
+        again.append(1)
+        looks.after()
+        assert looks.words
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "\n    try: KNOWN[x]\n    except KeyError: pass\n    MEMO[x % 3] = x",
+        "MEMO[x % 3] = x; return MEMO[x % 3]",
+        "return MEMO[x] if len(MEMO) > x else MEMO.setdefault(x, x)",
+        "\n    if x not in MEMO: MEMO[x] = [x]\n    MEMO[x][0] = 2",
+    ],
+)
+def test_what_only_looks_like_a_memo(code: str, module: Callable[..., Any]) -> None:
+    """The last one is meant, or how many there are, or what is in it changes."""
+    assert not memos_of(module(f"MEMO, KNOWN = {{}}, {{}}\ndef work(x): {code}\n").work)
+
+
+def test_what_there_was_no_time_for(module: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told when strict, and held against nobody else."""
+    monkeypatch.setattr("autoexec.safety.effects.BUDGET_S", -1.0)
+    effects = looked(module("A = [1]\ndef work(x): return A\n").work, 1, 2)
+    assert not effects.whole and effects.hazards() == ()
+    assert [hazard.kind for hazard in effects.hazards(strict=True)] == ["reaches more than was looked at"]
+
+
+def test_a_connection_that_the_first_item_has_made(module: Callable[..., Any]) -> None:
+    """Each process makes its own; when strict, it is told."""
+    program = module("""
+import sqlite3
+PLACE = None
+def work(x):
+    global PLACE
+    if PLACE is None: PLACE = sqlite3.connect(":memory:")
+    return x
+""")
+    effects = looked(program.work, 1, 2)
+    assert effects.hazards() == ()
+    assert "captured database connection" in {hazard.kind for hazard in effects.hazards(strict=True)}
+    program.PLACE.close()
+
+
+def test_a_third_item_is_the_last_that_is_looked_at(module: Callable[..., Any]) -> None:
+    """And what was there before is no reason for one."""
+    text = "PLACE = {}\ndef work(x):\n    global PLACE\n    if x > {} and not PLACE: PLACE = (1,)\n"
+    assert not looked(module(text.format(None, 2)).work, 1, 2, 3).wanted
+    full = "PLACE = 1\ndef work(x):\n    global PLACE\n    if x > 1: PLACE = 2\n"
+    assert not looked(module(full).work, 1, 2).wanted
+
+
+def test_elements_that_are_computed_anew_are_no_change() -> None:
+    """They are other objects with the same values."""
+    rows = [int("1000"), "a"]
+    notes = look(lambda x: rows, (1,), time.thread_time() + 5.0)
+    rows[0] = int("1000")
+    assert notes.compare() == []
+    rows[0] = int("1001")
+    assert [change.path for change in notes.compare()] == ["rows"]
