@@ -26,6 +26,7 @@ from autoexec.safety.memos import memos_of
 from autoexec.safety.moving import LOOKS, Moving, glance
 from autoexec.safety.reach import Place, Reached
 from autoexec.safety.repeatable import repeatable
+from autoexec.safety.watch import Watch
 
 LOCK = threading.Lock()
 
@@ -598,3 +599,57 @@ def test_elements_that_are_computed_anew_are_no_change() -> None:
     assert notes.compare() == []
     rows[0] = int("1001")
     assert [change.path for change in notes.compare()] == ["rows"]
+
+
+@pytest.mark.parametrize("make", ["bytearray(8)", "array.array('b', bytes(8))", "bytearray(2 << 20)"])
+def test_buffers_that_c_code_writes_to(make: str, module: Callable[..., Any]) -> None:
+    """Small ones in full, long ones at their ends; a reader of both changes neither."""
+    text = f"import array, struct\nB = {make}\npack = struct.pack_into\n"
+    assert looked(module(f"{text}def work(x): pack('b', B, 3, x)\n").work, 1, 2).hazards()
+    assert looked(module(f"{text}def work(x): pack('b', B, len(B) - 3, x)\n").work, 1, 2).hazards()
+    assert looked(module(f"{text}def work(x): return B[3]\n").work, 1, 2).hazards() == ()
+
+
+def test_what_libraries_keep_for_themselves(module: Callable[..., Any]) -> None:
+    """Such as loggers by their names."""
+    text = "import logging\nM = logging.root.manager\ndef work(x): M.getLogger(f'rules.{x}')\n"
+    assert looked(module(text).work, 1, 2).hazards() == ()
+
+
+def test_what_a_task_has_added_to_a_memo(module: Callable[..., Any]) -> None:
+    """It goes home; where it is not known as a memo, it is lost, and that is said."""
+    text = "MEMO = {5: 5}\ndef work(x):\n    if x not in MEMO: MEMO[x] = x * x\n    return MEMO[x]\n"
+    for paths in (("MEMO",), ()):
+        work = module(text).work
+        watch = Watch(work, paths)
+        watch.begin((3,))
+        work(3)
+        words, entries = watch.end()
+        assert (words, entries) == ("", [("MEMO", [(3, 9)])]) if paths else (words and not entries)
+
+
+def test_what_a_logger_reaches(module: Callable[..., Any]) -> None:
+    """Its handlers, that may keep what they are given."""
+    program = module("""
+import logging
+KEPT = []
+class Keeps(logging.Handler):
+    def emit(self, record): self.kept.append(record.getMessage())
+LOG = logging.getLogger("rules.kept")
+LOG.propagate = False
+HANDLER = Keeps()
+HANDLER.kept = KEPT
+LOG.addHandler(HANDLER)
+del HANDLER, KEPT
+def work(x): LOG.warning("item %s", x)
+""")
+    try:
+        assert looked(program.work, 1, 2).hazards()
+    finally:
+        program.LOG.handlers.clear()
+
+
+def test_paths_are_values(module: Callable[..., Any]) -> None:
+    """What they keep of themselves is nobody's."""
+    text = "from pathlib import Path\nP = Path('a/b')\ndef work(x): return str(P), hash(P), P.parts, P.name\n"
+    assert looked(module(text).work, 1, 2).hazards() == ()

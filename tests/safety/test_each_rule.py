@@ -239,6 +239,11 @@ CODE = {
     "a handler": (
         "ROWS = []\ndef work(x):\n    a = ROWS\n    try: int(x)\n    except ValueError: a.append(x)\n"
     ),
+    "a handler for what came before": (
+        "ROWS = []\ndef work(x):\n    a = ROWS\n    try:\n        int(x)\n        a = [x]\n"
+        "    except ValueError: a.append(x)\n"
+    ),
+    "what a default holds": "import threading\ndef work(x, held=[threading.Lock()]): return x\n",
     "a function that changes its first": (
         "import heapq\nROWS = []\ndef work(x):\n    heapq.heappush(ROWS, x)\n"
     ),
