@@ -653,3 +653,41 @@ def test_paths_are_values(module: Callable[..., Any]) -> None:
     """What they keep of themselves is nobody's."""
     text = "from pathlib import Path\nP = Path('a/b')\ndef work(x): return str(P), hash(P), P.parts, P.name\n"
     assert looked(module(text).work, 1, 2).hazards() == ()
+
+
+OF_ITS_OWN = """
+class L(threading.local):
+    def __init__(self): self.a, self.session = 0, object()
+    def get(self): return self.b
+    @property
+    def current(self): return self.b
+LOCAL = L()
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "code", "held"),
+    [
+        ("LOCAL.a = 'blue'", "return LOCAL.a", True),
+        ("LOCAL.a = 'blue'", "return getattr(LOCAL, 'a')", True),
+        ("LOCAL.a = 'blue'", "return vars(LOCAL)", True),
+        ("LOCAL.a = 'blue'", "return LOCAL", False),
+        ("LOCAL.a = 'blue'", "LOCAL.a = x; return LOCAL.a", False),
+        ("LOCAL.a = 'blue'\ndef helper(): return LOCAL.a", "LOCAL.a = x; return helper()", False),
+        ("LOCAL.a = 1\ndef fill(): LOCAL.a = 1", "LOCAL.a += 1; return fill()", True),
+        (OF_ITS_OWN, "return LOCAL.a, LOCAL.session", False),
+        (f"{OF_ITS_OWN}LOCAL.a = 5", "return LOCAL.a", True),
+        (f"{OF_ITS_OWN}LOCAL.a = False", "return LOCAL.a", True),
+        (f"{OF_ITS_OWN}LOCAL.b = 0", "return LOCAL.b", True),
+        (f"{OF_ITS_OWN}LOCAL.b = 1", "return LOCAL.get()", True),
+        (f"{OF_ITS_OWN}LOCAL.b = 1", "return LOCAL.current", True),
+        (f"{OF_ITS_OWN}LOCAL.b = 1", "return LOCAL.session", False),
+    ],
+)
+def test_what_the_callers_thread_has_set(
+    before: str, code: str, held: bool, module: Callable[..., Any]
+) -> None:
+    """And what every thread begins with, or fills before it reads."""
+    text = f"import threading\nLOCAL = threading.local()\n{before}\ndef work(x):\n    {code}\n"
+    found = {hazard.kind for hazard in looked(module(text).work, 1).hazards()}
+    assert ("reads what the caller's thread has set" in found) == held

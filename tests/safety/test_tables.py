@@ -68,6 +68,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the modules
 @pytest.mark.parametrize(("module", "name", "meaning"), ROWS, ids=lambda one: str(one))
 def test_names_of_the_whole_process(
     module: str, name: str, meaning: tuple[bool, str, bool], monkeypatch: pytest.MonkeyPatch
