@@ -287,7 +287,18 @@ def _told(obj: Any, deep: int, left: list[int]) -> Any:
         made: Any = obj.__reduce_ex__(4) if not _iterates(obj) else None
     except Exception:
         return None
-    return [_glance(part, deep - 1, left) for part in made] if type(made) is tuple else None
+    return _made(made, deep, left) if type(made) is tuple else None
+
+
+def _made(part: Any, deep: int, left: list[int]) -> Any:
+    """A glance at what was made for it: which object that is says nothing."""
+    if deep and type(part) in (tuple, list):
+        return [_made(one, deep - 1, left) for one in part[:PARTS]]
+    if deep and type(part) is dict:
+        return [
+            (_glance(key, deep, left), _made(value, deep - 1, left)) for key, value in _head(part.items())
+        ]
+    return _glance(part, deep, left)
 
 
 def _head(values: Iterable[Any]) -> list[Any]:
