@@ -92,6 +92,7 @@ def module_state(func: Callable[..., object]) -> ModuleState:
     walk = _Walk()
     try:
         walk.meet(func, 0)
+        walk.modules()
     except Exception:  # an object that resists being looked at is no reason to fail
         pass
     if not BY_NAME.isdisjoint(walk.state.names):
@@ -108,6 +109,20 @@ class _Walk:
         self._seen: set[int] = set()
         self._modules: dict[int, ModuleType] = {}  # of libraries, gone through
         self._left = MOST
+        self._held_modules: list[ModuleType] = []  # found as values: any code may name what is in them
+
+    def modules(self) -> None:
+        """What code names in modules that are held by a variable."""
+        while self._held_modules:
+            module = self._held_modules.pop()
+            if id(module) in self._seen or of_library(module):
+                continue
+            self._seen.add(id(module))
+            inside = vars(module)
+            for name in self.state.names & inside.keys():
+                if isa(inside[name], ModuleType):
+                    self._held_modules.append(inside[name])
+                self._value(module.__name__, name, inside[name], 0)
 
     def meet(self, obj: Any, depth: int) -> None:
         """A callable, and all that it calls or is made of."""
@@ -198,7 +213,10 @@ class _Walk:
             self._class_of(value, depth)
 
     def _class_of(self, value: Any, depth: int) -> None:
-        if isa(value, ModuleType) or id(value) in self._seen:
+        if isa(value, ModuleType):
+            self._held_modules.append(value)
+            return
+        if id(value) in self._seen:
             return
         self._seen.add(id(value))
         self._class(type(value), depth + 1)

@@ -227,6 +227,8 @@ class _Walk:
         self.locks: list[tuple[str, bool]] = []
         self._all = True
         self._seen: dict[int, Any] = {}
+        self._named: dict[int, set[str]] = {}  # what was looked at in a module
+        self._held: list[ModuleType] = []  # found as values, so that any code may name what is in them
         self._ahead: deque[tuple[Any, str, int]] = deque()
 
     def meet(self, obj: Any, path: str, depth: int = 0) -> None:
@@ -234,6 +236,8 @@ class _Walk:
         if type(obj) in ATOMS or id(obj) in self._seen or isa(obj, _LEAVES) or is_path(obj):
             if isa(obj, (BuiltinMethodType, MethodWrapperType)):
                 self._owner(obj.__self__, path, depth)
+            elif isa(obj, ModuleType):
+                self._held.append(obj)
             return
         self._seen[id(obj)] = obj
         self._ahead.append((obj, path, depth))
@@ -251,7 +255,7 @@ class _Walk:
     def go(self, until: float) -> bool:
         """Look at everything; False where there was more of it than is looked at."""
         count = 0
-        while self._ahead:
+        while self._ahead or self._modules_held():
             count += 1
             if len(self.places) >= MOST or (not count % 64 and time.thread_time() > until):
                 return False
@@ -263,6 +267,14 @@ class _Walk:
             except BaseException:  # an object that resists being looked at, or is changed just now
                 self._all = False
         return self._all
+
+    def _modules_held(self) -> bool:
+        """Whether modules that are found as values, not by a name, hold more to look at."""
+        held, self._held = self._held, []
+        names = tuple({name for code in self.codes for name in code.co_names}) if held else ()
+        for module in {id(module): module for module in held}.values():
+            self._module(module, names)
+        return bool(self._ahead)
 
     def _look(self, obj: Any, path: str, depth: int) -> None:
         if isa(obj, FunctionType):
@@ -335,11 +347,14 @@ class _Walk:
 
     def _module(self, module: ModuleType, names: tuple[str, ...]) -> None:
         """What code names in a module of the user's."""
-        if of_library(module) or id(module) in self._seen:
+        known = self._named.setdefault(id(module), set())
+        new = tuple(name for name in names if name not in known)
+        if not new or of_library(module):
             return
+        known.update(new)
         self._seen[id(module)] = module
         self.meet(vars(module).get("__getattr__"), module.__name__)
-        read = partial(some_names, vars(module), names)
+        read = partial(some_names, vars(module), new)
         self._add(module, module.__name__, read)
         for name, value in read().items():
             if isa(value, ModuleType):
@@ -355,8 +370,7 @@ class _Walk:
         for key, value in list(vars(kind).items()):
             if key in IGNORED:
                 continue
-            if not isa(value, _LEAVES):
-                self.meet(value, f"{name}.{key}")
+            self.meet(value, f"{name}.{key}")
         for base in (*kind.__bases__, type(kind)):
             self.meet(base, base.__name__)
 
