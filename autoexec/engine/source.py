@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..safety.moving import Moving
+    from ..safety.moving import Fed, Moving
 
 __all__ = ["Source", "as_handed_out", "open_source"]
 
@@ -63,6 +63,7 @@ class Source:
         self.ahead = True
         self.shared = ""
         self.moving: Moving | None = None
+        self._fed: Fed | None = None
         self._copies = self._pooled = False
         self._done = True  # whether nothing but the calls can change the last item that was pulled
         self._stock: deque[Any] = deque()
@@ -127,8 +128,12 @@ class Source:
         looks = moving is not None and moving.wanted
         if moving is not None and looks:
             moving.before()
-        before = len(items)
+        before, fed = len(items), None if self._pooled else self._fed
+        if fed is not None:
+            fed.before()
         self.ended, self._done = _read(self._iterator, min(count, MOST), items)
+        if fed is not None:
+            fed.after()
         if moving is not None and looks and len(items) > before:
             moving.after()
             self._must_not_be_late(moving)
@@ -176,10 +181,12 @@ class Source:
     def shares(self, call: Callable[..., Any]) -> None:
         """Find out whether calls may change what is read: then none is read ahead of them."""
         if self.sequence is None and not self.ended:
-            from ..safety.moving import shared
+            from ..safety.moving import Fed, in_common
 
-            self.shared = shared([self._iterator], call)
+            self.shared, objects = in_common([self._iterator], call)
             self.ahead = not self.shared
+            if objects:
+                self._fed = Fed(objects)
 
     def for_pool(self, *, in_process: bool) -> None:
         """Workers run items from now on: what is pulled must lie still, or is copied at once."""
@@ -190,7 +197,8 @@ class Source:
     @property
     def unsure(self) -> bool:
         """Whether it has to be seen yet if pulling an item changes those before."""
-        return self.moving is not None and self.moving.unsure and not self.ended
+        looking = (self._fed, self.moving)
+        return not self.ended and any(each is not None and each.unsure for each in looking)
 
     @property
     def restless(self) -> bool:
@@ -200,6 +208,8 @@ class Source:
     def moves(self) -> str:
         """What in the input moves, and cannot be copied, in words; "" if workers may have what is left."""
         moving = self.moving
+        if self._fed is not None and self._fed.words:
+            return self._fed.words
         if moving is None or not moving.words:
             return ""
         return "" if moving.copyable() else moving.words
@@ -253,7 +263,7 @@ class Source:
         """Nothing more will be wanted: neither the input nor what was pulled of it is held any longer."""
         self.sequence, self._iterator, self.ended = None, iter(()), True
         self._stock.clear()
-        self.moving = None
+        self.moving = self._fed = None
 
     def cut(self, end: int, place: int) -> None:
         """What was taken up to `end` went only as far as `place`: the list ended there."""

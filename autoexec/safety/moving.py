@@ -15,7 +15,7 @@ from itertools import islice
 from types import CellType, CodeType, FrameType, FunctionType, GeneratorType, MethodType, ModuleType
 from zlib import crc32
 
-from ..introspect import ATOMS, attributes, bare, isa, slots_of
+from ..introspect import ATOMS, attributes, bare, isa, loaded, slots_of
 from ..introspect.code import names_of
 from ..introspect.contents import held_by, of_function, of_generator, wrapped_by
 from ..introspect.layers import content, inside
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-__all__ = ["LOOKS", "Moving", "calibrate", "plain", "shared", "still"]
+__all__ = ["LOOKS", "Fed", "Moving", "calibrate", "in_common", "plain", "shared", "still"]
 
 LOOKS = 3  # pulls around which the items before are looked at
 ENOUGH = 2  # of them before workers read ahead: two objects that are handed out in turn show at the second
@@ -338,15 +338,79 @@ def _bytes_of(obj: Any) -> Any:
 
 def shared(iterators: Iterable[Any], func: Callable[..., Any]) -> str:
     """The type of something that can change, which the input reads and the function reaches, or ""."""
+    return in_common(iterators, func)[0]
+
+
+def in_common(iterators: Iterable[Any], func: Callable[..., Any]) -> tuple[str, list[Any]]:
+    """The same, and all such data of the user's: what libraries keep for themselves is their own affair."""
     try:
-        theirs = walk([func])
-        return next((type(value).__name__ for key, value in walk(iterators).items() if key in theirs), "")
+        theirs, read = walk([func]), [*iterators]
+        name = next((type(value).__name__ for key, value in walk(read).items() if key in theirs), "")
+        own = walk(read, own=True).items() if name else ()
+        return name, [value for key, value in own if key in theirs and _is_data(value)]
     except Exception:  # an object that resists being looked at, or too much to tell
-        return "object"
+        return "object", []
 
 
-def walk(roots: Iterable[Any]) -> dict[int, Any]:
+def _is_data(obj: Any) -> bool:
+    """Whether it is the user's own, a container, or a generator of random numbers."""
+    kind = type(obj)
+    return kind.__module__ in ("builtins", "collections", "random") or not is_library_type(kind)
+
+
+def _shallow(obj: Any) -> Any:
+    """A glance at its own parts: those of its parts are shared, too, and are looked at by themselves."""
+    random = loaded("random")
+    if random is not None and isa(obj, random.Random) and not isa(obj, random.SystemRandom):
+        return random.Random.getstate(obj)
+    return _glance(obj, 1, [NODES])
+
+
+class Fed:
+    """Looks at what the input and the function share, before and after an item is pulled.
+
+    A generator that counts or draws changes it; then no item may be pulled before those before have run.
+
+    Args:
+        objects: what is shared.
+
+    Attributes:
+        words: what was seen to change, or "".
+    """
+
+    def __init__(self, objects: list[Any]) -> None:
+        self._objects = objects[:PARTS]
+        self._before: list[Any] = []
+        self._looks = 0
+        self.words = ""
+
+    @property
+    def unsure(self) -> bool:
+        """Whether too few pulls were looked at to let workers read ahead."""
+        return self._looks < ENOUGH and not self.words
+
+    def before(self) -> None:
+        """The next item is about to be pulled."""
+        if self._looks < LOOKS:
+            self._before = [_shallow(one) for one in self._objects]
+
+    def after(self) -> None:
+        """It has been."""
+        if not self._before:
+            return
+        self._looks += 1
+        for one, before in zip(self._objects, self._before, strict=True):
+            if _shallow(one) != before:
+                self.words = f"the input changes a {type(one).__name__} that the function reads"
+        self._before = []
+
+
+def walk(roots: Iterable[Any], *, own: bool = False) -> dict[int, Any]:
     """What can change, and is near: what code names, cells, attributes, what iterators hold.
+
+    Args:
+        roots: where it begins.
+        own: whether objects of libraries are not gone into.
 
     Raises:
         ValueError: if it is too much to tell.
@@ -363,7 +427,7 @@ def walk(roots: Iterable[Any]) -> dict[int, Any]:
             raise ValueError("too much to tell")
         if not isa(obj, (FunctionType, tuple)) and inside(obj) is None:
             found[id(obj)] = obj
-        if deep:
+        if deep and (not own or _is_data(obj) or type(obj).__module__ in ("itertools", "functools")):
             waiting += [(part, deep - 1) for part in _near(bare(obj))]
     return found
 

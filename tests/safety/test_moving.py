@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import datetime as dt
 import enum
 import io
+import random
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -149,3 +151,70 @@ def test_what_input_and_function_share_is_found() -> None:
     assert shared([map(str, iter(own))], lambda item: own.append(item)) == "list"
     assert shared([iter(own)], lambda item: OTHER.append(item)) == ""
     assert shared([from_global()], lambda item: OTHER.append(item)) == ""
+
+
+# What the input changes, and the function reads --------------------------------------------------------
+
+
+PULLED: list[int] = []
+DICE = random.Random(3)
+LIMITS = {"n": 5}
+
+
+class Session(argparse.Namespace):
+    """Of the user's, with something of a library's inside."""
+
+
+CLIENT = Session(parser=argparse.ArgumentParser(), calls=0)
+
+
+def counted() -> Iterator[int]:
+    """Notes what was pulled."""
+    for number in range(LIMITS["n"]):
+        PULLED.append(number)
+        yield number
+
+
+def drawn() -> Iterator[float]:
+    """Draws from what the function draws from."""
+    for _ in range(LIMITS["n"]):
+        yield DICE.random()
+
+
+def limited() -> Iterator[int]:
+    """Reads what the function reads."""
+    yield from range(LIMITS["n"])
+
+
+def parsed() -> Iterator[int]:
+    """A library's object keeps something for itself."""
+    for number in range(LIMITS["n"]):
+        CLIENT.parser.set_defaults(**{f"a{number}": number})
+        yield number
+
+
+@pytest.mark.parametrize(
+    ("source", "func", "moves"),
+    [
+        (counted, lambda x: x - len(PULLED), "list"),
+        (drawn, lambda x: x - DICE.random(), "Random"),
+        (limited, lambda x: x - LIMITS["n"], ""),
+        (parsed, lambda x: CLIENT.parser.parse_args([]), ""),
+    ],
+)
+def test_the_input_changes_what_the_function_reads(
+    source: Callable[[], Iterator[Any]], func: Callable[[Any], Any], moves: str
+) -> None:
+    """Then none is pulled before those before have run; two pulls have to show that it does not."""
+    PULLED.clear()
+    items = Source((source(),))
+    items.shares(func)
+    assert not items.ahead
+    for _ in range(2):
+        assert items.unsure
+        items.put_by(items.pull(1))
+        items.take(1)
+        if moves:
+            break
+    assert not items.unsure
+    assert items.moves() == (f"the input changes a {moves} that the function reads" if moves else "")
