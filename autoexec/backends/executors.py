@@ -270,8 +270,9 @@ class ExecutorBackend:
         try:
             outcomes, wall, cpu, *looks = future.result()
             if looks:
-                lost, home = looks
-                outcomes = told(task, load_outcomes(outcomes, task.spec.known), lost, load_home(home))
+                lost, packed = looks
+                unfit, home = load_home(packed, task.spec.known)
+                outcomes = told(task, load_outcomes(outcomes, task.spec.known), lost or unfit, home)
             clean = is_clean(task.spec, outcomes)
         except Exception as other:  # it runs something else
             self._fail(slot, task, other)

@@ -79,6 +79,7 @@ class Effects:
         self._locals: list[str] = []  # values of thread-locals that the caller's thread has set
         self._args: Arguments | None = None
         self._changed: dict[int, None] = {}
+        self._crossed: dict[int, bool] = {}  # whether entries of a memo can be sent home
         self._dicts: dict[int, tuple[str, dict[Any, Any]]] = {}  # those that may be memos, by identity
         # Memos, as far as the code shows, by identity, each with what it is called there.
         self._read: dict[int, tuple[Any, set[str]]] = {}
@@ -168,7 +169,17 @@ class Effects:
         spoiled = {one.holder for one in [*self._found.values()] if not one.adds}
         known = {key: dicts[key] for key in self._named_memos() if key in dicts and key not in spoiled}
         paths = [path for path, _ in known.values()]
-        return {path: memo for path, memo in known.values() if paths.count(path) == 1}
+        return {path: memo for path, memo in known.values() if paths.count(path) == 1 and self._comes(memo)}
+
+    def _comes(self, memo: dict[Any, Any]) -> bool:
+        """Whether its entries can be sent home, as far as the last of them tells."""
+        last = [*islice(reversed(dict.items(memo)), 1)]
+        known = self._crossed.get(id(memo))
+        if known is None and last:
+            from .serialization import crossing
+
+            known = self._crossed[id(memo)] = crossing(last[0]) is not None
+        return known is not False
 
     def _named_memos(self) -> dict[int, tuple[Any, set[str]]]:
         if self._read_at != self.looks:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..known_objects import Known
 
-__all__ = ["load_home", "load_outcomes", "pack_items", "run_packed"]
+__all__ = ["load_home", "load_outcomes", "pack_items", "packed_home", "run_packed"]
 
 
 def pack_items(items: Sequence[Any], known: Known | None = None) -> list[bytes]:
@@ -78,7 +78,7 @@ def run_packed(
     lost, home = ("", []) if surround is None else surround.end()
     with at_hand(spec.known):
         try:
-            entries = dumps(home) if home else b""
+            entries = packed_home(home)
         except Exception:
             lost, entries = f"what was added to {home[0][0]!r} cannot be sent home", b""
         back = [_packed(outcome, "result", "a result cannot be sent back") for outcome in outcomes]
@@ -88,9 +88,22 @@ def run_packed(
 _loaded: dict[bytes, CallSpec] = {}
 
 
-def load_home(entries: bytes) -> list[Any]:
-    """What goes home, on the caller's side."""
-    return pickle.loads(entries) if entries else []
+def packed_home(entries: list[Any]) -> bytes:
+    """What goes home, as bytes.
+
+    Raises:
+        Exception: whatever pickling raises.
+    """
+    return dumps(entries) if entries else b""
+
+
+def load_home(entries: bytes, known: Known | None = None) -> tuple[str, list[Any]]:
+    """What goes home, on the caller's side: what is wrong with it, or "", and the entries."""
+    try:
+        with at_hand(known):
+            return "", pickle.loads(entries) if entries else []
+    except Exception as error:
+        return f"what was added to a memo cannot be made again here ({type(error).__name__}: {error})", []
 
 
 def load_outcomes(outcomes: Sequence[bytes], known: Known | None = None) -> list[Any]:

@@ -10,7 +10,7 @@ import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -22,6 +22,7 @@ from autoexec.safety.hazards import find_hazards
 from autoexec.safety.memos import Home, added, is_key, memos_of
 from autoexec.safety.watch import Watch
 from autoexec.worker.invoke import CallSpec, Error, Task
+from autoexec.worker.packed import load_home, packed_home
 
 MEMO: dict[Any, Any] = {}
 OTHER: dict[Any, Any] = {}
@@ -429,7 +430,7 @@ def test_what_depends_on_the_order_is_an_error_or_right() -> None:
 def test_memos_come_home_from_executors_of_others() -> None:
     """Entries travel with the outcomes."""
     from autoexec.by_value import dumps
-    from autoexec.worker.packed import load_home, load_outcomes, pack_items, run_packed
+    from autoexec.worker.packed import load_outcomes, pack_items, run_packed
 
     spec = CallSpec(asks_by_in)
     spec.surround = Watch(asks_by_in, ("MEMO",), (), Home({"MEMO": MEMO}))
@@ -438,7 +439,7 @@ def test_memos_come_home_from_executors_of_others() -> None:
             run_packed, dumps(spec), pack_items([3, 4, 3]), 0
         ).result()
     assert load_outcomes(outcomes) == [compute(3), compute(4), compute(3)] and lost == ""
-    assert load_home(entries) == [("MEMO", [(3, compute(3)), (4, compute(4))])] and not MEMO
+    assert load_home(entries) == ("", [("MEMO", [(3, compute(3)), (4, compute(4))])]) and not MEMO
 
 
 # More kinds -------------------------------------------------------------------------------------------------
@@ -564,3 +565,36 @@ def test_what_every_process_may_fill_holds_nobody_back(func: Callable[..., Any])
 def test_what_others_see_stays(func: Callable[..., Any]) -> None:
     """A register in the order of the items, an event that somebody waits for."""
     assert left(func)
+
+
+class Pooled:
+    """Cannot be made again from a pickle: `__new__` wants an argument."""
+
+    pool: ClassVar[dict[int, Pooled]] = {}
+    __slots__ = ("number",)
+
+    def __new__(cls, number: int) -> Pooled:
+        if number in cls.pool:
+            return cls.pool[number]
+        self = super().__new__(cls)
+        self.number = number
+        cls.pool[number] = self
+        return self
+
+
+def test_entries_that_cannot_be_made_again_stay() -> None:
+    """And those that prove so at home only are named, and spoil nothing else."""
+    Pooled.pool.clear()
+    effects = Effects(pooled)
+    for item in range(3):
+        effects.before((item,))
+        pooled(item)
+        effects.after((item,))
+    assert not effects.memos() and effects.hazards()
+    words, entries = load_home(packed_home([("pool", [(1, Pooled(1))])]))
+    assert "cannot be made again" in words and entries == []
+
+
+def pooled(item: int) -> int:
+    """Asks the pool."""
+    return Pooled(item).number

@@ -13,6 +13,7 @@ from functools import partial
 from ...known_objects import at_hand
 from ...own_time import time
 from ...worker.invoke import TaskResult, run_items
+from ...worker.packed import load_home
 from ...worker.process_state import difference, holds, with_what_crosses
 from ...worker.remote_errors import restored
 from . import exit_messages as exits
@@ -298,9 +299,11 @@ class Supervisor:
         _add(task, entries(frame.part(-1)))
         try:
             with at_hand(task.task.spec.known):
-                problem, wall, cpu, unfit, lost, home = frame.load()
+                problem, wall, cpu, unfit, lost, packed = frame.load()
         except BaseException as error:
-            problem, wall, cpu, unfit, lost, home = error, 0.0, 0.0, 0, "", []
+            problem, wall, cpu, unfit, lost, packed = error, 0.0, 0.0, 0, "", b""
+        unmade, home = load_home(packed, task.task.spec.known)
+        lost = lost or unmade
         task.wall_s, task.cpu_s = task.wall_s + wall, task.cpu_s + cpu
         self._pace = wall
         if task.unsent is not None and (lost or not self._backend.calls_again(task, task.unsent)):
