@@ -465,13 +465,19 @@ class Color:
     """One object for each name."""
 
     pool: dict[int, Color] = {}  # noqa: RUF012
+    code: int
 
     def __new__(cls, code: int) -> Color:  # noqa: PYI034
         """The one that is there."""
         if code in cls.pool:
             return cls.pool[code]
         made = super().__new__(cls)
+        made.code = code
         return cls.pool.setdefault(code, made)
+
+    def __getnewargs__(self) -> tuple[int]:
+        """So that it can be made again from a pickle."""
+        return (self.code,)
 
 
 SQUARES, NUMBERED = Squares(), Numbered()
@@ -573,7 +579,7 @@ class Pooled:
     pool: ClassVar[dict[int, Pooled]] = {}
     __slots__ = ("number",)
 
-    def __new__(cls, number: int) -> Pooled:
+    def __new__(cls, number: int) -> Pooled:  # noqa: PYI034
         if number in cls.pool:
             return cls.pool[number]
         self = super().__new__(cls)
