@@ -89,14 +89,14 @@ class Look:
         return found
 
 
-def look(func: Callable[..., Any], args: tuple[Any, ...], until: float, kinds: Iterable[type] = ()) -> Look:
+def look(func: Callable[..., Any], args: tuple[Any, ...], until: float, kinds: Iterable[Any] = ()) -> Look:
     """Note what a function can reach, before it is called.
 
     Args:
         func: the function.
         args: its arguments.
         until: when to stop, by `time.thread_time`.
-        kinds: classes that other arguments are of.
+        kinds: classes that other arguments are of, and functions among these.
     """
     return Look(reach(func, args, until=until, kinds=kinds), until + READ_S)
 

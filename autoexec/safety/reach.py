@@ -134,20 +134,23 @@ def put_back(place: Place, name: str, old: Any) -> Any:
 
 
 def reach(
-    func: Any, args: tuple[Any, ...] = (), *, until: float = float("inf"), kinds: Iterable[type] = ()
+    func: Any, args: tuple[Any, ...] = (), *, until: float = float("inf"), kinds: Iterable[Any] = ()
 ) -> Reached:
     """The places that a function can reach, the nearest first.
 
     Args:
         func: the function.
-        args: what it is called with; of these only the classes are gone into.
+        args: what it is called with; of these only the classes are gone into, and functions.
         until: when to stop, by `time.thread_time`.
-        kinds: classes that other arguments are of.
+        kinds: classes that other arguments are of, and functions among these.
     """
     walk = _Walk()
     walk.meet(func, "")
-    for kind in with_subclasses([*kinds_of(args), *kinds]):
+    given = [*kinds_of(args).values(), *kinds]
+    for kind in with_subclasses([one for one in given if isa(one, type)]):
         walk.meet(kind, kind.__name__)
+    for one in given:
+        walk.meet(one, one.__name__)
     for hook in _hooks():
         walk.meet(hook, getattr(hook, "__name__", "a hook"))
     whole = walk.go(until)
@@ -156,20 +159,24 @@ def reach(
     return found
 
 
-def kinds_of(args: tuple[Any, ...]) -> dict[type, None]:
-    """The user's classes among those of arguments, and of what stands in these."""
-    found: dict[type, None] = {}
+def kinds_of(args: tuple[Any, ...]) -> dict[Any, Any]:
+    """The user's classes among those of arguments, and of what stands in these; functions by their code."""
+    found: dict[Any, Any] = {}
     ahead: list[tuple[Any, int]] = [(arg, 0) for arg in args]
     for value, depth in ahead:
         kind = type(value)
         if kind in ATOMS or isa(value, type):
             continue
-        if kind in (tuple, list, dict):
-            inside = value.values() if kind is dict else value
+        if kind is FunctionType:
+            if not is_library(value.__code__.co_filename):
+                found.setdefault(value.__code__, value)
+        elif kind in (tuple, list, dict, MethodType, partial):
+            parts = inside(value) if kind in (MethodType, partial) else None
+            parts = parts or (value.values() if kind is dict else value)
             if depth < KINDS_DEPTH:
-                ahead += [(part, depth + 1) for part in islice(inside, KINDS_FIRST)]
+                ahead += [(part, depth + 1) for part in islice(parts, KINDS_FIRST)]
         elif kind not in found and not is_library_type(kind):
-            found[kind] = None
+            found[kind] = kind
     return found
 
 

@@ -51,7 +51,7 @@ class Watch:
         self._look: Look | None = None
         self._memos: dict[str, dict[Any, Any]] = {}
         self._before: dict[str, int] = {}
-        self._kinds: dict[type, None] = {}  # the classes of arguments that the notes know of
+        self._kinds: dict[Any, Any] = {}  # classes of arguments, and functions, that the notes know of
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Watch, (self._func, self._paths, self._made)
@@ -61,16 +61,16 @@ class Watch:
 
         And once more where the arguments are of classes that nobody has seen.
         """
-        new = [kind for kind in kinds_of(args) if kind not in self._kinds]
+        new = {key: kind for key, kind in kinds_of(args).items() if key not in self._kinds}
         if new and len(self._kinds) < KINDS:
-            self._kinds.update(dict.fromkeys(new))
+            self._kinds.update(new)
             self._look, self._memos = None, {}
         if self._look is None:
             from .look import look
 
             try:
                 self._empty(args)
-                self._look = look(self._func, args, time.thread_time() + BUDGET_S, self._kinds)
+                self._look = look(self._func, args, time.thread_time() + BUDGET_S, self._kinds.values())
                 self._find_memos(self._look)
             except Exception:  # it resists being looked at
                 self._look = None

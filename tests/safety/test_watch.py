@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 from typing import Any
 
@@ -166,3 +167,32 @@ def test_a_method_that_comes_again_with_its_class_is_no_change() -> None:
     Plain.handle = lambda self: None  # type: ignore[method-assign]
     assert "Plain.handle" in watch.end()[0]
     Plain.handle = again  # type: ignore[method-assign]
+
+
+HEARD: list[int] = []
+
+
+def quiet() -> int:
+    """Changes nothing."""
+    return 1
+
+
+def noisy() -> int:
+    """Is heard."""
+    HEARD.append(1)
+    return 2
+
+
+def calls(call: Any) -> Any:
+    """Leaves all to the item."""
+    return call()
+
+
+def test_functions_among_later_items_are_watched() -> None:
+    """By themselves, in partials, in what stands in items."""
+    for later in (noisy, functools.partial(noisy), (noisy,)):
+        watch, call = Watch(calls), later[0] if isinstance(later, tuple) else later
+        assert around(watch, calls, quiet) == ""  # type: ignore[arg-type]
+        watch.begin((later,))
+        call()
+        assert "HEARD" in watch.end()[0]
