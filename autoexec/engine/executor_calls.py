@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from _thread import get_ident
 from functools import partial
 
 from ..worker.invoke import Task
@@ -17,6 +18,9 @@ from .turns import Turns
 from .waiting import Waiting
 
 __all__ = ["Calls"]
+
+TOLD_S = 0.001  # seconds between two looks at futures that are told of their ends just now
+PATIENCE = 5000  # such looks without anybody who tells one
 
 
 class Calls:
@@ -133,6 +137,18 @@ class Calls:
         """Wait until all calls that were put are done; `close(finish=True)` comes first."""
         while not self._turns.locked(lambda _: self._ready_to_end()):
             self._delivery.wait(0.25)
+        left = PATIENCE
+        while left and self._untold():
+            self._delivery.wait(TOLD_S)
+            left = PATIENCE if self._ledger.telling else left - 1
+
+    def _untold(self) -> bool:
+        """Whether futures are not done, or other threads run their callbacks."""
+        me, telling = get_ident(), self._ledger.telling
+        return any(
+            telling.get(task, me) != me or not (task in telling or task.future.done())
+            for task in list(self._ledger.calls)
+        )
 
     def _on_put(self, now: float, task: Task, queue: TaskQueue) -> None:
         self._ledger.put += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import get_ident
+
 from ..errors import WorkerDied, add_note
 from .ledger import Ledger
 from .result_order import Failed
@@ -17,9 +19,13 @@ __all__ = ["resolve"]
 
 def resolve(ledger: Ledger, task: Task, outcome: Any) -> None:
     """A call has ended: its future hears of it, unless it was cancelled and never begun."""
-    ledger.calls.discard(task)
-    if task.begin() and (ledger.error is None or not task.future.done()):
-        _set(task.future, outcome)
+    ledger.telling[task] = get_ident()
+    try:
+        if task.begin() and (ledger.error is None or not task.future.done()):
+            _set(task.future, outcome)
+    finally:
+        ledger.calls.discard(task)
+        ledger.telling.pop(task, None)
 
 
 def _set(future: Any, outcome: Any) -> None:

@@ -42,6 +42,7 @@ class Ledger:
         keeping: what is being written into the journal, by a number.
         late: what was given up, and not yet judged, by its number.
         calls: those of an executor, as long as their futures are not done.
+        telling: of these, those whose futures hear of it just now, and the thread that tells them.
         put: calls that an executor was given.
         resolved: calls whose future knows, or is told.
         withdrawn: items that were never begun, and never will be.
@@ -64,7 +65,7 @@ class Ledger:
     __slots__ = (
         "below", "busy", "calls", "closing", "delivered", "dropped", "error", "keeping", "late", "left",
         "most", "news", "out", "put", "queue", "queues", "resolved", "retries", "room", "serial", "source",
-        "states", "timed", "tracks", "window", "withdrawn",
+        "states", "telling", "timed", "tracks", "window", "withdrawn",
     )  # fmt: skip
 
     def __init__(self, source: Source | None, *, ordered: bool = True, most: int | None = None) -> None:
@@ -77,6 +78,7 @@ class Ledger:
         self.keeping: dict[int, Task] = {}
         self.late: dict[int, Task] = {}
         self.calls: set[Task] = set()
+        self.telling: dict[Task, int] = {}
         self.put = self.resolved = self.withdrawn = self.dropped = self.left = 0
         self.timed: deque[tuple[float, int]] = deque()
         self.tracks: list[Track] = []
