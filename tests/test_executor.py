@@ -653,3 +653,31 @@ def test_calls_in_an_executor_of_others_find_the_context_of_their_submission(kin
         CITY.reset(token)
         assert [future.result(PATIENCE_S) for future in later] == ["Pisa", "Pisa"]
         assert CITY.get() == "nowhere"
+
+
+@pytest.mark.parametrize("backend", ["auto", "threads", "processes"])
+def test_shutdown_waits_for_callbacks(backend: str) -> None:
+    """As the standard library's do: when it returns, futures are done and have told so."""
+    begun, gate = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    def callback(future: Future[int]) -> None:
+        begun.set()
+        gate.wait(50)
+        told.append("callback")
+
+    executor = Executor(2, backend=backend)
+    executor.submit(abs, -1).add_done_callback(callback)
+
+    def ends() -> None:
+        executor.shutdown()
+        told.append("shutdown")
+
+    closer = threading.Thread(target=ends)
+    assert begun.wait(50)
+    closer.start()
+    closer.join(0.2)
+    assert closer.is_alive()
+    gate.set()
+    closer.join()
+    assert told == ["callback", "shutdown"]
