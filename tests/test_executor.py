@@ -666,7 +666,7 @@ def test_shutdown_waits_for_callbacks(backend: str) -> None:
         gate.wait(50)
         told.append("callback")
 
-    executor = Executor(2, backend=backend)
+    executor = autoexec.Executor(2, backend=backend)
     executor.submit(abs, -1).add_done_callback(callback)
 
     def ends() -> None:
