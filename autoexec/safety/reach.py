@@ -331,7 +331,9 @@ class _Walk:
         names.update(dict.fromkeys(text for text in texts if text in namespace))
         if "getLogger" in names:
             self._loggers_named(texts)
-        whole = not REFLECTING.isdisjoint(names)
+        # What pytest makes of an assertion asks for local variables.
+        far = REFLECTING - {"locals"} if "@py_builtins" in names else REFLECTING
+        whole = not far.isdisjoint(names)
         read = partial(all_names, namespace) if whole else partial(some_names, namespace, tuple(names))
         self._add(namespace, "", read)
         for name, value in read().items():

@@ -56,6 +56,9 @@ IGNORED = frozenset(
         "_abc_impl",
         "__doc__",
         "__builtins__",
+        "__cached__",
+        "__loader__",  # which may hold on to anything: pytest's does
+        "__spec__",
         "__static_attributes__",
         "__firstlineno__",
         "__conditional_annotations__",

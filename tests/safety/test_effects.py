@@ -7,6 +7,7 @@ import itertools
 import operator
 import sys
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -284,3 +285,12 @@ def test_loggers_whose_names_are_made_are_gone_into(program: Callable[[str], dic
     finally:
         names["logging"].getLogger("autoexec_tests.made").removeFilter(names["SEEN"])
     assert held and "count" in str(effects.hazards())
+
+
+def test_a_loader_is_not_gone_into(program: Callable[[str], dict[str, Any]]) -> None:
+    """Neither where code may reach every name of its module, nor where pytest has rewritten an assertion."""
+    source = "class Loader:\n    def __init__(self, held): self.held = held\n"
+    names = program(source + "def work(x):\n    assert x or locals(), x\n    return x\n")
+    names["__loader__"] = names.pop("Loader")(number for number in range(3))
+    held, effects = verdict(names["work"], range(1, 4))
+    assert not held and not effects.hazards(strict=True)
