@@ -7,7 +7,6 @@ import itertools
 import operator
 import sys
 import time
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
