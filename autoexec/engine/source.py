@@ -160,10 +160,7 @@ class Source:
 
     def _copied(self, item: Any) -> Any:
         """An item as it is now."""
-        import pickle
-
         from ..safety.moving import plain
-        from ..safety.serialization import dumps
 
         assert self.moving is not None
         words = self.moving.words
@@ -172,7 +169,7 @@ class Source:
         if self.moving.advances:
             raise AutoexecError(f"{words}, and workers read ahead: {HELP}")
         try:
-            return pickle.loads(dumps(item))
+            return _copy(item)
         except Exception as error:
             if not words:
                 return item  # it cannot go anywhere, either
@@ -351,15 +348,25 @@ def _look_and_read(iterator: Iterator[Any], moving: Moving | None) -> tuple[list
     return found, *told
 
 
-def _twin(item: Any) -> Any:
-    """A copy of an item, or `_NONE` where none can be made, or one could be told from it."""
+def _copy(item: Any) -> Any:
+    """A copy of an item, as another process would get it.
+
+    Raises:
+        Exception: if there is none.
+    """
     import pickle
 
-    from ..safety.moving import plain
     from ..safety.serialization import dumps
 
+    return pickle.loads(dumps(item))
+
+
+def _twin(item: Any) -> Any:
+    """A copy of an item, or `_NONE` where none can be made, or one could be told from it."""
+    from ..safety.moving import plain
+
     try:
-        return pickle.loads(dumps(item)) if plain(item) else _NONE
+        return _copy(item) if plain(item) else _NONE
     except Exception:
         return _NONE
 

@@ -6,7 +6,8 @@ import sys
 from functools import partial
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 
-from ..introspect import attributes, isa, slots_of
+from ..introspect import isa
+from ..introspect.contents import held_by
 from ..introspect.libraries import top_package
 
 TYPE_CHECKING = False
@@ -164,11 +165,7 @@ def _inside(obj: Any, name: str) -> list[tuple[str, object]]:
         return [(f"{name}.args[{i}]", value) for i, value in enumerate(obj.args)] + named
     if type(obj).__module__ == "builtins" or isa(obj, (dict, list, tuple)):
         return _elements(obj, name)
-    return (
-        []
-        if _pickles_itself(obj)
-        else [(f"{name}.{key}", v) for key, v in (*attributes(obj).items(), *slots_of(obj))]
-    )
+    return [] if _pickles_itself(obj) else [(f"{name}.{key}", value) for key, value in held_by(obj)]
 
 
 def _elements(obj: Any, name: str) -> list[tuple[str, object]]:

@@ -155,14 +155,14 @@ class _Walk:
 
     def _imports(self, func: FunctionType) -> None:
         """Modules that only this process has, and codecs that it may have."""
-        held = [func.__globals__.get(name) for name in names_of(func.__code__)]
-        named = [attributes(value).get("__name__", "") for value in held if isa(value, ModuleType)]
-        for name in (*imports_of(func.__code__, func.__globals__), *named):
+        names = names_of(func.__code__)
+        held = [func.__globals__.get(name) for name in names]
+        modules = [attributes(value).get("__name__", "") for value in held if isa(value, ModuleType)]
+        for name in (*imports_of(func.__code__, func.__globals__), *modules):
             parts = name.split(".")
             for path in (".".join(parts[: at + 1]) for at in range(len(parts))):
                 if made_by_hand(path):
                     self.state.made[path] = sys.modules[path]
-        names = names_of(func.__code__)
         for name in own_codecs(func.__code__):
             self.state.copies.append(("uses a codec, or a handler of its errors", name))
         if not SIGNALS.isdisjoint(names) and (signal := loaded("_signal")) and signal_handlers(signal):

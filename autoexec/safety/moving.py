@@ -347,12 +347,12 @@ def in_common(iterators: Iterable[Any], func: Callable[..., Any]) -> tuple[str, 
         theirs, read = walk([func]), [*iterators]
         name = next((type(value).__name__ for key, value in walk(read).items() if key in theirs), "")
         own = walk(read, own=True).items() if name else ()
-        return name, [value for key, value in own if key in theirs and _is_data(value)]
+        return name, [value for key, value in own if key in theirs and _is_of_the_users(value)]
     except Exception:  # an object that resists being looked at, or too much to tell
         return "object", []
 
 
-def _is_data(obj: Any) -> bool:
+def _is_of_the_users(obj: Any) -> bool:
     """Whether it is the user's own, a container, or a generator of random numbers."""
     kind = type(obj)
     return kind.__module__ in ("builtins", "collections", "random") or not is_library_type(kind)
@@ -427,7 +427,7 @@ def walk(roots: Iterable[Any], *, own: bool = False) -> dict[int, Any]:
             raise ValueError("too much to tell")
         if not isa(obj, (FunctionType, tuple)) and inside(obj) is None:
             found[id(obj)] = obj
-        if deep and (not own or _is_data(obj) or type(obj).__module__ in ("itertools", "functools")):
+        if deep and (not own or _is_of_the_users(obj) or type(obj).__module__ in ("itertools", "functools")):
             waiting += [(part, deep - 1) for part in _near(bare(obj))]
     return found
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..known_objects import Known
 
-__all__ = ["load_home", "load_outcomes", "pack_items", "packed_home", "run_packed"]
+__all__ = ["load_home", "load_outcomes", "pack_home", "pack_items", "run_packed"]
 
 
 def pack_items(items: Sequence[Any], known: Known | None = None) -> list[bytes]:
@@ -77,24 +77,20 @@ def run_packed(
     wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
     lost, home = ("", []) if surround is None else surround.end()
     with at_hand(spec.known):
-        try:
-            entries = packed_home(home)
-        except Exception:
-            lost, entries = f"what was added to {home[0][0]!r} cannot be sent home", b""
+        unfit, entries = pack_home(home)
         back = [_packed(outcome, "result", "a result cannot be sent back") for outcome in outcomes]
-    return back, wall, cpu, lost, entries
+    return back, wall, cpu, unfit or lost, entries
 
 
 _loaded: dict[bytes, CallSpec] = {}
 
 
-def packed_home(entries: list[Any]) -> bytes:
-    """What goes home, as bytes.
-
-    Raises:
-        Exception: whatever pickling raises.
-    """
-    return dumps(entries) if entries else b""
+def pack_home(entries: list[Any]) -> tuple[str, bytes]:
+    """What goes home: what is wrong with it, or "", and the entries as bytes."""
+    try:
+        return "", dumps(entries) if entries else b""
+    except Exception:
+        return f"what was added to {entries[0][0]!r} cannot be sent home", b""
 
 
 def load_home(entries: bytes, known: Known | None = None) -> tuple[str, list[Any]]:

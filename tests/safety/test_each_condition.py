@@ -19,7 +19,6 @@ from autoexec.engine.source import Source
 from autoexec.records import Hazard
 from autoexec.safety import moving
 from autoexec.safety.effects import Effects
-from autoexec.safety.hazards import find_hazards
 from autoexec.safety.item_state import item_state
 from autoexec.safety.look import Look, look
 from autoexec.safety.memos import memos_of
@@ -27,25 +26,9 @@ from autoexec.safety.moving import LOOKS, Moving, glance
 from autoexec.safety.reach import Place, Reached
 from autoexec.safety.repeatable import repeatable
 from autoexec.safety.watch import Watch
+from tests.safety.looking import kept, looked
 
 LOCK = threading.Lock()
-
-
-def looked(func: Callable[[int], Any], *items: int) -> Effects:
-    """What is seen around some items."""
-    effects = Effects(func)
-    for item in items:
-        effects.before((item,))
-        func(item)
-        effects.after((item,))
-    return effects
-
-
-def kept(func: Callable[[int], Any], *items: int) -> list[str]:
-    """The names of what is left of what code and looks show."""
-    effects = looked(func, *items)
-    left = [*(one for one in find_hazards(func) if not effects.explains(one)), *effects.hazards()]
-    return [hazard.name for hazard in left]
 
 
 def told(work: Callable[..., Any]) -> list[tuple[str, bool]]:

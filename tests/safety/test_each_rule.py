@@ -24,7 +24,6 @@ import pytest
 from autoexec.engine.source import Source
 from autoexec.safety import moving
 from autoexec.safety.captures import dig
-from autoexec.safety.effects import Effects
 from autoexec.safety.fingerprint import held_bytes, state_of
 from autoexec.safety.globals_read import module_state
 from autoexec.safety.hazards import find_hazards, written
@@ -36,25 +35,9 @@ from autoexec.safety.moving import ENOUGH, LOOKS, Moving, glance, plain
 from autoexec.safety.mutation import Arguments
 from autoexec.safety.reach import Place, Reached
 from autoexec.safety.serialization import crosses
+from tests.safety.looking import kept, looked
 
 LOCK = threading.Lock()
-
-
-def looked(func: Callable[[int], Any], *items: int) -> Effects:
-    """What is seen around some items."""
-    effects = Effects(func)
-    for item in items:
-        effects.before((item,))
-        func(item)
-        effects.after((item,))
-    return effects
-
-
-def kept(func: Callable[[int], Any], *items: int) -> list[str]:
-    """The names of what is left of what code and looks show."""
-    effects = looked(func, *items)
-    left = [*(one for one in find_hazards(func) if not effects.explains(one)), *effects.hazards()]
-    return [hazard.name for hazard in left]
 
 
 # What explains what -----------------------------------------------------------------------------------------

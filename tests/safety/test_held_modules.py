@@ -8,19 +8,8 @@ from typing import Any
 
 import pytest
 
-from autoexec.safety.effects import Effects
 from autoexec.safety.globals_read import module_state
-
-
-def looked(func: Callable[[int], Any], *items: int) -> Effects:
-    """What is seen around some items."""
-    effects = Effects(func)
-    for item in items:
-        effects.before((item,))
-        func(item)
-        effects.after((item,))
-    return effects
-
+from tests.safety.looking import looked
 
 # Modules that are not found by a global name ----------------------------------------------------------------
 

@@ -22,7 +22,8 @@ from autoexec.safety.hazards import find_hazards
 from autoexec.safety.memos import Home, added, is_key, memos_of
 from autoexec.safety.watch import Watch
 from autoexec.worker.invoke import CallSpec, Error, Task
-from autoexec.worker.packed import load_home, packed_home
+from autoexec.worker.packed import load_home, pack_home
+from tests.safety.looking import looked
 
 MEMO: dict[Any, Any] = {}
 OTHER: dict[Any, Any] = {}
@@ -287,16 +288,6 @@ def test_what_is_no_memo(func: Callable[..., Any]) -> None:
 
 
 # Looking ----------------------------------------------------------------------------------------------------
-
-
-def looked(func: Callable[[int], Any], *items: int) -> Effects:
-    """What is seen around some items."""
-    effects = Effects(func)
-    for item in items:
-        effects.before((item,))
-        func(item)
-        effects.after((item,))
-    return effects
 
 
 def test_a_memo_keeps_nothing_here() -> None:
@@ -597,7 +588,9 @@ def test_entries_that_cannot_be_made_again_stay() -> None:
         pooled(item)
         effects.after((item,))
     assert not effects.memos() and effects.hazards()
-    words, entries = load_home(packed_home([("pool", [(1, Pooled(1))])]))
+    unfit, packed = pack_home([("pool", [(1, Pooled(1))])])
+    assert unfit == ""
+    words, entries = load_home(packed)
     assert "cannot be made again" in words and entries == []
 
 

@@ -50,33 +50,20 @@ class WithModuleGlobals:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The call tells last what else it has met (`known_objects`).
-        before = _make, (self._made,)
-        given = _Given(self._values, self._unsent)
-        return _arrived, (_Done(*before), given, self._main, self._call, self._registered)
+        made, given = _Done(_make, self._made), _Done(_set, self._values, self._unsent)
+        return _arrived, (made, given, self._main, self._call, self._registered)
 
 
 class _Done:
-    """A call that is made where this is unpickled."""
+    """A call that is made where this is unpickled: what comes after it finds it done."""
 
     __slots__ = ("_args", "_call")
 
-    def __init__(self, call: Any, args: tuple[Any, ...]) -> None:
+    def __init__(self, call: Any, *args: Any) -> None:
         self._call, self._args = call, args
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._call, self._args
-
-
-class _Given:
-    """The values: unpickled before the function, they stand where it is loaded."""
-
-    __slots__ = ("_unsent", "_values")
-
-    def __init__(self, values: Values, unsent: dict[tuple[str, str], str]) -> None:
-        self._values, self._unsent = values, unsent
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _set, (self._values, self._unsent)
 
 
 def kind_of(value: object) -> str:

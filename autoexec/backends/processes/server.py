@@ -20,7 +20,7 @@ from ...resident import WEIGHED_S, resident
 from ...worker.context import of_call, prepare, taken_up
 from ...worker.generators import give_entropy
 from ...worker.invoke import CallSpec, Error, run_items
-from ...worker.packed import packed_home
+from ...worker.packed import pack_home
 from ...worker.process_state import settle, take_over
 from ...worker.remote_errors import Unsent, portable
 from . import handles, messages
@@ -301,11 +301,8 @@ class Seat:
         lost, entries = left or ("", [])
         with at_hand(self._known):
             problem = portable(error) if error is not None else None
-            try:  # by themselves: what cannot be loaded again spoils nothing else
-                home = packed_home(entries)
-            except Exception:  # what was added somewhere cannot be sent
-                lost, home = lost or f"what was added to {entries[0][0]!r} cannot be sent home", b""
-        payload = pack((problem, wall_s, cpu_s, unfit, lost, home))
+            unsent, home = pack_home(entries)  # by themselves: they may not load, and spoil nothing then
+        payload = pack((problem, wall_s, cpu_s, unfit, lost or unsent, home))
         payload = Payload(payload.data, [*payload.buffers, self._status.written()])
         self._channel.send(messages.DONE, payload, self._serial, self._count)
         payload.close()
